@@ -1,0 +1,419 @@
+"""The sleep stager: where MNE, torch and YASA meet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from mne.utils import ProgressBar, logger, verbose
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+
+from ._constants import STAGES
+from ._parameters import PARAMETER_CONSTRAINTS
+from .evaluation import score_stages
+from .hypnograms import make_hypnogram, stages_on_grid
+from .network import MC2SleepConfig
+from .nights import (
+    as_list,
+    match_to_recordings,
+    read_channel,
+    read_nights,
+    read_stages,
+)
+from .stager import Stager
+from .training import TrainingOptions, interruptible
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from yasa import Hypnogram
+
+    from .cohort import Night
+    from .recordings import Recording
+
+
+class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
+    """A sleep stager that learns from scored nights: MC2SleepNet.
+
+    Parameters
+    ----------
+    picks : str | list of str | None
+        The EEG channel to stage by: a name, a list of names of which the first that the
+        recording has is taken, or None for the first in the order of preference of
+        `mne_mc2sleep.recordings.pick_channel`.
+    size : {"small", "base"}
+        ``"base"`` is the network of the paper (6.1 M parameters), ``"small"`` the same
+        structure for a CPU (0.57 M, our choice).
+    sequence_length : int
+        Epochs that the sequence level reads at once (our choice).
+    scaling : {None, "robust"}
+        ``"robust"`` brings each recording to the same amplitude by its interquartile
+        range; None leaves µV as they are.
+    mask_ratio : float
+        Share of the epochs of a modality that pretraining hides (0.5 in the paper).
+    temperature : float
+        Temperature of InfoNCE (our choice).
+    contrastive_weight, reconstruction_weight : float
+        Weights of the InfoNCE and reconstruction losses in pretraining (our choice).
+    excluded_neighbors : int
+        InfoNCE takes epochs of one night that are at most this far apart for no
+        negatives (our choice).
+    exclude_same_stage : bool
+        Whether InfoNCE takes epochs of the same stage for no negatives (our choice).
+    pretrain_train_epochs, finetune_train_epochs : int
+        Passes over the nights in each stage of the training, at most.
+    batch_size : int
+        Sequences of one step.
+    learning_rate, weight_decay : float
+        Of AdamW, with warm-up and cosine decay.
+    patience : int
+        Passes without a better validation score after which a stage of the training
+        ends.
+    validation_fraction : float
+        Share of the subjects held out for early stopping and calibration; 0 for none.
+    device : str | None
+        Torch's name of the device; None takes a GPU if there is one.
+    random_state : int | RandomState | None
+        Same number, same machine, same weights.
+
+    Attributes
+    ----------
+    stager_ : Stager
+        The network, its calibration and the record of its training.
+    classes_ : array of str of shape (5,)
+        WAKE, N1, N2, N3, REM.
+    history_ : DataFrame
+        Losses and validation score of each pass.
+
+    Notes
+    -----
+    The method is that of Na et al., "Multi-modal Cross-masking with Contrastive
+    Learning for Sleep Stage Classification" (arXiv 2502.17470).
+    """
+
+    _parameter_constraints = PARAMETER_CONSTRAINTS
+
+    def __init__(
+        self,
+        picks: str | list[str] | None = None,
+        *,
+        size: str = "small",
+        sequence_length: int = 20,
+        scaling: str | None = None,
+        mask_ratio: float = 0.5,
+        temperature: float = 0.1,
+        contrastive_weight: float = 0.1,
+        reconstruction_weight: float = 0.1,
+        excluded_neighbors: int = 0,
+        exclude_same_stage: bool = False,
+        pretrain_train_epochs: int = 20,
+        finetune_train_epochs: int = 20,
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.01,
+        patience: int = 5,
+        validation_fraction: float = 0.2,
+        device: str | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.picks = picks
+        self.size = size
+        self.sequence_length = sequence_length
+        self.scaling = scaling
+        self.mask_ratio = mask_ratio
+        self.temperature = temperature
+        self.contrastive_weight = contrastive_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.excluded_neighbors = excluded_neighbors
+        self.exclude_same_stage = exclude_same_stage
+        self.pretrain_train_epochs = pretrain_train_epochs
+        self.finetune_train_epochs = finetune_train_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.random_state = random_state
+
+    @verbose
+    def fit(self, raws, hypnos=None, *, groups=None, verbose=None):
+        """Train a stager on scored nights: `pretrain` anew, then `finetune`.
+
+        Parameters
+        ----------
+        raws : Raw | path-like | list
+            One recording or a list of them. Paths are read one at a time.
+        hypnos : Hypnogram | Annotations | path-like | array | None | list
+            One hypnogram per recording: YASA's, annotations, a file of either, YASA
+            integers or stage names, or None for the recording's own annotations.
+        groups : list | None
+            The subject of each recording. Validation holds out whole subjects; None
+            takes each recording for a subject of its own.
+        verbose : bool | str | int | None
+            MNE's verbosity; it also controls the progress bar.
+
+        Returns
+        -------
+        self : MC2SleepClassifier
+            The trained stager. After a KeyboardInterrupt, the best one so far.
+
+        Raises
+        ------
+        ValueError
+            If no recording is scored, or a recording or hypnogram cannot be used.
+        """
+        self._validate_params()
+        nights = read_nights(
+            raws, hypnos, groups, self.picks, self.scaling, need_stages=True
+        )
+        options = self._options()
+        self._start(nights, options)
+        with interruptible():
+            self.stager_.pretrain(nights, options, ProgressBar)
+            self.stager_.finetune(nights, options, ProgressBar)
+        return self
+
+    @verbose
+    def pretrain(self, raws, hypnos=None, *, groups=None, verbose=None):
+        """Train the whole network by InfoNCE and cross-masking: the first stage.
+
+        It goes on from the weights at hand (those of `from_pretrained`, or of an
+        earlier call), and starts anew if there are none.
+
+        Parameters
+        ----------
+        raws, groups, verbose
+            As in `fit`.
+        hypnos : Hypnogram | Annotations | path-like | array | None | list
+            As in `fit`. Stages are used where there are any, but are not needed.
+
+        Returns
+        -------
+        self : MC2SleepClassifier
+            It can stage only if stages were learnt; else call `finetune`.
+        """
+        self._validate_params()
+        nights = read_nights(
+            raws, hypnos, groups, self.picks, self.scaling, need_stages=False
+        )
+        options = self._options()
+        if not hasattr(self, "stager_"):
+            self._start(nights, options)
+        with interruptible():
+            self.stager_.pretrain(nights, options, ProgressBar)
+        return self
+
+    @verbose
+    def finetune(self, raws, hypnos=None, *, groups=None, verbose=None):
+        """Train the sequence level on scored nights: the second stage.
+
+        The backbones are frozen. With the weights of `from_pretrained` this adapts them
+        to the montage and the scorer of a laboratory.
+
+        Parameters
+        ----------
+        raws, hypnos, groups, verbose
+            As in `fit`.
+
+        Returns
+        -------
+        self : MC2SleepClassifier
+            The adapted stager.
+
+        Raises
+        ------
+        NotFittedError
+            If there are no weights to start from.
+        """
+        self._validate_params()
+        self._check_is_fitted(can_stage=False)
+        nights = read_nights(
+            raws, hypnos, groups, self.picks, self.scaling, need_stages=True
+        )
+        with interruptible():
+            self.stager_.finetune(nights, self._options(), ProgressBar)
+        return self
+
+    def predict(
+        self, raws, *, picks: str | list[str] | None = None
+    ) -> Hypnogram | list[Hypnogram]:
+        """Stage recordings.
+
+        Parameters
+        ----------
+        raws : Raw | path-like | list
+            One recording or a list of them; they are not modified.
+        picks : str | list of str | None
+            The channel to stage by, if it is not the one of the constructor. Of several
+            names **all** are staged, and their log-posteriors averaged.
+
+        Returns
+        -------
+        hypno : yasa.Hypnogram | list of yasa.Hypnogram
+            One stage per 30 s with ``proba``; epoch i begins 30 i s after the
+            recording. Epochs that hold no EEG are UNS. A list if ``raws`` is one.
+
+        Raises
+        ------
+        NotFittedError
+            If no stages have been learnt.
+        TypeError, ValueError
+            If a recording cannot be staged; the message says why.
+        """
+        self._check_is_fitted()
+        raws, is_list = as_list(raws)
+        hypnos = [self._stage(self._read(raw, picks)) for raw in raws]
+        return hypnos if is_list else hypnos[0]
+
+    def predict_proba(
+        self, raws, *, picks: str | list[str] | None = None
+    ) -> pd.DataFrame | list[pd.DataFrame]:
+        """Return the calibrated probabilities of the stages.
+
+        Parameters
+        ----------
+        raws, picks
+            As in `predict`.
+
+        Returns
+        -------
+        proba : DataFrame of shape (n_epochs, 5) | list of DataFrame
+            The ``proba`` of the hypnograms that `predict` gives: columns WAKE, N1, N2,
+            N3, REM, and UNS if there are epochs that hold no EEG.
+        """
+        hypnos = self.predict(raws, picks=picks)
+        if isinstance(hypnos, list):
+            return [hypno.proba for hypno in hypnos]
+        return hypnos.proba
+
+    def score(self, raws, hypnos=None) -> float:
+        """Return Cohen's kappa over the pooled epochs of recordings.
+
+        Parameters
+        ----------
+        raws, hypnos
+            As in `fit`. Epochs that the expert left unscored or that hold no EEG do not
+            count; hypnograms are compared by position in the recording.
+
+        Returns
+        -------
+        kappa : float
+            1 is full agreement, 0 that of chance.
+        """
+        self._check_is_fitted()
+        recordings, _ = as_list(raws)
+        hypnos = match_to_recordings(hypnos, raws, "hypnograms")
+        references, predictions = [], []
+        for raw, hypno in zip(recordings, hypnos, strict=True):
+            channels = self._read(raw, None)
+            references.append(read_stages(channels[0], hypno))
+            predicted = self._stage(channels)
+            predictions.append(stages_on_grid(predicted.as_int(), len(predicted)))
+        scores = score_stages(np.concatenate(references), np.concatenate(predictions))
+        logger.info("kappa %(kappa).3f on %(n_epochs)d epochs", scores)
+        return scores["kappa"]
+
+    def save(self, fname: str | Path, *, overwrite: bool = False) -> None:
+        """Save the stager as safetensors, with what `from_pretrained` must know.
+
+        Parameters
+        ----------
+        fname : path-like
+            The file, ``*.safetensors``.
+        overwrite : bool
+            Whether to replace a file of that name.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite`` is False.
+        """
+        self._check_is_fitted(can_stage=False)
+        # Where it was trained and drawn does not matter to who loads it.
+        parameters = self.get_params() | {"device": None, "random_state": None}
+        self.stager_.save(fname, parameters, overwrite)
+
+    @classmethod
+    def from_pretrained(
+        cls, fname: str | Path, *, device: str | None = None
+    ) -> MC2SleepClassifier:
+        """Load a stager that `save` wrote.
+
+        Parameters
+        ----------
+        fname : path-like
+            The file.
+        device : str | None
+            Torch's name of the device; None takes a GPU if there is one.
+
+        Returns
+        -------
+        clf : MC2SleepClassifier
+            Ready to stage, or to be fine-tuned.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it is damaged or from elsewhere.
+        """
+        stager, parameters = Stager.load(fname, device)
+        clf = cls(**parameters | {"device": device})
+        clf.stager_ = stager
+        return clf
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The stages in the order of YASA's integers."""
+        self._check_is_fitted(can_stage=False)
+        return np.array(STAGES)
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """Losses and validation score of each pass over the nights."""
+        self._check_is_fitted(can_stage=False)
+        return pd.DataFrame(self.stager_.history)
+
+    def __sklearn_tags__(self):  # noqa: D105
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.no_validation = True
+        return tags
+
+    def _check_is_fitted(self, can_stage: bool = True) -> None:
+        name = type(self).__name__
+        if not hasattr(self, "stager_"):
+            raise NotFittedError(
+                f"This {name} has no weights yet. Call 'fit' or 'pretrain', or load some "
+                f"by {name}.from_pretrained."
+            )
+        if can_stage and not self.stager_.can_stage:
+            raise NotFittedError(
+                f"This {name} was pretrained without stages, so it cannot stage yet. "
+                "Call 'finetune' with scored nights."
+            )
+
+    def _options(self) -> TrainingOptions:
+        names = TrainingOptions.__dataclass_fields__.keys() - {"seed"}
+        seed = check_random_state(self.random_state).randint(2**31)
+        return TrainingOptions(
+            seed=seed, **{name: getattr(self, name) for name in names}
+        )
+
+    def _start(self, nights: list[Night], options: TrainingOptions) -> None:
+        config = MC2SleepConfig.from_size(self.size, self.sequence_length)
+        self.stager_ = Stager.from_nights(config, nights, options.seed, self.device)
+
+    def _read(self, raw, picks=None) -> list[Recording]:
+        if isinstance(picks, list | tuple):
+            return [read_channel(raw, pick, self.scaling) for pick in picks]
+        return [read_channel(raw, self.picks if picks is None else picks, self.scaling)]
+
+    def _stage(self, channels: list[Recording]) -> Hypnogram:
+        signals = [channel.signals for channel in channels]
+        usable = [channel.usable for channel in channels]
+        proba = self.stager_.probabilities(signals, usable)
+        return make_hypnogram(proba, np.any(usable, axis=0), channels[0].start)

@@ -1,0 +1,13 @@
+"""MC2SleepNet in plain torch: two backbones, cross-attention and cross-masking."""
+
+from .config import MC2SleepConfig
+from .masking import draw_mask
+from .mc2sleepnet import Embeddings, MC2SleepNet, StageLogits
+
+__all__ = [
+    "Embeddings",
+    "MC2SleepConfig",
+    "MC2SleepNet",
+    "StageLogits",
+    "draw_mask",
+]

@@ -1,0 +1,82 @@
+"""The sizes of the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MC2SleepConfig:
+    """Sizes of an `MC2SleepNet`; the defaults are those of ``"base"``.
+
+    Parameters
+    ----------
+    sequence_length : int
+        Epochs that the sequence level reads at once (our choice).
+    width : int
+        Size of every embedding (128 in the authors' code).
+    n_heads, feedforward, sequence_layers, dropout
+        Of the sequence level: 8, 1024, 4 and 0.1 in the authors' code.
+    spectrogram_layers : int
+        Layers of the spectrogram's Transformer (our choice).
+    signal_channels, signal_convolutions : tuple of int
+        Channels and convolutions of each block of the CNN (SleePyCo's).
+    stem_kernel, stem_stride, pool_size : int
+        Of the first convolution, and of the pooling between blocks (SleePyCo's).
+    """
+
+    sequence_length: int = 20
+    width: int = 128
+    n_heads: int = 8
+    feedforward: int = 1024
+    sequence_layers: int = 4
+    spectrogram_layers: int = 4
+    dropout: float = 0.1
+    signal_channels: tuple[int, ...] = (64, 128, 192, 256, 256)
+    signal_convolutions: tuple[int, ...] = (2, 2, 3, 3, 3)
+    stem_kernel: int = 3
+    stem_stride: int = 1
+    pool_size: int = 5
+
+    @classmethod
+    def from_size(cls, size: str, sequence_length: int = 20) -> MC2SleepConfig:
+        """Return the configuration of a named size.
+
+        Parameters
+        ----------
+        size : {"small", "base"}
+            ``"base"`` has the published sizes; ``"small"`` has the same structure with
+            a strided stem and under a million parameters, for a CPU (our choice).
+        sequence_length : int
+            Epochs that the sequence level reads at once.
+
+        Returns
+        -------
+        config : MC2SleepConfig
+            The configuration.
+
+        Raises
+        ------
+        ValueError
+            If there is no such size.
+        """
+        if size not in _SIZES:
+            raise ValueError(f"'size' must be one of {sorted(_SIZES)}, not {size!r}.")
+        return cls(sequence_length=sequence_length, **_SIZES[size])
+
+
+_SIZES = {
+    "base": {},
+    "small": {
+        "width": 64,
+        "n_heads": 4,
+        "feedforward": 256,
+        "sequence_layers": 2,
+        "spectrogram_layers": 2,
+        "signal_channels": (32, 48, 64, 96, 128),
+        "signal_convolutions": (1, 2, 2, 2, 2),
+        "stem_kernel": 15,
+        "stem_stride": 4,
+        "pool_size": 3,
+    },
+}

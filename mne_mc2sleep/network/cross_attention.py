@@ -1,0 +1,113 @@
+"""The sequence level: one stack per modality that looks at itself and at the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from .positions import sinusoidal_positions
+
+if TYPE_CHECKING:
+    from .config import MC2SleepConfig
+
+# Seen in the authors' code.
+_NORM_EPS = 1e-12
+
+
+class CrossAttentionLayer(nn.Module):
+    """Self-attention, cross-attention and feed-forward, each residual and post-norm.
+
+    Eight heads, GELU and no biases, as seen in the authors' code.
+    """
+
+    def __init__(self, config: MC2SleepConfig):
+        super().__init__()
+        width, dropout = config.width, config.dropout
+
+        def attention():
+            return nn.MultiheadAttention(
+                width, config.n_heads, dropout, bias=False, batch_first=True
+            )
+
+        def norm():
+            return nn.LayerNorm(width, eps=_NORM_EPS, bias=False)
+
+        self.self_attention, self.self_norm = attention(), norm()
+        self.cross_attention, self.cross_norm = attention(), norm()
+        self.feedforward = nn.Sequential(
+            nn.Linear(width, config.feedforward, bias=False),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(config.feedforward, width, bias=False),
+        )
+        self.feedforward_norm = norm()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, own: Tensor, other: Tensor | None, ignored: Tensor) -> Tensor:
+        """Update ``own`` (batch, sequence, width); see `CrossAttentionStack`."""
+        update, _ = self.self_attention(
+            own, own, own, key_padding_mask=ignored, need_weights=False
+        )
+        own = self.self_norm(own + self.dropout(update))
+        if other is not None:
+            update, _ = self.cross_attention(
+                own, other, other, key_padding_mask=ignored, need_weights=False
+            )
+            own = self.cross_norm(own + self.dropout(update))
+        return self.feedforward_norm(own + self.dropout(self.feedforward(own)))
+
+
+class CrossAttentionStack(nn.Module):
+    """Put the epochs of one modality into the context of a sequence.
+
+    Every layer's queries come from the own modality. Keys and values of the
+    cross-attention are the other modality's position-encoded embeddings, the same in
+    all layers, as seen in the authors' code.
+
+    Parameters
+    ----------
+    config : MC2SleepConfig
+        The sizes.
+    """
+
+    def __init__(self, config: MC2SleepConfig):
+        super().__init__()
+        positions = sinusoidal_positions(config.sequence_length, config.width)
+        self.register_buffer("positions", positions, persistent=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            CrossAttentionLayer(config) for _ in range(config.sequence_layers)
+        )
+
+    def forward(
+        self, own: Tensor, other: Tensor | None, usable: Tensor | None = None
+    ) -> Tensor:
+        """Read a batch of sequences.
+
+        Parameters
+        ----------
+        own : Tensor of shape (batch, sequence, width)
+            The modality's embeddings, at most ``sequence_length`` epochs.
+        other : Tensor of shape (batch, sequence, width) | None
+            The other modality's embeddings; None leaves the cross-attention out.
+        usable : Tensor of bool of shape (batch, sequence) | None
+            No epoch attends to one where this is False.
+
+        Returns
+        -------
+        contexts : Tensor of shape (batch, sequence, width)
+            The embeddings in context.
+        """
+        positions = self.positions[: own.shape[1]]
+        own = self.dropout(own + positions)
+        if other is not None:
+            other = self.dropout(other + positions)
+        ignored = None
+        if usable is not None:
+            # A softmax over no key is NaN: where nothing is usable all is attended to,
+            # and the caller discards the result.
+            ignored = ~usable & usable.any(dim=1, keepdim=True)
+        for layer in self.layers:
+            own = layer(own, other, ignored)
+        return own

@@ -1,0 +1,43 @@
+"""Cross-masking: which epochs of one modality are hidden, and what stands for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def draw_mask(usable: Tensor, mask_ratio: float) -> Tensor:
+    """Draw the epochs that are hidden, anew for every sequence.
+
+    Parameters
+    ----------
+    usable : Tensor of bool of shape (batch, sequence)
+        Only usable epochs are hidden: there is nothing to recover in the others.
+    mask_ratio : float
+        Share of the usable epochs to hide, 0.5 in the paper.
+
+    Returns
+    -------
+    mask : Tensor of bool of shape (batch, sequence)
+        True where the epoch is hidden; each row holds ``mask_ratio`` of its usable
+        epochs, rounded to whole epochs.
+    """
+    order = torch.rand(usable.shape, device=usable.device)
+    rank = order.masked_fill(~usable, 2.0).argsort(dim=1).argsort(dim=1)
+    n_masked = (usable.sum(dim=1, keepdim=True) * mask_ratio).round()
+    return rank < n_masked
+
+
+class MaskToken(nn.Module):
+    """The learned embedding that stands for a hidden epoch of one modality."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.token = nn.Parameter(torch.empty(width).normal_(std=0.02))
+
+    def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
+        """Replace the ``embeddings`` (batch, sequence, width) where ``mask`` is True.
+
+        The hidden embeddings are replaced, not added to, so nothing of them is left.
+        """
+        return torch.where(mask[..., None], self.token.to(embeddings), embeddings)

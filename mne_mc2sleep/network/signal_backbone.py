@@ -1,0 +1,96 @@
+"""The CNN that turns the raw signal of one epoch into one embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .config import MC2SleepConfig
+
+# SleePyCo's squeeze-and-excitation gate narrows to a sixteenth of the channels.
+_GATE_REDUCTION = 16
+
+
+class ChannelGate(nn.Module):
+    """Weigh the channels by what the whole epoch holds (squeeze and excitation)."""
+
+    def __init__(self, n_channels: int):
+        super().__init__()
+        n_squeezed = max(n_channels // _GATE_REDUCTION, 1)
+        self.gate = nn.Sequential(
+            nn.Linear(n_channels, n_squeezed),
+            nn.ReLU(),
+            nn.Linear(n_squeezed, n_channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scale ``features`` of shape (n_epochs, n_channels, n_times) by channel."""
+        return features * self.gate(features.mean(dim=-1))[..., None]
+
+
+def _convolution(n_in: int, n_out: int, kernel: int, stride: int, gated: bool):
+    return nn.Sequential(
+        nn.Conv1d(n_in, n_out, kernel, stride=stride, padding=kernel // 2),
+        nn.BatchNorm1d(n_out),
+        ChannelGate(n_out) if gated else nn.Identity(),
+        nn.PReLU(),
+    )
+
+
+class SignalBackbone(nn.Module):
+    """Embed raw epochs by a CNN of the SleePyCo kind.
+
+    Five blocks of convolutions with max-pooling between them; the last convolution of
+    each block is gated. Seen in the authors' code; the embedding's LayerNorm, which
+    fixes its scale so that the reconstruction target cannot shrink, and the strided
+    stem of the small size are our choices.
+
+    Parameters
+    ----------
+    config : MC2SleepConfig
+        The sizes.
+    """
+
+    def __init__(self, config: MC2SleepConfig):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+        blocks, n_in = [], 1
+        for index, (n_out, n_convolutions) in enumerate(
+            zip(config.signal_channels, config.signal_convolutions, strict=True)
+        ):
+            if index > 0:
+                blocks.append(nn.MaxPool1d(config.pool_size, ceil_mode=True))
+            for i in range(n_convolutions):
+                is_stem = index == i == 0
+                blocks.append(
+                    _convolution(
+                        n_in,
+                        n_out,
+                        kernel=config.stem_kernel if is_stem else 3,
+                        stride=config.stem_stride if is_stem else 1,
+                        gated=i == n_convolutions - 1,
+                    )
+                )
+                n_in = n_out
+        self.blocks = nn.Sequential(*blocks)
+        self.projection = nn.Linear(n_in, config.width)
+        self.norm = nn.LayerNorm(config.width)
+
+    def fit_scale(self, signals: Tensor) -> None:
+        """Store the standard deviation in µV of training ``signals``."""
+        self.scale.copy_(signals.std().clamp(min=1e-3))
+
+    def forward(self, signals: Tensor) -> Tensor:
+        """Embed ``signals`` of shape (n_epochs, n_times) in µV.
+
+        Returns
+        -------
+        embeddings : Tensor of shape (n_epochs, width)
+            One embedding for each epoch.
+        """
+        features = self.blocks(signals[:, None, :] / self.scale)
+        return self.norm(self.projection(features.mean(dim=-1)))

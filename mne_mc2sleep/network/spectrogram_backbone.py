@@ -1,0 +1,128 @@
+"""The Transformer that turns the spectrogram of one epoch into one embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .._constants import N_TIMES, SFREQ
+from .positions import sinusoidal_positions
+
+if TYPE_CHECKING:
+    from .config import MC2SleepConfig
+
+# METHOD: Hamming 200, hop 100, nfft 256, the DC bin dropped (our choice).
+_N_WINDOW, _HOP, _N_FFT = 200, 100, 256
+N_FRAMES = 1 + (N_TIMES - _N_WINDOW) // _HOP
+N_BINS = _N_FFT // 2
+# Under this density (µV²/Hz) lies the quantisation noise of recorders, which differs
+# from device to device and says nothing of sleep.
+_POWER_FLOOR = 1e-3
+# Bins above the band-pass hardly vary; dividing by their spread would blow up noise.
+_MIN_STD = 0.5
+
+
+class LogSpectrogram(nn.Module):
+    """Turn epochs into standardised log-power spectrograms.
+
+    It is part of the network so that it runs on its device and so that the mean and the
+    standard deviation of each bin, taken from the training signals, travel with the
+    weights.
+    """
+
+    def __init__(self):
+        super().__init__()
+        window = torch.hamming_window(_N_WINDOW, dtype=torch.float64)
+        bins = torch.arange(1, N_BINS + 1, dtype=torch.float64)
+        times = torch.arange(_N_WINDOW, dtype=torch.float64)[:, None]
+        phase = 2 * torch.pi * times * bins / _N_FFT
+        density = (2 / (SFREQ * window.square().sum())).sqrt()
+        basis = torch.cat([torch.cos(phase), torch.sin(phase)], dim=1)
+        basis = (density * window[:, None] * basis).float()
+        # A fixed Fourier basis: made anew with the network, not stored in weights.
+        self.register_buffer("basis", basis, persistent=False)
+        self.register_buffer("mean", torch.zeros(N_BINS))
+        self.register_buffer("std", torch.ones(N_BINS))
+
+    def log_power(self, signals: Tensor) -> Tensor:
+        """Return the log power density of ``signals`` of shape (n_epochs, n_times).
+
+        Returns
+        -------
+        log_power : Tensor of shape (n_epochs, N_FRAMES, N_BINS)
+            Natural log of µV²/Hz.
+        """
+        frames = signals.unfold(-1, _N_WINDOW, _HOP)
+        cosine, sine = (frames @ self.basis).chunk(2, dim=-1)
+        return torch.log(cosine.square() + sine.square() + _POWER_FLOOR)
+
+    def fit(self, signals: Tensor) -> None:
+        """Store the mean and the standard deviation by bin of training ``signals``."""
+        log_power = self.log_power(signals)
+        self.mean.copy_(log_power.mean(dim=(0, 1)))
+        self.std.copy_(log_power.std(dim=(0, 1)).clamp(min=_MIN_STD))
+
+    def forward(self, signals: Tensor) -> Tensor:
+        """Return standardised spectrograms of shape (n_epochs, N_FRAMES, N_BINS)."""
+        return (self.log_power(signals) - self.mean) / self.std
+
+
+class AttentionPooling(nn.Module):
+    """Average frames by weights that the frames themselves give."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.score = nn.Sequential(
+            nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1, bias=False)
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Pool ``frames`` of shape (n_epochs, n_frames, width) to (n_epochs, width)."""
+        return (self.score(frames).softmax(dim=1) * frames).sum(dim=1)
+
+
+class SpectrogramBackbone(nn.Module):
+    """Embed epochs by a Transformer over the frames of their spectrogram.
+
+    Parameters
+    ----------
+    config : MC2SleepConfig
+        The sizes. The number of layers and the attention pooling are our choices.
+    """
+
+    def __init__(self, config: MC2SleepConfig):
+        super().__init__()
+        self.spectrogram = LogSpectrogram()
+        self.frame_projection = nn.Linear(N_BINS, config.width)
+        positions = sinusoidal_positions(N_FRAMES, config.width)
+        self.register_buffer("positions", positions, persistent=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.Sequential(
+            *(
+                nn.TransformerEncoderLayer(
+                    config.width,
+                    config.n_heads,
+                    config.feedforward,
+                    config.dropout,
+                    activation="gelu",
+                    batch_first=True,
+                )
+                for _ in range(config.spectrogram_layers)
+            )
+        )
+        self.pooling = AttentionPooling(config.width)
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, signals: Tensor) -> Tensor:
+        """Embed ``signals`` of shape (n_epochs, n_times) in µV.
+
+        Returns
+        -------
+        embeddings : Tensor of shape (n_epochs, width)
+            One embedding for each epoch.
+        """
+        frames = self.frame_projection(self.spectrogram(signals))
+        frames = self.layers(self.dropout(frames + self.positions))
+        return self.norm(self.pooling(frames))

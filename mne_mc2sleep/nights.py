@@ -1,0 +1,176 @@
+"""From what a user passes, recordings and hypnograms, to nights."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from mne.io import BaseRaw
+from mne.utils import warn
+
+from ._constants import UNSCORED
+from ._stage_intervals import has_stages
+from .cohort import Night, count_stages
+from .hypnograms import stages_on_grid
+from .recordings import read_recording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from .recordings import Recording
+
+# The amplitude in µV, by the interquartile range, to which "robust" scales: about that
+# of a night of EEG, so that µV keep their meaning. Our choice.
+_ROBUST_AMPLITUDE = 15.0
+# The interquartile range of a normal distribution, in standard deviations.
+_NORMAL_IQR = 1.349
+
+
+def as_list(raws: Any) -> tuple[list, bool]:
+    """Return the recordings as a list, and whether they were one."""
+    # A Raw can be indexed too, so it must not be taken for a sequence.
+    if isinstance(raws, list | tuple) or (
+        isinstance(raws, np.ndarray) and raws.dtype == object
+    ):
+        if len(raws) == 0:
+            raise ValueError("The list of recordings is empty; pass at least one.")
+        return list(raws), True
+    return [raws], False
+
+
+def match_to_recordings(values: Any, raws: Any, what: str) -> list:
+    """Return one of ``values`` for each recording of ``raws``, None where not given."""
+    recordings, is_list = as_list(raws)
+    if values is None:
+        return [None] * len(recordings)
+    if not is_list:
+        is_list = isinstance(values, list | tuple) and len(values) == 1
+        return [
+            values[0] if is_list and not isinstance(values[0], Integral) else values
+        ]
+    if isinstance(values, str | os.PathLike) or len(values) != len(recordings):
+        n_values = 1 if isinstance(values, str | os.PathLike) else len(values)
+        raise ValueError(
+            f"There are {len(recordings)} recordings but {n_values} {what}; pass one "
+            "for each recording."
+        )
+    return list(values)
+
+
+def read_channel(raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | None):
+    """Read one channel on its grid, scaled as asked; see `read_recording`."""
+    recording = read_recording(raw, picks)
+    if scaling is None:
+        return recording
+    return replace(
+        recording, signals=_robust_scale(recording.signals, recording.usable)
+    )
+
+
+def read_stages(
+    recording: Recording, hypno: Any, is_needed: bool = True
+) -> NDArray[np.int8]:
+    """Put a hypnogram, or the recording's own annotations, on the recording's grid.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    hypno : Hypnogram | Annotations | path-like | array | None
+        None takes the recording's own "Sleep stage ..." annotations.
+    is_needed : bool
+        Whether a recording without stages is an error.
+
+    Returns
+    -------
+    stages : array of int of shape (n_epochs,)
+        -1 where unscored.
+
+    Raises
+    ------
+    ValueError
+        If the hypnogram cannot be put on the grid, or if there is none but needed.
+    """
+    if hypno is not None:
+        return stages_on_grid(hypno, recording.n_epochs, recording.start)
+    if has_stages(recording.annotations):
+        return stages_on_grid(recording.annotations, recording.n_epochs)
+    if is_needed:
+        raise ValueError(
+            "A recording has no 'Sleep stage ...' annotations of its own, and no "
+            "hypnogram was passed for it; pass one in 'hypnos'."
+        )
+    return np.full(recording.n_epochs, UNSCORED, dtype=np.int8)
+
+
+def read_nights(
+    raws: Any,
+    hypnos: Any,
+    groups: Sequence | None,
+    picks: Any,
+    scaling: str | None,
+    need_stages: bool,
+) -> list[Night]:
+    """Read recordings, one at a time, with their stages.
+
+    Parameters
+    ----------
+    raws, hypnos, groups
+        As in ``MC2SleepClassifier.fit``.
+    picks, scaling
+        As in ``MC2SleepClassifier``.
+    need_stages : bool
+        Whether it is an error if no night has a usable, scored epoch.
+
+    Returns
+    -------
+    nights : list of Night
+        Their inputs are signals in µV.
+
+    Raises
+    ------
+    ValueError
+        If the lists do not match, or no stage is found but needed.
+    """
+    recordings, _ = as_list(raws)
+    hypnos = match_to_recordings(hypnos, raws, "hypnograms")
+    subjects = match_to_recordings(groups, raws, "groups")
+    if groups is None:
+        subjects = list(range(len(recordings)))
+    nights = []
+    for raw, hypno, subject in zip(recordings, hypnos, subjects, strict=True):
+        recording = read_channel(raw, picks, scaling)
+        stages = read_stages(recording, hypno, is_needed=False)
+        signals = torch.from_numpy(recording.signals)
+        nights.append(Night(signals, stages, recording.usable, subject))
+    _check_stages(nights, need_stages)
+    return nights
+
+
+def _check_stages(nights: Sequence[Night], need_stages: bool) -> None:
+    counts = count_stages(nights)
+    if need_stages and not any(counts.values()):
+        raise ValueError(
+            f"None of the {len(nights)} recordings has a usable epoch with a stage: "
+            "pass their hypnograms, or recordings with 'Sleep stage ...' annotations."
+        )
+    absent = [stage for stage, n_epochs in counts.items() if n_epochs == 0]
+    if any(counts.values()) and absent:
+        warn(
+            f"No epoch of {', '.join(absent)} is among the scored ones, so it cannot "
+            "be learnt and will hardly ever be predicted."
+        )
+
+
+def _robust_scale(
+    signals: NDArray[np.float32], usable: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    lower, upper = np.percentile(signals[usable], [25, 75])
+    return signals * np.float32(_ROBUST_AMPLITUDE * _NORMAL_IQR / (upper - lower))

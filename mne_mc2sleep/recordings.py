@@ -1,0 +1,393 @@
+"""Turn a recording into scoring epochs of one EEG channel."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mne
+import numpy as np
+from mne.io import BaseRaw
+from mne.utils import logger, warn
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import binary_dilation
+from scipy.signal import butter, resample_poly, sosfiltfilt
+
+from ._channels import pick_channel
+from ._constants import EPOCH_DURATION, N_TIMES, SFREQ
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+# All of these are our choice.
+BAND = (0.3, 35.0)  # Hz
+FILTER_ORDER = 4  # applied twice, forwards and backwards
+FILTER_PADDING = 10.0  # seconds; the 0.3 Hz edge has died away after that
+MAX_DENOMINATOR = 10_000  # of the resampling ratio: exact for rates with two decimals
+
+MIN_SFREQ = 40.0  # Hz; below, the band does not even hold sleep spindles safely
+FULL_SFREQ = 2 * BAND[1]  # Hz; below, the band does not reach its upper edge
+MIN_LOWPASS = 30.0  # Hz
+MAX_HIGHPASS = 1.0  # Hz
+AMPLITUDE_RANGE = (1.0, 500.0)  # µV, median over epochs of the standard deviation
+
+FLAT_DURATION = 1.0  # seconds without any change
+FLAT_SHARE = 0.5  # of an epoch
+NEAR_FLAT = 0.01  # of the median epoch's median absolute value
+CLIPPED_SHARE = 0.1  # of an epoch
+BAD_SHARE = 0.5  # of an epoch
+ABSURD = (
+    1e4  # times the 5-95 % range of the recording: 0.5 V in EEG, beyond any amplifier
+)
+
+NOT_FINITE, FLAT, CLIPPED, BAD = "not finite", "flat", "clipped", "bad annotation"
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One channel of a recording on its grid of scoring epochs.
+
+    Epoch ``i`` starts ``30 * i`` seconds after the recording's first sample, whatever
+    the recording holds.
+    """
+
+    signals: NDArray[np.float32]
+    """Array of shape (n_epochs, 3000), in µV at 100 Hz, band-passed, always finite."""
+    reasons: NDArray[np.str_]
+    """Why each epoch is unusable: ``"not finite"``, ``"flat"``, ``"clipped"`` or
+    ``"bad annotation"`` (the first that applies), ``""`` for usable epochs."""
+    ch_name: str
+    """The channel, as the recording names it."""
+    start: datetime | None
+    """Time of the first sample in UTC (``meas_date + first_time``), None if unknown."""
+    annotations: mne.Annotations
+    """The recording's annotations, onsets in seconds from its first sample."""
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs, unusable ones included."""
+        return len(self.signals)
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Array of shape (n_epochs,): whether the epoch's signal can be staged."""
+        return self.reasons == ""
+
+
+def read_recording(
+    raw: BaseRaw | str | os.PathLike, picks: str | list[str] | None = None
+) -> Recording:
+    """Read one EEG channel of a recording as scoring epochs.
+
+    The channel is resampled to 100 Hz, band-passed at 0.3-35 Hz (zero-phase Butterworth
+    filter; band and order are our choice) as a whole, and cut into epochs of 30 s.
+
+    Parameters
+    ----------
+    raw : Raw | path-like
+        The recording, or a file that :func:`mne.io.read_raw` can read. A Raw is not
+        modified; of a file, only the chosen channel is read, of an EDF or BDF file at
+        that channel's own sampling rate.
+    picks : str | list of str | None
+        The channel: a name, several names of which the first that exists is taken, or
+        None to choose by the order of preference that the Notes tell.
+
+    Returns
+    -------
+    recording : Recording
+        The epochs, with the reason why for each that is unusable. An incomplete last
+        epoch is dropped.
+
+    Raises
+    ------
+    TypeError
+        If ``raw`` is neither a Raw nor a path, or ``picks`` no name.
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If MNE cannot read the file, the channel does not exist, is bad or not EEG, the
+        recording is shorter than one epoch or sampled below 40 Hz, or no epoch is
+        usable.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the amplitude is not that of EEG in volts, if the sampling rate is below
+        70 Hz, or if the recording was filtered to less than 1-30 Hz before.
+
+    Notes
+    -----
+    An epoch is unusable if it holds a NaN, an Inf or a value beyond any voltage; if
+    more than half of it is constant, or its amplitude is under 1 % of the median
+    epoch's; if more than 10 % of it sits on the recording's extreme values; or if more
+    than half of it is annotated as BAD for this channel. These limits are our choice.
+    What is missing or constant is bridged by a line before filtering, so that the
+    neighbouring epochs come out as without it.
+
+    Without ``picks``, the channel is the first of: Fpz-Cz; Fz; C4-M1; C3-M2; Cz; F4-M1;
+    F3-M2; C4, C3, F4, F3, Fpz, Fp1, Fp2; Pz-Oz; O2-M1; O1-M2; Pz, Oz, O1, O2; "EEG"
+    (our choice); it is logged.
+    """
+    raw, ch_name, filters_known = _open(raw, picks)
+    sfreq = raw.info["sfreq"]
+    edges = _epoch_edges(raw.n_times, sfreq)
+    _check_rate(sfreq)
+    if filters_known:
+        _check_filters(raw.info)
+    annotations = _relative_annotations(raw)
+    # An index, because MNE takes names such as "eeg" for all channels of that type.
+    signal = raw.get_data(picks=[raw.ch_names.index(ch_name)], units="uV")[0]
+
+    missing = _find_missing(signal)
+    signal[missing] = np.nan
+    flat, clipped = _find_constant(signal, sfreq)
+    bad = _find_bad(annotations, ch_name, sfreq, signal.size)
+    reasons = np.select(
+        [
+            _share(missing, edges) > 0,
+            _share(flat, edges) > FLAT_SHARE,
+            _share(clipped, edges) > CLIPPED_SHARE,
+            _share(bad, edges) > BAD_SHARE,
+        ],
+        [NOT_FINITE, FLAT, CLIPPED, BAD],
+        "",
+    )
+    if (reasons != "").all():
+        raise ValueError(
+            f"Channel {ch_name!r} cannot be staged. Unusable: "
+            f"{_count_reasons(reasons)}. Pass another channel as 'picks'."
+        )
+    _bridge(signal, missing | flat)
+    signals = _make_epochs(signal, sfreq, len(reasons))
+    _check_amplitudes(signals, reasons, ch_name)
+    start = raw.info["meas_date"]
+    if start is not None:
+        start += timedelta(seconds=raw.first_time)
+    return Recording(signals, reasons, ch_name, start, annotations)
+
+
+def _open(raw: BaseRaw | str | os.PathLike, picks) -> tuple[BaseRaw, str, bool]:
+    """Return the recording, its channel, and whether info tells of earlier filters."""
+    if isinstance(raw, BaseRaw):
+        return raw, pick_channel(raw, picks), True
+    if not isinstance(raw, str | os.PathLike):
+        raise TypeError(
+            "A recording must be a mne.io.Raw or the path of a file that MNE can read; "
+            f"got {type(raw)}. An array becomes a Raw by mne.io.RawArray."
+        )
+    path = Path(raw).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"There is no recording {str(path)!r}.")
+    if path.suffix.lower() not in (".edf", ".bdf"):
+        raw = _read(path)
+        return raw, pick_channel(raw, picks), True
+    # MNE brings all channels that it reads to the highest of their rates, so the one is
+    # chosen on the header (in silence: other channels do not matter) and read alone.
+    header = _read(path, exclude_after_unique=True, verbose="ERROR")
+    ch_name = pick_channel(header, picks)
+    raw = _read(path, include=[ch_name], exclude_after_unique=True)
+    # Annotations of other channels can only be told apart where those are known.
+    raw.set_annotations(header.annotations, emit_warning=False, on_missing="ignore")
+    # With `include`, MNE (1.13) puts the filters of the file's first channel into info.
+    return raw, ch_name, ch_name == header.ch_names[0]
+
+
+def _read(path: Path, **kwargs) -> BaseRaw:
+    """Open a recording without loading its data."""
+    try:
+        return mne.io.read_raw(path, **kwargs)
+    except Exception as error:
+        raise ValueError(
+            f"MNE cannot read {str(path)!r} as a recording: {error} Pass a file that "
+            "mne.io.read_raw can read, or a Raw."
+        ) from error
+
+
+def _epoch_edges(n_times: int, sfreq: float) -> NDArray[np.intp]:
+    """Return the samples at which epochs begin, then the end: n_epochs + 1 values."""
+    n_exact = n_times / sfreq / EPOCH_DURATION
+    # FIF files keep the rate in single precision.
+    n_epochs = int(n_exact * (1 + 1e-7))
+    if n_epochs < 1:
+        raise ValueError(
+            f"The recording lasts {n_times / sfreq:g} s; staging needs at least one "
+            f"epoch of {EPOCH_DURATION:g} s."
+        )
+    if (rest := (n_exact - n_epochs) * EPOCH_DURATION) > 1 / sfreq:
+        logger.info("Dropped the last %.2f s, an incomplete epoch.", rest)
+    edges = np.rint(np.arange(n_epochs + 1) * EPOCH_DURATION * sfreq).astype(np.intp)
+    return edges.clip(max=n_times)
+
+
+def _check_rate(sfreq: float) -> None:
+    """Refuse or warn about a sampling rate that the band does not fit into."""
+    if sfreq < MIN_SFREQ:
+        raise ValueError(
+            f"The recording is sampled at {sfreq:g} Hz; staging needs at least "
+            f"{MIN_SFREQ:g} Hz."
+        )
+    if sfreq < FULL_SFREQ:
+        warn(
+            f"The recording is sampled at {sfreq:g} Hz, so it holds nothing above "
+            f"{sfreq / 2:g} Hz; the network expects EEG up to {BAND[1]:g} Hz."
+        )
+
+
+def _check_filters(info: mne.Info) -> None:
+    """Warn about a recording that was filtered to less than the band before."""
+    lowpass, highpass = info["lowpass"], info["highpass"]
+    found = []
+    # A low-pass near the Nyquist frequency comes with the rate, which warned already.
+    if lowpass and lowpass < min(MIN_LOWPASS, 0.75 * info["sfreq"] / 2):
+        found.append(f"low-pass filtered at {lowpass:g} Hz (under {MIN_LOWPASS:g})")
+    if highpass and highpass > MAX_HIGHPASS:
+        found.append(f"high-pass filtered at {highpass:g} Hz (over {MAX_HIGHPASS:g})")
+    if found:
+        warn(
+            f"The recording was {' and '.join(found)} before; stage the unfiltered "
+            "one if you can. MNE keeps one figure for all channels of a file, so the "
+            "filter may be another channel's."
+        )
+
+
+def _relative_annotations(raw: BaseRaw) -> mne.Annotations:
+    """Return the annotations with onsets in seconds from the first sample."""
+    annotations = raw.annotations
+    return mne.Annotations(
+        annotations.onset - raw.first_time,
+        annotations.duration,
+        annotations.description,
+        ch_names=annotations.ch_names,
+    )
+
+
+def _find_missing(signal: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which samples are NaN, Inf or beyond any voltage."""
+    missing = ~np.isfinite(signal)
+    # About 100,000 samples tell a range well enough, and fast.
+    sample = signal[:: 1 + signal.size // 100_000]
+    sample = sample[np.isfinite(sample)]
+    if sample.size == 0:
+        return missing
+    low, middle, high = np.percentile(sample, [5, 50, 95])
+    if high > low:
+        limit = ABSURD * (high - low)
+        missing |= (signal > middle + limit) | (signal < middle - limit)
+    return missing
+
+
+def _find_constant(
+    signal: NDArray[np.float64], sfreq: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which samples lie in long constant runs, and which in runs at a rail."""
+    same = np.r_[False, signal[1:] == signal[:-1], False]
+    changes = np.flatnonzero(same[1:] != same[:-1])
+    starts, stops = changes[::2], changes[1::2] + 1
+    flat = stops - starts >= FLAT_DURATION * sfreq
+    # fmin and fmax pass over NaN, and keep silent if there is nothing else.
+    extremes = np.fmin.reduce(signal), np.fmax.reduce(signal)
+    clipped = np.isin(signal[starts], extremes)
+    return (
+        _cover(starts[flat], stops[flat], signal.size),
+        _cover(starts[clipped], stops[clipped], signal.size),
+    )
+
+
+def _find_bad(
+    annotations: mne.Annotations, ch_name: str, sfreq: float, n_times: int
+) -> NDArray[np.bool_]:
+    """Return which samples are annotated as BAD for the channel."""
+    is_bad = [
+        text.upper().startswith("BAD") and (not names or ch_name in names)
+        for text, names in zip(
+            annotations.description, annotations.ch_names, strict=True
+        )
+    ]
+    starts = annotations.onset[is_bad]
+    stops = starts + annotations.duration[is_bad]
+    starts, stops = (
+        np.rint(seconds * sfreq).astype(np.intp).clip(0, n_times)
+        for seconds in (starts, stops)
+    )
+    return _cover(starts, stops, n_times)
+
+
+def _cover(starts, stops, n_times: int) -> NDArray[np.bool_]:
+    """Return which samples lie within any of the spans."""
+    covered = np.zeros(n_times, bool)
+    for start, stop in zip(starts, stops, strict=True):
+        covered[start:stop] = True
+    return covered
+
+
+def _share(mask: NDArray[np.bool_], edges: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the share of each epoch's samples that a mask holds."""
+    counts = np.add.reduceat(mask[: edges[-1]], edges[:-1], dtype=np.intp)
+    return counts / np.diff(edges)
+
+
+def _bridge(signal: NDArray[np.float64], gaps: NDArray[np.bool_]) -> None:
+    """Replace gaps in the signal by lines, in place."""
+    if not gaps.any():
+        return
+    shores = binary_dilation(gaps) & ~gaps
+    signal[gaps] = np.interp(
+        np.flatnonzero(gaps), np.flatnonzero(shores), signal[shores]
+    )
+
+
+def _make_epochs(
+    signal: NDArray[np.float64], sfreq: float, n_epochs: int
+) -> NDArray[np.float32]:
+    """Resample, band-pass and cut a signal; return (n_epochs, n_times)."""
+    ratio = Fraction(SFREQ / sfreq).limit_denominator(MAX_DENOMINATOR)
+    if ratio != 1:
+        up, down = ratio.numerator, ratio.denominator
+        # An electrode's offset can be thousands of times the EEG, and a window of less
+        # than 80 dB would let images of its drift into the band.
+        signal = signal - signal.mean()
+        signal = resample_poly(signal, up, down, window=("kaiser", 8), padtype="edge")
+    sos = butter(FILTER_ORDER, BAND, "bandpass", fs=SFREQ, output="sos")
+    # Reflected evenly, because a turn about the last sample would shift the mean.
+    padding = round(FILTER_PADDING * SFREQ)
+    signal = sosfiltfilt(sos, signal, padtype="even", padlen=padding)
+    signal = signal.astype(np.float32)
+    # Where the ratio is only nearly exact, each epoch is looked up by its time, so that
+    # the grid does not drift.
+    starts = np.arange(n_epochs) * (EPOCH_DURATION * sfreq * float(ratio))
+    starts = np.rint(starts).astype(np.intp)
+    lacking = max(0, starts[-1] + N_TIMES - signal.size)
+    signal = np.pad(signal, (0, lacking), "edge")
+    return sliding_window_view(signal, N_TIMES)[starts]
+
+
+def _check_amplitudes(
+    signals: NDArray[np.float32], reasons: NDArray[np.str_], ch_name: str
+) -> None:
+    """Mark epochs that are flat but for noise, and warn if all amplitudes are odd."""
+    # A median, because the filter carries a little of the EEG over a flat epoch's edge.
+    levels = np.median(np.abs(signals), axis=1)
+    is_flat = levels < NEAR_FLAT * np.median(levels[reasons == ""])
+    reasons[is_flat & (reasons != NOT_FINITE)] = FLAT
+    if (reasons != "").any():
+        logger.info("Unusable epochs: %s.", _count_reasons(reasons))
+    typical = np.median(signals[reasons == ""].std(axis=1))
+    if not AMPLITUDE_RANGE[0] <= typical <= AMPLITUDE_RANGE[1]:
+        warn(
+            f"Channel {ch_name!r} has an amplitude of {typical:.3g} µV (median over "
+            "epochs of the standard deviation), but EEG in sleep has about 5-100 µV. "
+            "MNE expects volts: check the unit of the recording."
+        )
+
+
+def _count_reasons(reasons: NDArray[np.str_]) -> str:
+    """Return how many of the epochs are unusable for what, in words."""
+    names, counts = np.unique(reasons[reasons != ""], return_counts=True)
+    parts = [f"{n} {name}" for name, n in zip(names, counts, strict=True)]
+    return f"{counts.sum()} of {reasons.size} epochs ({', '.join(parts)})"

@@ -1,0 +1,219 @@
+"""A network with all it needs to train and to stage, on arrays: no MNE, no YASA."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from . import training
+from ._constants import SFREQ, STAGES
+from .cohort import Night, count_stages, hold_out_subjects
+from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
+from .network import MC2SleepConfig, MC2SleepNet
+from .training import logger
+from .weights import load_weights, save_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .training import TrainingOptions
+
+
+class Stager:
+    """MC2SleepNet with its calibration and the record of its training.
+
+    Parameters
+    ----------
+    net : MC2SleepNet
+        The network, on the device to compute on.
+    temperature : float
+        Divides log-posteriors; 1 until it is fitted.
+    can_stage : bool
+        Whether stages have been learnt.
+    training_data : dict | None
+        Counts of the nights, subjects and epochs by stage last trained on.
+
+    Attributes
+    ----------
+    history : list of dict
+        Losses and validation score of each train epoch of both phases.
+    """
+
+    def __init__(
+        self,
+        net: MC2SleepNet,
+        temperature: float = 1.0,
+        can_stage: bool = False,
+        training_data: dict[str, Any] | None = None,
+    ):
+        self.net = net
+        self.temperature = temperature
+        self.can_stage = can_stage
+        self.training_data = training_data or {}
+        self.history: list[dict] = []
+
+    @classmethod
+    def from_nights(
+        cls,
+        config: MC2SleepConfig,
+        nights: Sequence[Night],
+        seed: int,
+        device: str | None = None,
+    ) -> Stager:
+        """Make an untrained stager whose input statistics are those of ``nights``."""
+        with training.seeded(seed):
+            net = MC2SleepNet(config).to(_find_device(device))
+        training.fit_input_statistics(net, nights, seed)
+        return cls(net)
+
+    def pretrain(
+        self,
+        nights: Sequence[Night],
+        options: TrainingOptions,
+        progress: Callable | None = None,
+    ) -> None:
+        """Train on signals, see `training.pretrain`; subjects are held out here.
+
+        Parameters
+        ----------
+        nights : sequence of Night
+            All nights; their inputs are signals.
+        options, progress
+            As in `training.pretrain`.
+        """
+        train, held_out = self._hold_out(nights, options)
+        n_before = len(self.history)
+        try:
+            training.pretrain(
+                self.net, train, held_out, options, self.history, progress
+            )
+        finally:
+            self._record(train, n_before)
+
+    def finetune(
+        self,
+        nights: Sequence[Night],
+        options: TrainingOptions,
+        progress: Callable | None = None,
+    ) -> None:
+        """Train the sequence level, see `training.finetune`, and calibrate.
+
+        Parameters
+        ----------
+        nights : sequence of Night
+            All nights; their inputs are signals, which are encoded here, once.
+        options, progress
+            As in `training.finetune`.
+        """
+        nights = [
+            replace(night, inputs=encode_epochs(self.net, night.inputs))
+            for night in nights
+            if night.is_scored
+        ]
+        train, held_out = self._hold_out(nights, options)
+        n_before = len(self.history)
+        try:
+            training.finetune(
+                self.net, train, held_out, options, self.history, progress
+            )
+        finally:
+            self._record(train, n_before)
+            self.temperature = self._fit_temperature(held_out)
+
+    def probabilities(
+        self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
+    ) -> NDArray[np.float64]:
+        """Stage one night by one channel or several.
+
+        Parameters
+        ----------
+        signals : sequence of array of shape (n_epochs, n_times)
+            The channels in µV, all finite.
+        usable : sequence of array of bool of shape (n_epochs,)
+            False where the channel is no EEG.
+
+        Returns
+        -------
+        probabilities : array of shape (n_epochs, 5)
+            From the mean log-posterior of the channels that are usable in the epoch,
+            calibrated; uniform where none is usable.
+        """
+        weights = np.stack(usable)[..., None]  # (n_channels, n_epochs, 1)
+        posteriors = np.stack(
+            [
+                log_posteriors(self.net, encode_epochs(self.net, channel), mask)
+                for channel, mask in zip(signals, usable, strict=True)
+            ]
+        )
+        fused = (posteriors * weights).sum(axis=0) / weights.sum(axis=0).clip(min=1)
+        return calibrate(fused, self.temperature)
+
+    def save(
+        self, fname: str | Path, parameters: dict[str, Any], overwrite: bool = False
+    ) -> None:
+        """Save weights with this record and the ``parameters`` of the classifier."""
+        metadata = {
+            "parameters": parameters,
+            "temperature": self.temperature,
+            "can_stage": self.can_stage,
+            "training_data": self.training_data,
+            "stages": STAGES,
+            "sfreq": SFREQ,
+        }
+        save_weights(fname, self.net, metadata, overwrite)
+
+    @classmethod
+    def load(
+        cls, fname: str | Path, device: str | None
+    ) -> tuple[Stager, dict[str, Any]]:
+        """Load what `save` wrote: the stager and the parameters of the classifier."""
+        net, metadata = load_weights(fname)
+        stager = cls(
+            net.to(_find_device(device)),
+            metadata["temperature"],
+            metadata["can_stage"],
+            metadata["training_data"],
+        )
+        return stager, metadata["parameters"]
+
+    def _hold_out(
+        self, nights: Sequence[Night], options: TrainingOptions
+    ) -> tuple[list[Night], list[Night]]:
+        rng = np.random.default_rng(options.seed)
+        train, held_out = hold_out_subjects(nights, options.validation_fraction, rng)
+        if not held_out:
+            logger.info(
+                "No subject is held out: training does not stop early, keeps its last "
+                "state, and the probabilities are not calibrated."
+            )
+        return train, held_out
+
+    def _record(self, nights: Sequence[Night], n_before: int) -> None:
+        # Interrupted within the first train epoch, it has learnt next to nothing.
+        if len(self.history) > n_before:
+            counts = count_stages(nights)
+            self.can_stage = self.can_stage or any(counts.values())
+            self.training_data = {
+                "n_nights": len(nights),
+                "n_subjects": len({night.subject for night in nights}),
+                "n_epochs": counts,
+            }
+
+    def _fit_temperature(self, held_out: Sequence[Night]) -> float:
+        if not held_out:
+            return 1.0
+        posteriors = [log_posteriors(self.net, n.inputs, n.usable) for n in held_out]
+        targets = [night.targets for night in held_out]
+        return fit_temperature(np.concatenate(posteriors), np.concatenate(targets))
+
+
+def _find_device(name: str | None) -> torch.device:
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
