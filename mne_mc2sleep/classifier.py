@@ -387,8 +387,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         name = type(self).__name__
         if not hasattr(self, "stager_"):
             raise NotFittedError(
-                f"This {name} has no weights yet. Call 'fit' or 'pretrain', or load some "
-                f"by {name}.from_pretrained."
+                f"This {name} has no weights yet. Call 'fit' or 'pretrain', or load "
+                f"some by {name}.from_pretrained."
             )
         if can_stage and not self.stager_.can_stage:
             raise NotFittedError(
@@ -409,8 +409,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
 
     def _read(self, raw, picks=None) -> list[Recording]:
         if isinstance(picks, list | tuple):
-            return [read_channel(raw, pick, self.scaling) for pick in picks]
-        return [read_channel(raw, self.picks if picks is None else picks, self.scaling)]
+            return [read_channel(raw, name, self.scaling) for name in picks]
+        picks = self.picks if picks is None else picks
+        return [read_channel(raw, picks, self.scaling)]
 
     def _stage(self, channels: list[Recording]) -> Hypnogram:
         signals = [channel.signals for channel in channels]

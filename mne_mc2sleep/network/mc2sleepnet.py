@@ -56,6 +56,10 @@ class MC2SleepNet(nn.Module):
         self.spectrogram_token = MaskToken(width)
         self.signal_stack = CrossAttentionStack(config)
         self.spectrogram_stack = CrossAttentionStack(config)
+        # What recovers an embedding serves the stages too; a linear map between the two
+        # (our choice) lets it do both.
+        self.signal_recovery = nn.Linear(width, width)
+        self.spectrogram_recovery = nn.Linear(width, width)
         # One head for either modality, one for both, as seen in the authors' code.
         self.modality_head = nn.Linear(width, n_stages)
         self.total_head = nn.Linear(2 * width, n_stages)
@@ -123,11 +127,10 @@ class MC2SleepNet(nn.Module):
             The embeddings in context.
         """
         signal, spectrogram = embeddings
+        others = (spectrogram, signal) if cross_attention else (None, None)
         return Embeddings(
-            self.signal_stack(signal, spectrogram if cross_attention else None, usable),
-            self.spectrogram_stack(
-                spectrogram, signal if cross_attention else None, usable
-            ),
+            self.signal_stack(signal, others[0], usable),
+            self.spectrogram_stack(spectrogram, others[1], usable),
         )
 
     def recover(
@@ -154,14 +157,13 @@ class MC2SleepNet(nn.Module):
             To be compared with ``embeddings`` where ``masks`` is True.
         """
         signal, spectrogram = embeddings
-        hidden_signal = self.signal_token(signal, masks.signal)
-        hidden_spectrogram = self.spectrogram_token(spectrogram, masks.spectrogram)
+        others = (spectrogram, signal) if cross_attention else (None, None)
+        signal = self.signal_token(signal, masks.signal)
+        spectrogram = self.spectrogram_token(spectrogram, masks.spectrogram)
         return Embeddings(
-            self.signal_stack(
-                hidden_signal, spectrogram if cross_attention else None, usable
-            ),
-            self.spectrogram_stack(
-                hidden_spectrogram, signal if cross_attention else None, usable
+            self.signal_recovery(self.signal_stack(signal, others[0], usable)),
+            self.spectrogram_recovery(
+                self.spectrogram_stack(spectrogram, others[1], usable)
             ),
         )
 

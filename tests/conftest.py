@@ -1,0 +1,151 @@
+"""A network that learns within seconds, and nights that it can learn from."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mne_mc2sleep import training
+from mne_mc2sleep._constants import N_TIMES, SFREQ
+from mne_mc2sleep.cohort import Night
+from mne_mc2sleep.inference import encode_epochs
+from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.stager import Stager
+from mne_mc2sleep.training import TrainingOptions, seeded
+
+BAND_CENTERS = np.array([20.0, 5.0, 9.0, 2.0, 13.0])  # Hz, one for each stage
+
+
+@pytest.fixture(scope="session")
+def config():
+    """Return the sizes of a tiny network."""
+    return MC2SleepConfig(
+        width=16,
+        n_heads=2,
+        feedforward=32,
+        sequence_layers=1,
+        spectrogram_layers=1,
+        signal_channels=(4, 4, 4, 4, 8),
+        signal_convolutions=(1, 1, 1, 1, 1),
+        stem_kernel=15,
+        stem_stride=4,
+        pool_size=3,
+        sequence_length=8,
+    )
+
+
+@pytest.fixture
+def net(config):
+    """Return a tiny network that has learnt nothing."""
+    with seeded(0):
+        return MC2SleepNet(config).eval()
+
+
+@pytest.fixture(scope="session")
+def options():
+    """Return settings by which the tiny network learns."""
+    return TrainingOptions(
+        pretrain_train_epochs=8,
+        finetune_train_epochs=5,
+        batch_size=4,
+        learning_rate=3e-3,
+        weight_decay=0.01,
+        patience=8,
+        mask_ratio=0.5,
+        temperature=0.1,
+        contrastive_weight=0.1,
+        reconstruction_weight=0.1,
+        excluded_neighbors=0,
+        exclude_same_stage=False,
+        validation_fraction=0.3,
+        seed=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_night():
+    """Return a function that makes a night: bouts of stages, each a band of noise."""
+
+    def make(seed, n_epochs=48, scored=True):
+        rng = np.random.default_rng(seed)
+        bouts = rng.integers(2, 6, n_epochs)
+        stages = np.repeat(rng.integers(0, 5, n_epochs), bouts)[:n_epochs]
+        frequencies = np.fft.rfftfreq(N_TIMES, 1 / SFREQ)
+        bands = np.exp(-0.5 * (frequencies - BAND_CENTERS[stages][:, None]) ** 2)
+        noise = np.fft.rfft(rng.standard_normal((n_epochs, N_TIMES)))
+        signals = np.fft.irfft(noise * bands)
+        signals *= 30 / signals.std(axis=1, keepdims=True)  # µV
+        return Night(
+            inputs=torch.from_numpy(signals.astype(np.float32)),
+            stages=stages.astype(np.int8) if scored else np.full(n_epochs, -1, "i1"),
+            usable=np.ones(n_epochs, dtype=bool),
+            subject=f"subject {seed}",
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nights(make_night):
+    """Return the nights of six subjects."""
+    return [make_night(seed) for seed in range(6)]
+
+
+@pytest.fixture(scope="session")
+def trained(config, nights, options):
+    """Return a stager after both stages of training; it must not be modified."""
+    stager = Stager.from_nights(config, nights, seed=0, device="cpu")
+    stager.pretrain(nights, options)
+    stager.finetune(nights, options)
+    return stager
+
+
+@pytest.fixture(scope="session")
+def short_nights(make_night):
+    """Return three nights of two sequences, as signals."""
+    return [make_night(seed, n_epochs=16) for seed in range(3)]
+
+
+@pytest.fixture(scope="session")
+def as_embeddings():
+    """Return a function that turns nights into those that fine-tuning reads."""
+
+    def as_embeddings(net, nights):
+        return [
+            replace(night, inputs=encode_epochs(net, night.inputs)) for night in nights
+        ]
+
+    return as_embeddings
+
+
+@pytest.fixture
+def run(net, short_nights, options, as_embeddings):
+    """Return a function that runs one stage of the training on short nights.
+
+    It returns the history. The last night is held out unless ``held_out`` is empty.
+    """
+
+    def run(stage, nights=None, held_out=None, progress=None, net=net, **settings):
+        settings = {"pretrain_train_epochs": 1, "finetune_train_epochs": 1} | settings
+        nights = short_nights[:2] if nights is None else nights
+        held_out = short_nights[2:] if held_out is None else held_out
+        if stage == "finetune":
+            nights, held_out = (as_embeddings(net, part) for part in (nights, held_out))
+        history = []
+        train = getattr(training, stage)
+        train(net, nights, held_out, replace(options, **settings), history, progress)
+        return history
+
+    return run
+
+
+@pytest.fixture
+def training_log(caplog):
+    """Return what is logged; MNE's logger does not propagate once MNE is imported."""
+    logger = logging.getLogger("mne")
+    caplog.set_level(logging.DEBUG, logger="mne")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)

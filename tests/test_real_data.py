@@ -1,0 +1,115 @@
+"""Tests on real data that lie beside the project; they skip where there are none.
+
+The nights are of the Sleep-EDF Database Expanded 1.0.0 (Kemp et al. 2000, Goldberger et
+al. 2000): experts' hypnograms, and signals resynthesised from the band powers of the
+same epochs. What is reached on them is home ground for a stager trained alike.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+import torch
+
+from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
+from mne_mc2sleep.hypnograms import stages_on_grid
+from mne_mc2sleep.inference import encode_epochs, log_posteriors
+from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.simulation import make_raw, resynthesize
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+CHANNEL = "EEG Fpz-Cz"
+N_TRAIN_SUBJECTS = 12
+TEST_SUBJECTS = ("SC400", "SC401", "SC402", "SC403")
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no {DATA}")
+
+
+class Nights:
+    """The nights of band_power_nights.npz."""
+
+    def __init__(self):
+        with np.load(DATA / "sleep_edf" / "band_power_nights.npz") as file:
+            self.log_band_power = file["log_band_power"][:, :1].astype(float)
+            self.log_variance = file["log_variance"][:, :1].astype(float)
+            self.stage = file["stage"]
+            self.names = [str(name) for name in file["night"]]
+            self.edges = file["first_epoch"]
+
+    def make(self, index, meas_date=None):
+        """Return one night's recording and its experts' stages."""
+        part = slice(self.edges[index], self.edges[index + 1])
+        signal = resynthesize(
+            self.log_band_power[part], self.log_variance[part], random_state=index
+        )
+        return make_raw(signal, [CHANNEL], meas_date=meas_date), self.stage[part]
+
+    def first_of_each(self, n_subjects, without):
+        """Return the first nights of ``n_subjects`` subjects."""
+        first = {name[:5]: i for i, name in reversed([*enumerate(self.names)])}
+        return [i for s, i in sorted(first.items()) if s not in without][:n_subjects]
+
+
+def _write_night(nights, index, folder):
+    """Write a night as EDF that starts when it did; return its path and hypnogram's."""
+    hypnogram = next(
+        (DATA / "sleep_edf" / "hypnograms").glob(nights.names[index][:6] + "*")
+    )
+    hypno = read_hypnogram(hypnogram)
+    day = stages_on_grid(hypno.as_int().to_numpy(), len(hypno))
+    raw, stages = nights.make(index)
+    offset = np.flatnonzero((day > 0) & (day < 5))[0] - 60
+    # The data are trimmed to 30 min of wake before the first sleep.
+    assert np.array_equal(day[offset : offset + stages.size], stages)
+    raw.set_meas_date(hypno.start + timedelta(seconds=30 * int(offset)))
+    fname = folder / f"{nights.names[index]}.edf"
+    raw.export(fname, verbose="error")
+    return fname, hypnogram
+
+
+@pytest.mark.slow
+def test_stages_people_it_has_not_seen(tmp_path):
+    """Trained on 12 subjects, `small` reaches kappa 0.55 on 4 others, from EDF files."""
+    nights = Nights()
+    train = [
+        nights.make(i) for i in nights.first_of_each(N_TRAIN_SUBJECTS, TEST_SUBJECTS)
+    ]
+    raws, stages = zip(*train, strict=True)
+    clf = MC2SleepClassifier(
+        CHANNEL, pretrain_train_epochs=5, finetune_train_epochs=10, random_state=0
+    )
+    clf.fit(list(raws), list(stages))
+    unseen = [i for i, n in enumerate(nights.names) if n[:5] in TEST_SUBJECTS]
+    files = [_write_night(nights, i, tmp_path) for i in unseen]
+    kappa = clf.score(*map(list, zip(*files, strict=True)))
+    assert kappa >= 0.55
+
+
+def test_stages_a_device_s_recording():
+    """Two minutes of a home polysomnograph are staged by C4-M1, end to end."""
+    raw, hypno = simulate_night(2400, ch_names=["C4-M1"], random_state=3)
+    clf = MC2SleepClassifier(
+        pretrain_train_epochs=1, finetune_train_epochs=1, random_state=0
+    ).fit(raw, hypno)
+    staged = clf.predict(DATA / "device_edf" / "noxturnal_2min.edf", picks="C4-M1")
+    assert len(staged) == 4
+    assert not staged.hypno.isin(["UNS", "ART"]).any()
+    header = mne.io.read_raw_edf(
+        DATA / "device_edf" / "noxturnal_2min.edf", verbose="error"
+    )
+    assert staged.start == header.info["meas_date"]
+
+
+def test_real_epochs_pass_the_network():
+    """Nine real epochs give finite, normalised probabilities by both sizes."""
+    with np.load(DATA / "sleep_edf" / "real_epochs.npz") as file:
+        signals = file["signal_uV"].reshape(-1, 3000)
+    for size in ("small", "base"):
+        net = MC2SleepNet(MC2SleepConfig.from_size(size))
+        net.fit_input_statistics(torch.from_numpy(signals))
+        posteriors = log_posteriors(
+            net, encode_epochs(net, signals), np.ones(len(signals), dtype=bool)
+        )
+        np.testing.assert_allclose(np.exp(posteriors).sum(axis=1), 1)

@@ -1,0 +1,297 @@
+"""A network with its calibration and the record of its training."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mne_mc2sleep import training
+from mne_mc2sleep.evaluation import score_stages
+from mne_mc2sleep.inference import (
+    calibrate,
+    encode_epochs,
+    fit_temperature,
+    log_posteriors,
+)
+from mne_mc2sleep.stager import Stager
+
+
+@pytest.fixture
+def stager(net):
+    """Return a stager that has learnt nothing."""
+    return Stager(net)
+
+
+@pytest.fixture(scope="module")
+def quick(options):
+    """Return settings that train for one train epoch."""
+    return replace(options, pretrain_train_epochs=1, finetune_train_epochs=1)
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Return a function that interrupts the training in a train epoch to come."""
+
+    def interrupt_in(train_epoch):
+        train_once, n_begun = training._train_once, []
+
+        def train_or_interrupt(*args):
+            n_begun.append(1)
+            if len(n_begun) == train_epoch:
+                raise KeyboardInterrupt
+            return train_once(*args)
+
+        monkeypatch.setattr(training, "_train_once", train_or_interrupt)
+
+    return interrupt_in
+
+
+def probabilities(stager, night):
+    """Stage a night by its one channel."""
+    return stager.probabilities([night.inputs.numpy()], [night.usable])
+
+
+def same(net, other):
+    """Return whether two networks have the same weights to the bit."""
+    state, other = net.state_dict(), other.state_dict()
+    return all(torch.equal(state[name], other[name]) for name in state)
+
+
+def test_an_unseen_night_is_staged_well(trained, make_night):
+    """Stages of a subject that took no part in the training are found."""
+    night = make_night(99, n_epochs=50)
+    proba = probabilities(trained, night)
+    assert score_stages(night.stages, proba.argmax(axis=1))["kappa"] > 0.9
+
+
+def test_one_seed_makes_one_network(config, short_nights):
+    """The same seed gives the same weights to the bit, another one gives others."""
+    first, second, other = (
+        Stager.from_nights(config, short_nights, seed, "cpu").net for seed in (0, 0, 1)
+    )
+    assert same(first, second)
+    assert not same(first, other)
+
+
+def test_a_new_stager_knows_the_amplitude_of_its_nights(config, nights):
+    """The input statistics are taken when it is made, and it cannot stage yet."""
+    stager = Stager.from_nights(config, nights, 0, "cpu")
+    assert stager.net.signal_backbone.scale.item() == pytest.approx(30, rel=1e-3)
+    assert not stager.can_stage
+
+
+def test_making_a_stager_leaves_the_global_random_state_alone(config, short_nights):
+    """The weights are drawn without a global seed."""
+    before = torch.get_rng_state()
+    Stager.from_nights(config, short_nights, 0, "cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_pretraining_can_stage_if_it_had_stages(stager, make_night, quick, scored):
+    """Heads that saw no stage are of no use."""
+    stager.pretrain([make_night(i, 16, scored) for i in range(3)], quick)
+    assert stager.can_stage is scored
+
+
+def test_pretraining_without_stages_unlearns_none(trained, make_night, quick):
+    """A stager that could stage still can."""
+    stager = copy.deepcopy(trained)
+    stager.pretrain([make_night(i, 16, scored=False) for i in range(3)], quick)
+    assert stager.can_stage
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize(("train_epoch", "can_stage"), [(1, False), (2, True)])
+def test_interrupted_in_the_first_train_epoch_it_cannot_stage(
+    stager, short_nights, options, interrupted, stage, train_epoch, can_stage
+):
+    """One whole train epoch is the least from which stages are learnt."""
+    interrupted(train_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(stager, stage)(short_nights, options)
+    assert stager.can_stage is can_stage
+    assert bool(stager.training_data) is can_stage
+    assert len(stager.history) == train_epoch - 1
+
+
+def test_an_interruption_leaves_a_stager_that_stages(
+    stager, short_nights, options, interrupted
+):
+    """What was learnt before the interruption can be used, calibrated."""
+    interrupted(3)
+    with training.interruptible():
+        stager.finetune(short_nights, options)
+    proba = probabilities(stager, short_nights[0])
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    assert stager.temperature != 1
+
+
+def test_training_data_counts_what_was_trained_on(stager, make_night, quick):
+    """Nights, subjects and usable epochs by stage, without those held out."""
+    nights = [replace(make_night(i, 16), subject=i % 3) for i in range(6)]
+    for night in nights:
+        night.stages[:] = 3
+        night.usable[0] = False
+    stager.pretrain(nights, quick)
+    assert stager.training_data == {
+        "n_nights": 4,
+        "n_subjects": 2,
+        "n_epochs": {"WAKE": 0, "N1": 0, "N2": 0, "N3": 4 * 15, "REM": 0},
+    }
+
+
+def test_nights_without_stages_are_left_out_of_finetuning(net, make_night, options):
+    """They change nothing: not the split, not the weights, not the record."""
+    scored, unscored = [make_night(i, 16) for i in range(3)], make_night(7, 16, False)
+    unusable = make_night(8, 16)
+    unusable.usable[:] = False
+    with_them, without = Stager(copy.deepcopy(net)), Stager(copy.deepcopy(net))
+    with_them.finetune([unscored, *scored, unusable], options)
+    without.finetune(scored, options)
+    assert same(with_them.net, without.net)
+    assert with_them.training_data == without.training_data
+    assert with_them.temperature == without.temperature
+
+
+def test_both_stages_hold_out_the_same_subjects(
+    stager, make_night, options, monkeypatch
+):
+    """Nobody is fine-tuned on who validates, nor pretrained on who calibrates."""
+    held_out = []
+    for stage in ("pretrain", "finetune"):
+        monkeypatch.setattr(
+            training, stage, lambda *args: held_out.append({n.subject for n in args[2]})
+        )
+    nights = [make_night(i, 16, scored=i % 2 == 0) for i in range(12)]
+    stager.pretrain(nights, options)
+    stager.finetune(nights, options)
+    assert held_out[0] == held_out[1]
+    assert len(held_out[0]) == 2
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_it_is_logged_if_nobody_is_held_out(
+    stager, short_nights, quick, training_log, stage
+):
+    """The user learns what is not done then."""
+    getattr(stager, stage)(short_nights, replace(quick, validation_fraction=0))
+    assert any("No subject is held out" in m for m in training_log.messages)
+
+
+def test_without_held_out_subjects_the_temperature_is_one(trained, make_night, quick):
+    """What an earlier training was calibrated by does not hold any more."""
+    stager = copy.deepcopy(trained)
+    assert stager.temperature != 1
+    stager.finetune([make_night(0)], quick)
+    assert stager.temperature == 1
+
+
+def test_the_temperature_is_fitted_on_the_held_out_subjects(
+    stager, make_night, options, monkeypatch
+):
+    """By the posteriors of the state that is kept."""
+    seen = []
+
+    def keep(net, nights, held_out, *args):
+        seen.extend(held_out)
+
+    monkeypatch.setattr(training, "finetune", keep)
+    stager.finetune([make_night(i, 16) for i in range(3)], options)
+    (night,) = seen
+    posteriors = log_posteriors(stager.net, night.inputs, night.usable)
+    assert stager.temperature == fit_temperature(posteriors, night.targets)
+
+
+def test_history_goes_on_from_stage_to_stage(trained):
+    """It holds the rows of both, in order."""
+    phases = [row["phase"] for row in trained.history]
+    assert phases == ["Pretraining"] * 8 + ["Fine-tuning"] * 5
+
+
+def two_channels(make_night):
+    """Return two channels of one night and which of their epochs are usable."""
+    signals = [make_night(seed, 20).inputs.numpy() for seed in (70, 71)]
+    return signals, [np.ones(20, dtype=bool), np.ones(20, dtype=bool)]
+
+
+def posteriors_of(stager, signals, usable):
+    """Return the log-posteriors of one channel."""
+    return log_posteriors(stager.net, encode_epochs(stager.net, signals), usable)
+
+
+def test_probabilities_are_calibrated_log_posteriors(trained, make_night):
+    """One channel: softened by the fitted temperature."""
+    night = make_night(70, 20)
+    posteriors = posteriors_of(trained, night.inputs, night.usable)
+    expected = calibrate(posteriors, trained.temperature)
+    np.testing.assert_allclose(probabilities(trained, night), expected)
+
+
+def test_channels_are_fused_by_their_mean_log_posterior(trained, make_night):
+    """Two channels: the geometric mean of their probabilities, normalised."""
+    signals, usable = two_channels(make_night)
+    posteriors = [
+        posteriors_of(trained, channel, mask)
+        for channel, mask in zip(signals, usable, strict=True)
+    ]
+    expected = calibrate((posteriors[0] + posteriors[1]) / 2, trained.temperature)
+    np.testing.assert_allclose(trained.probabilities(signals, usable), expected)
+
+
+def test_an_unusable_channel_has_no_say_in_its_epochs(trained, make_night):
+    """Where one channel holds no EEG the other one decides alone."""
+    signals, usable = two_channels(make_night)
+    usable[0][4:7] = False
+    fused = trained.probabilities(signals, usable)
+    alone = trained.probabilities(signals[1:], usable[1:])
+    np.testing.assert_allclose(fused[4:7], alone[4:7])
+    assert not np.allclose(fused[7:], alone[7:])
+
+
+def test_where_no_channel_is_usable_the_probabilities_are_uniform(trained, make_night):
+    """Nothing is known of such an epoch, and its neighbours are staged all the same."""
+    signals, usable = two_channels(make_night)
+    for mask in usable:
+        mask[[0, 9]] = False
+    proba = trained.probabilities(signals, usable)
+    np.testing.assert_allclose(proba[[0, 9]], 0.2)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    assert (proba[1:9].max(axis=1) > 0.3).all()
+
+
+def test_channels_are_not_modified(trained, make_night):
+    """Staging reads signals and masks only."""
+    signals, usable = two_channels(make_night)
+    before = copy.deepcopy((signals, usable))
+    trained.probabilities(signals, usable)
+    np.testing.assert_array_equal(signals, before[0])
+    np.testing.assert_array_equal(usable, before[1])
+
+
+def test_save_and_load_give_the_same_stager(trained, make_night, tmp_path):
+    """It stages to the bit as before, and its record and parameters are there."""
+    fname = tmp_path / "lab.safetensors"
+    trained.save(fname, {"picks": ["Fz", "Cz"], "scaling": None})
+    loaded, parameters = Stager.load(fname, "cpu")
+    night = make_night(99)
+    np.testing.assert_array_equal(
+        probabilities(loaded, night), probabilities(trained, night)
+    )
+    assert loaded.can_stage
+    assert loaded.temperature == trained.temperature
+    assert loaded.training_data == trained.training_data
+    assert parameters == {"picks": ["Fz", "Cz"], "scaling": None}
+
+
+def test_a_loaded_stager_can_be_finetuned(trained, short_nights, quick, tmp_path):
+    """Adapting saved weights changes the sequence level and nothing else."""
+    trained.save(tmp_path / "lab.safetensors", {})
+    loaded, _ = Stager.load(tmp_path / "lab.safetensors", None)
+    loaded.finetune(short_nights, quick)
+    device = next(loaded.net.parameters()).device
+    for name, tensor in trained.net.state_dict().items():
+        is_same = torch.equal(loaded.net.state_dict()[name], tensor.to(device))
+        assert is_same is ("_stack" not in name and "_head" not in name)
