@@ -14,11 +14,19 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import logger, warn
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import binary_dilation
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from ._channels import pick_channel
 from ._constants import EPOCH_DURATION, N_TIMES, SFREQ
+from ._unusable import (
+    FLAT,
+    NOT_FINITE,
+    bridge,
+    count_reasons,
+    find_bad,
+    find_near_flat,
+    find_unusable,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,17 +44,6 @@ FULL_SFREQ = 2 * BAND[1]  # Hz; below, the band does not reach its upper edge
 MIN_LOWPASS = 30.0  # Hz
 MAX_HIGHPASS = 1.0  # Hz
 AMPLITUDE_RANGE = (1.0, 500.0)  # µV, median over epochs of the standard deviation
-
-FLAT_DURATION = 1.0  # seconds without any change
-FLAT_SHARE = 0.5  # of an epoch
-NEAR_FLAT = 0.01  # of the median epoch's median absolute value
-CLIPPED_SHARE = 0.1  # of an epoch
-BAD_SHARE = 0.5  # of an epoch
-ABSURD = (
-    1e4  # times the 5-95 % range of the recording: 0.5 V in EEG, beyond any amplifier
-)
-
-NOT_FINITE, FLAT, CLIPPED, BAD = "not finite", "flat", "clipped", "bad annotation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,26 +141,14 @@ def read_recording(
     # An index, because MNE takes names such as "eeg" for all channels of that type.
     signal = raw.get_data(picks=[raw.ch_names.index(ch_name)], units="uV")[0]
 
-    missing = _find_missing(signal)
-    signal[missing] = np.nan
-    flat, clipped = _find_constant(signal, sfreq)
-    bad = _find_bad(annotations, ch_name, sfreq, signal.size)
-    reasons = np.select(
-        [
-            _share(missing, edges) > 0,
-            _share(flat, edges) > FLAT_SHARE,
-            _share(clipped, edges) > CLIPPED_SHARE,
-            _share(bad, edges) > BAD_SHARE,
-        ],
-        [NOT_FINITE, FLAT, CLIPPED, BAD],
-        "",
-    )
+    bad = find_bad(annotations, ch_name, sfreq, signal.size)
+    reasons, gaps = find_unusable(signal, sfreq, edges, bad)
     if (reasons != "").all():
         raise ValueError(
             f"Channel {ch_name!r} cannot be staged. Unusable: "
-            f"{_count_reasons(reasons)}. Pass another channel as 'picks'."
+            f"{count_reasons(reasons)}. Pass another channel as 'picks'."
         )
-    _bridge(signal, missing | flat)
+    bridge(signal, gaps)
     signals = _make_epochs(signal, sfreq, len(reasons))
     _check_amplitudes(signals, reasons, ch_name)
     start = raw.info["meas_date"]
@@ -267,81 +252,6 @@ def _relative_annotations(raw: BaseRaw) -> mne.Annotations:
     )
 
 
-def _find_missing(signal: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which samples are NaN, Inf or beyond any voltage."""
-    missing = ~np.isfinite(signal)
-    # About 100,000 samples tell a range well enough, and fast.
-    sample = signal[:: 1 + signal.size // 100_000]
-    sample = sample[np.isfinite(sample)]
-    if sample.size == 0:
-        return missing
-    low, middle, high = np.percentile(sample, [5, 50, 95])
-    if high > low:
-        limit = ABSURD * (high - low)
-        missing |= (signal > middle + limit) | (signal < middle - limit)
-    return missing
-
-
-def _find_constant(
-    signal: NDArray[np.float64], sfreq: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which samples lie in long constant runs, and which in runs at a rail."""
-    same = np.r_[False, signal[1:] == signal[:-1], False]
-    changes = np.flatnonzero(same[1:] != same[:-1])
-    starts, stops = changes[::2], changes[1::2] + 1
-    flat = stops - starts >= FLAT_DURATION * sfreq
-    # fmin and fmax pass over NaN, and keep silent if there is nothing else.
-    extremes = np.fmin.reduce(signal), np.fmax.reduce(signal)
-    clipped = np.isin(signal[starts], extremes)
-    return (
-        _cover(starts[flat], stops[flat], signal.size),
-        _cover(starts[clipped], stops[clipped], signal.size),
-    )
-
-
-def _find_bad(
-    annotations: mne.Annotations, ch_name: str, sfreq: float, n_times: int
-) -> NDArray[np.bool_]:
-    """Return which samples are annotated as BAD for the channel."""
-    is_bad = [
-        text.upper().startswith("BAD") and (not names or ch_name in names)
-        for text, names in zip(
-            annotations.description, annotations.ch_names, strict=True
-        )
-    ]
-    starts = annotations.onset[is_bad]
-    stops = starts + annotations.duration[is_bad]
-    starts, stops = (
-        np.rint(seconds * sfreq).astype(np.intp).clip(0, n_times)
-        for seconds in (starts, stops)
-    )
-    return _cover(starts, stops, n_times)
-
-
-def _cover(starts, stops, n_times: int) -> NDArray[np.bool_]:
-    """Return which samples lie within any of the spans."""
-    covered = np.zeros(n_times, bool)
-    for start, stop in zip(starts, stops, strict=True):
-        covered[start:stop] = True
-    return covered
-
-
-def _share(mask: NDArray[np.bool_], edges: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the share of each epoch's samples that a mask holds."""
-    counts = np.add.reduceat(mask[: edges[-1]], edges[:-1], dtype=np.intp)
-    return counts / np.diff(edges)
-
-
-def _bridge(signal: NDArray[np.float64], gaps: NDArray[np.bool_]) -> None:
-    """Replace gaps in the signal by lines, in place."""
-    if not gaps.any():
-        return
-    shores = binary_dilation(gaps) & ~gaps
-    signal[gaps] = np.interp(
-        np.flatnonzero(gaps), np.flatnonzero(shores), signal[shores]
-    )
-
-
 def _make_epochs(
     signal: NDArray[np.float64], sfreq: float, n_epochs: int
 ) -> NDArray[np.float32]:
@@ -371,12 +281,9 @@ def _check_amplitudes(
     signals: NDArray[np.float32], reasons: NDArray[np.str_], ch_name: str
 ) -> None:
     """Mark epochs that are flat but for noise, and warn if all amplitudes are odd."""
-    # A median, because the filter carries a little of the EEG over a flat epoch's edge.
-    levels = np.median(np.abs(signals), axis=1)
-    is_flat = levels < NEAR_FLAT * np.median(levels[reasons == ""])
-    reasons[is_flat & (reasons != NOT_FINITE)] = FLAT
+    reasons[find_near_flat(signals, reasons) & (reasons != NOT_FINITE)] = FLAT
     if (reasons != "").any():
-        logger.info("Unusable epochs: %s.", _count_reasons(reasons))
+        logger.info("Unusable epochs: %s.", count_reasons(reasons))
     typical = np.median(signals[reasons == ""].std(axis=1))
     if not AMPLITUDE_RANGE[0] <= typical <= AMPLITUDE_RANGE[1]:
         warn(
@@ -384,10 +291,3 @@ def _check_amplitudes(
             "epochs of the standard deviation), but EEG in sleep has about 5-100 µV. "
             "MNE expects volts: check the unit of the recording."
         )
-
-
-def _count_reasons(reasons: NDArray[np.str_]) -> str:
-    """Return how many of the epochs are unusable for what, in words."""
-    names, counts = np.unique(reasons[reasons != ""], return_counts=True)
-    parts = [f"{n} {name}" for name, n in zip(names, counts, strict=True)]
-    return f"{counts.sum()} of {reasons.size} epochs ({', '.join(parts)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -9,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -73,8 +75,18 @@ def save_weights(
         "config": json.dumps(asdict(net.config)),
         "metadata": json.dumps(metadata),
     }
+    header["sha256"] = _checksum(state, header)
     # Not safetensors' save_file: what it writes, the owner alone may read.
     _replace_file(fname, save(state, header))
+
+
+def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
+    # Safetensors has none: a damaged file could be sound and stage otherwise.
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _replace_file(fname: Path, content: bytes) -> None:
@@ -130,41 +142,22 @@ def load_weights(fname: str | Path) -> tuple[MC2SleepNet, dict[str, Any]]:
             f"{fname} holds no weights that this version of mne_mc2sleep can read: its "
             f"format is {header.get('format')!r}, not {_FORMAT!r}."
         )
+    if header.pop("sha256", None) != _checksum(state, header):
+        raise ValueError(
+            f"{fname} is damaged: its content does not match its checksum. Get or save "
+            "it anew."
+        )
     try:
+        config = json.loads(header["config"])
+        config = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        net = MC2SleepNet(MC2SleepConfig(**config))
+        net.load_state_dict(state, strict=True)
         metadata = json.loads(header["metadata"])
-        net = MC2SleepNet(_read_config(header["config"]))
     # What a wrong configuration breaks in torch cannot be foreseen.
     except Exception as error:
+        reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{fname} is damaged: its description makes no network ({error!r:.200}). "
-            "Get or save it anew."
+            f"The weights in {fname} do not fit their configuration ({reason}). If "
+            "another version of mne_mc2sleep wrote them, use it, or save them anew."
         ) from error
-    differing = _find_differing(net.state_dict(), state)
-    if differing:
-        raise ValueError(
-            f"The weights in {fname} do not fit their configuration: {len(differing)} "
-            "tensors are missing, unknown, or of another shape or type, "
-            f"{differing[0]!r} among them. Get or save the file anew."
-        )
-    net.load_state_dict(state)
     return net.eval(), metadata
-
-
-def _read_config(text: str) -> MC2SleepConfig:
-    config = json.loads(text)
-    # A default in the place of a lost size could fit the tensors and stage otherwise.
-    if config.keys() != MC2SleepConfig.__dataclass_fields__.keys():
-        raise ValueError(f"not the sizes of an MC2SleepNet: {sorted(config)}")
-    return MC2SleepConfig(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-    )
-
-
-def _find_differing(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
-    """Return the names of tensors that are not of one shape and type in both."""
-    kinds = [
-        {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
-        for state in (expected, found)
-    ]
-    names = sorted(expected.keys() | found.keys())
-    return [name for name in names if kinds[0].get(name) != kinds[1].get(name)]

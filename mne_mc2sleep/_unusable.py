@@ -1,0 +1,170 @@
+"""Find the epochs that hold no EEG, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import binary_dilation
+
+if TYPE_CHECKING:
+    import mne
+    from numpy.typing import NDArray
+
+# All of these are our choice.
+FLAT_DURATION = 1.0  # seconds without any change
+FLAT_SHARE = 0.5  # of an epoch
+NEAR_FLAT = 0.01  # of the median epoch's median absolute value
+CLIPPED_SHARE = 0.1  # of an epoch
+BAD_SHARE = 0.5  # of an epoch
+ABSURD = (
+    1e4  # times the 5-95 % range of the recording: 0.5 V in EEG, beyond any amplifier
+)
+
+NOT_FINITE, FLAT, CLIPPED, BAD = "not finite", "flat", "clipped", "bad annotation"
+
+
+def find_unusable(
+    signal: NDArray[np.float64],
+    sfreq: float,
+    edges: NDArray[np.intp],
+    bad: NDArray[np.bool_],
+) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
+    """Tell why epochs cannot be staged, and which samples are no signal.
+
+    Parameters
+    ----------
+    signal : array of shape (n_times,)
+        The recording as it was measured, before any filter.
+    sfreq : float
+        Its sampling rate in Hz.
+    edges : array of int of shape (n_epochs + 1,)
+        The samples at which epochs begin, then the end of the last.
+    bad : array of bool of shape (n_times,)
+        Samples annotated as BAD, from `find_bad`.
+
+    Returns
+    -------
+    reasons : array of str of shape (n_epochs,)
+        The first that applies of ``"not finite"``, ``"flat"``, ``"clipped"`` and
+        ``"bad annotation"``; ``""`` for usable epochs.
+    gaps : array of bool of shape (n_times,)
+        Samples that are missing or constant.
+    """
+    missing = _find_missing(signal)
+    flat, clipped = _find_constant(np.where(missing, np.nan, signal), sfreq)
+    reasons = np.select(
+        [
+            _share(missing, edges) > 0,
+            _share(flat, edges) > FLAT_SHARE,
+            _share(clipped, edges) > CLIPPED_SHARE,
+            _share(bad, edges) > BAD_SHARE,
+        ],
+        [NOT_FINITE, FLAT, CLIPPED, BAD],
+        "",
+    )
+    return reasons, missing | flat
+
+
+def find_bad(
+    annotations: mne.Annotations, ch_name: str, sfreq: float, n_times: int
+) -> NDArray[np.bool_]:
+    """Return which samples are annotated as BAD for the channel."""
+    is_bad = [
+        text.upper().startswith("BAD") and (not names or ch_name in names)
+        for text, names in zip(
+            annotations.description, annotations.ch_names, strict=True
+        )
+    ]
+    starts = annotations.onset[is_bad]
+    stops = starts + annotations.duration[is_bad]
+    starts, stops = (
+        np.rint(seconds * sfreq).astype(np.intp).clip(0, n_times)
+        for seconds in (starts, stops)
+    )
+    return _cover(starts, stops, n_times)
+
+
+def find_near_flat(
+    signals: NDArray[np.float32], reasons: NDArray[np.str_]
+) -> NDArray[np.bool_]:
+    """Return which epochs are flat but for the noise of the amplifier.
+
+    Parameters
+    ----------
+    signals : array of shape (n_epochs, n_times)
+        The filtered epochs.
+    reasons : array of str of shape (n_epochs,)
+        From `find_unusable`; the usable epochs are what to compare with.
+
+    Returns
+    -------
+    near_flat : array of bool of shape (n_epochs,)
+        Epochs of less than 1 % of the median epoch's amplitude.
+    """
+    # A median, because the filter carries a little of the EEG over a flat epoch's edge.
+    levels = np.median(np.abs(signals), axis=1)
+    return levels < NEAR_FLAT * np.median(levels[reasons == ""])
+
+
+def bridge(signal: NDArray[np.float64], gaps: NDArray[np.bool_]) -> None:
+    """Replace gaps in the signal by lines, in place."""
+    if not gaps.any():
+        return
+    shores = binary_dilation(gaps) & ~gaps
+    signal[gaps] = np.interp(
+        np.flatnonzero(gaps), np.flatnonzero(shores), signal[shores]
+    )
+
+
+def count_reasons(reasons: NDArray[np.str_]) -> str:
+    """Return how many of the epochs are unusable for what, in words."""
+    names, counts = np.unique(reasons[reasons != ""], return_counts=True)
+    parts = [f"{n} {name}" for name, n in zip(names, counts, strict=True)]
+    return f"{counts.sum()} of {reasons.size} epochs ({', '.join(parts)})"
+
+
+def _find_missing(signal: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which samples are NaN, Inf or beyond any voltage."""
+    missing = ~np.isfinite(signal)
+    # About 100,000 samples tell a range well enough, and fast.
+    sample = signal[:: 1 + signal.size // 100_000]
+    sample = sample[np.isfinite(sample)]
+    if sample.size == 0:
+        return missing
+    low, middle, high = np.percentile(sample, [5, 50, 95])
+    if high > low:
+        limit = ABSURD * (high - low)
+        missing |= (signal > middle + limit) | (signal < middle - limit)
+    return missing
+
+
+def _find_constant(
+    signal: NDArray[np.float64], sfreq: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which samples lie in long constant runs, and which in runs at a rail."""
+    same = np.r_[False, signal[1:] == signal[:-1], False]
+    changes = np.flatnonzero(same[1:] != same[:-1])
+    starts, stops = changes[::2], changes[1::2] + 1
+    flat = stops - starts >= FLAT_DURATION * sfreq
+    # fmin and fmax pass over NaN, and keep silent if there is nothing else.
+    extremes = np.fmin.reduce(signal), np.fmax.reduce(signal)
+    clipped = np.isin(signal[starts], extremes)
+    return (
+        _cover(starts[flat], stops[flat], signal.size),
+        _cover(starts[clipped], stops[clipped], signal.size),
+    )
+
+
+def _cover(starts, stops, n_times: int) -> NDArray[np.bool_]:
+    """Return which samples lie within any of the spans."""
+    covered = np.zeros(n_times, bool)
+    for start, stop in zip(starts, stops, strict=True):
+        covered[start:stop] = True
+    return covered
+
+
+def _share(mask: NDArray[np.bool_], edges: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the share of each epoch's samples that a mask holds."""
+    counts = np.add.reduceat(mask[: edges[-1]], edges[:-1], dtype=np.intp)
+    return counts / np.diff(edges)
