@@ -197,12 +197,12 @@ def test_a_failing_save_leaves_the_old_file(saved, net, monkeypatch, step, error
     assert os.listdir(saved.parent) == [saved.name]
 
 
-def test_a_write_that_breaks_off_leaves_no_half_file(tmp_path, net, monkeypatch):
+def test_a_failing_save_leaves_no_new_file(fname, net, monkeypatch):
     """Where there was no file before there is none after."""
-    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
-        save_weights(tmp_path / "lab.safetensors", net, {})
-    assert not list(tmp_path.iterdir())
+    monkeypatch.delattr(os, "fsync")
+    with pytest.raises(AttributeError):
+        save_weights(fname, net, {})
+    assert not list(fname.parent.iterdir())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX systems")
@@ -266,7 +266,7 @@ def test_a_flipped_bit_is_refused(saved, part):
         flipped = bytearray(content)
         flipped[place] ^= 1 << rng.integers(8)
         saved.write_bytes(flipped)
-        assert_is_refused(saved, "")
+        assert_is_refused(saved, "damaged|holds no weights")
 
 
 class Trap:
@@ -376,18 +376,16 @@ def test_an_impossible_configuration_is_refused(saved, config, edit):
     assert_is_refused(saved, "do not fit their configuration")
 
 
-@pytest.mark.parametrize("name", ["config", "metadata"])
-@pytest.mark.parametrize("text", ["", "{", "\0"])
-def test_a_description_that_is_no_json_is_refused(saved, name, text):
-    """It does not pass for an empty one."""
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *((name, text) for name in ("config", "metadata") for text in ("", "{", "\0")),
+        *(("config", text) for text in ("null", "[]", "3", '"width"')),
+    ],
+)
+def test_a_description_that_is_no_table_is_refused(saved, name, text):
+    """What is no JSON, or not what is expected, does not pass for nothing."""
     rewrite(saved, **{name: text})
-    assert_is_refused(saved, "do not fit their configuration")
-
-
-@pytest.mark.parametrize("text", ["null", "[]", "3", '"width"'])
-def test_a_configuration_that_is_no_table_is_refused(saved, text):
-    """Sound JSON need not be a configuration."""
-    rewrite(saved, config=text)
     assert_is_refused(saved, "do not fit their configuration")
 
 

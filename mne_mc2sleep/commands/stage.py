@@ -1,0 +1,149 @@
+"""``mne-mc2sleep stage``: recordings in, hypnogram files out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._common import add_common_options, attempt, load_stager
+
+if TYPE_CHECKING:
+    from argparse import Namespace, _SubParsersAction
+
+    from yasa import Hypnogram
+
+    from ..classifier import MC2SleepClassifier
+
+_SUFFIXES = (".csv", ".tsv", ".edf", ".png")
+
+
+def add_parser(subparsers: _SubParsersAction) -> None:
+    """Add the sub-command.
+
+    Parameters
+    ----------
+    subparsers : object
+        What ``ArgumentParser.add_subparsers`` returned.
+    """
+    parser = subparsers.add_parser(
+        "stage",
+        usage="%(prog)s FILE [FILE ...] --weights FILE [options]",
+        help="stage recordings",
+        description="Stage recordings. For each one, print the sleep statistics "
+        "(minutes and percent) and write STEM_hypnogram.csv (stage and probabilities "
+        "of each epoch), .tsv (BIDS events), .edf (EDF+ annotations) and .png.",
+    )
+    parser.add_argument(
+        "recordings", nargs="+", metavar="FILE", help="a recording that MNE can read"
+    )
+    parser.add_argument(
+        "--weights",
+        required=True,
+        metavar="FILE",
+        help="the stager: a *.safetensors file of 'mne-mc2sleep train'",
+    )
+    parser.add_argument(
+        "--picks",
+        nargs="+",
+        metavar="NAME",
+        help="the EEG channel to stage by; several are all staged and averaged "
+        "(default: the one that the stager was trained on)",
+    )
+    parser.add_argument(
+        "--out-dir",
+        default=".",
+        metavar="DIR",
+        help="the folder to write to, made if there is none (default: this one)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files that exist"
+    )
+    add_common_options(parser, log_level="warning")
+    parser.set_defaults(run=run)
+
+
+def run(args: Namespace) -> int:
+    """Stage recordings; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    args : Namespace
+        The parsed arguments.
+
+    Returns
+    -------
+    status : int
+        The exit code: 2 if a recording failed.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If two recordings would write the same files, or the weights, the device or the
+        folder cannot be used: nothing is staged.
+    """
+    _check_stems(args.recordings)
+    clf = load_stager(args.weights, args.device)
+    out_dir = Path(args.out_dir)
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ValueError(f"{args.out_dir} is a file; pass a folder as --out-dir.")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    staged = [
+        attempt(_stage, clf, recording, args, name=recording)
+        for recording in args.recordings
+    ]
+    return 2 if None in staged else 0
+
+
+def _stem(recording: str) -> str:
+    path = Path(recording)
+    # FIF files may be compressed: night_raw.fif.gz.
+    return path.with_suffix("").stem if path.suffix == ".gz" else path.stem
+
+
+def _check_stems(recordings: list[str]) -> None:
+    stem, n_files = Counter(map(_stem, recordings)).most_common(1)[0]
+    if n_files > 1:
+        raise ValueError(
+            f"{n_files} of the recordings would all be written as {stem}_hypnogram.*; "
+            "stage them one by one with different --out-dir."
+        )
+
+
+def _stage(clf: MC2SleepClassifier, recording: str, args: Namespace) -> bool:
+    base = Path(args.out_dir) / f"{_stem(recording)}_hypnogram"
+    fnames = [base.with_name(base.name + suffix) for suffix in _SUFFIXES]
+    existing = [str(fname) for fname in fnames if fname.exists()]
+    if existing and not args.overwrite:
+        raise FileExistsError(
+            f"Found {', '.join(existing)}; pass --overwrite to replace, or another "
+            "--out-dir."
+        )
+    hypno = clf.predict(recording, picks=args.picks)
+    _write(hypno, fnames)
+    _print_statistics(hypno, recording)
+    print(*(f"Wrote {fname}" for fname in fnames), "", sep="\n")
+    return True
+
+
+def _write(hypno: Hypnogram, fnames: list[Path]) -> None:
+    from matplotlib.figure import Figure
+
+    from ..hypnograms import write_hypnogram
+    from ..viz import plot_hypnogram
+
+    *tables, picture = fnames
+    for fname in tables:
+        write_hypnogram(fname, hypno, overwrite=True)
+    # Outside pyplot, a figure needs no screen and no closing.
+    fig = Figure(figsize=(12, 6), layout="constrained")
+    plot_hypnogram(hypno, axes=fig.subplots(2, 1), show=False)
+    fig.savefig(picture)
+
+
+def _print_statistics(hypno: Hypnogram, recording: str) -> None:
+    import pandas as pd
+
+    statistics = pd.Series(hypno.sleep_statistics())
+    print(f"{recording}: {hypno.n_epochs} epochs")
+    print(statistics.to_string(float_format="{:.1f}".format))
