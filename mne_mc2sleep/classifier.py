@@ -7,22 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from mne.utils import ProgressBar, logger, verbose
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
 
-from ._constants import STAGES
-from ._parameters import PARAMETER_CONSTRAINTS
+from ._estimator import StagerEstimator
 from .evaluation import score_stages
 from .hypnograms import make_hypnogram, stages_on_grid
-from .network import MC2SleepConfig
-from .nights import (
-    as_list,
-    match_to_recordings,
-    read_channel,
-    read_nights,
-    read_stages,
-)
+from .nights import as_list, pair, read_channel, read_nights, read_stages
 from .stager import Stager
 from .training import TrainingOptions, interruptible
 
@@ -31,11 +20,10 @@ if TYPE_CHECKING:
 
     from yasa import Hypnogram
 
-    from .cohort import Night
     from .recordings import Recording
 
 
-class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
+class MC2SleepClassifier(StagerEstimator):
     """A sleep stager that learns from scored nights: MC2SleepNet.
 
     Parameters
@@ -93,8 +81,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     The method is that of Na et al., "Multi-modal Cross-masking with Contrastive
     Learning for Sleep Stage Classification" (arXiv 2502.17470).
     """
-
-    _parameter_constraints = PARAMETER_CONSTRAINTS
 
     def __init__(
         self,
@@ -170,7 +156,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         nights = read_nights(
             raws, hypnos, groups, self.picks, self.scaling, need_stages=True
         )
-        options = self._options()
+        options = TrainingOptions.from_parameters(self.get_params())
         self._start(nights, options)
         with interruptible():
             self.stager_.pretrain(nights, options, ProgressBar)
@@ -197,10 +183,12 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             It can stage only if stages were learnt; else call `finetune`.
         """
         self._validate_params()
+        if hasattr(self, "stager_"):
+            self._check_size()
         nights = read_nights(
             raws, hypnos, groups, self.picks, self.scaling, need_stages=False
         )
-        options = self._options()
+        options = TrainingOptions.from_parameters(self.get_params())
         if not hasattr(self, "stager_"):
             self._start(nights, options)
         with interruptible():
@@ -231,15 +219,18 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         """
         self._validate_params()
         self._check_is_fitted(can_stage=False)
+        self._check_size()
         nights = read_nights(
             raws, hypnos, groups, self.picks, self.scaling, need_stages=True
         )
+        options = TrainingOptions.from_parameters(self.get_params())
         with interruptible():
-            self.stager_.finetune(nights, self._options(), ProgressBar)
+            self.stager_.finetune(nights, options, ProgressBar)
         return self
 
+    @verbose
     def predict(
-        self, raws, *, picks: str | list[str] | None = None
+        self, raws, *, picks: str | list[str] | None = None, verbose=None
     ) -> Hypnogram | list[Hypnogram]:
         """Stage recordings.
 
@@ -250,6 +241,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         picks : str | list of str | None
             The channel to stage by, if it is not the one of the constructor. Of several
             names **all** are staged, and their log-posteriors averaged.
+        verbose : bool | str | int | None
+            MNE's verbosity.
 
         Returns
         -------
@@ -269,14 +262,15 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         hypnos = [self._stage(self._read(raw, picks)) for raw in raws]
         return hypnos if is_list else hypnos[0]
 
+    @verbose
     def predict_proba(
-        self, raws, *, picks: str | list[str] | None = None
+        self, raws, *, picks: str | list[str] | None = None, verbose=None
     ) -> pd.DataFrame | list[pd.DataFrame]:
         """Return the calibrated probabilities of the stages.
 
         Parameters
         ----------
-        raws, picks
+        raws, picks, verbose
             As in `predict`.
 
         Returns
@@ -286,16 +280,16 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             N3, REM, and UNS if there are epochs that hold no EEG.
         """
         hypnos = self.predict(raws, picks=picks)
-        if isinstance(hypnos, list):
-            return [hypno.proba for hypno in hypnos]
-        return hypnos.proba
+        is_list = isinstance(hypnos, list)
+        return [hypno.proba for hypno in hypnos] if is_list else hypnos.proba
 
-    def score(self, raws, hypnos=None) -> float:
+    @verbose
+    def score(self, raws, hypnos=None, *, verbose=None) -> float:
         """Return Cohen's kappa over the pooled epochs of recordings.
 
         Parameters
         ----------
-        raws, hypnos
+        raws, hypnos, verbose
             As in `fit`. Epochs that the expert left unscored or that hold no EEG do not
             count; hypnograms are compared by position in the recording.
 
@@ -305,11 +299,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             1 is full agreement, 0 that of chance.
         """
         self._check_is_fitted()
-        recordings, _ = as_list(raws)
-        hypnos = match_to_recordings(hypnos, raws, "hypnograms")
         references, predictions = [], []
-        for raw, hypno in zip(recordings, hypnos, strict=True):
-            channels = self._read(raw, None)
+        for raw, hypno in zip(*pair(raws, hypnos, "hypnograms"), strict=True):
+            channels = self._read(raw)
             references.append(read_stages(channels[0], hypno))
             predicted = self._stage(channels)
             predictions.append(stages_on_grid(predicted.as_int(), len(predicted)))
@@ -325,12 +317,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         fname : path-like
             The file, ``*.safetensors``.
         overwrite : bool
-            Whether to replace a file of that name.
-
-        Raises
-        ------
-        FileExistsError
-            If the file exists and ``overwrite`` is False.
+            Whether to replace a file of that name; else that is a FileExistsError.
         """
         self._check_is_fitted(can_stage=False)
         # Where it was trained and drawn does not matter to who loads it.
@@ -361,51 +348,14 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             If there is no such file, or it is damaged or from elsewhere.
         """
         stager, parameters = Stager.load(fname, device)
+        if unknown := parameters.keys() - cls().get_params().keys():
+            raise ValueError(
+                f"{fname} was saved with parameters {sorted(unknown)}, which this "
+                "version of mne_mc2sleep does not know; install a newer one."
+            )
         clf = cls(**parameters | {"device": device})
         clf.stager_ = stager
         return clf
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """The stages in the order of YASA's integers."""
-        self._check_is_fitted(can_stage=False)
-        return np.array(STAGES)
-
-    @property
-    def history_(self) -> pd.DataFrame:
-        """Losses and validation score of each pass over the nights."""
-        self._check_is_fitted(can_stage=False)
-        return pd.DataFrame(self.stager_.history)
-
-    def __sklearn_tags__(self):  # noqa: D105
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.no_validation = True
-        return tags
-
-    def _check_is_fitted(self, can_stage: bool = True) -> None:
-        name = type(self).__name__
-        if not hasattr(self, "stager_"):
-            raise NotFittedError(
-                f"This {name} has no weights yet. Call 'fit' or 'pretrain', or load "
-                f"some by {name}.from_pretrained."
-            )
-        if can_stage and not self.stager_.can_stage:
-            raise NotFittedError(
-                f"This {name} was pretrained without stages, so it cannot stage yet. "
-                "Call 'finetune' with scored nights."
-            )
-
-    def _options(self) -> TrainingOptions:
-        names = TrainingOptions.__dataclass_fields__.keys() - {"seed"}
-        seed = check_random_state(self.random_state).randint(2**31)
-        return TrainingOptions(
-            seed=seed, **{name: getattr(self, name) for name in names}
-        )
-
-    def _start(self, nights: list[Night], options: TrainingOptions) -> None:
-        config = MC2SleepConfig.from_size(self.size, self.sequence_length)
-        self.stager_ = Stager.from_nights(config, nights, options.seed, self.device)
 
     def _read(self, raw, picks=None) -> list[Recording]:
         if isinstance(picks, list | tuple):

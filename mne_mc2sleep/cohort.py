@@ -140,7 +140,11 @@ def iterate_batches(
         offset = 0 if rng is None else rng.integers(sequence_length)
         starts = np.arange(-offset, n_epochs, sequence_length)
         last = max(n_epochs - sequence_length, 0)
-        places += [(index, start) for start in np.unique(starts.clip(0, last))]
+        places += [
+            (index, start)
+            for start in np.unique(starts.clip(0, last))
+            if night.usable[start : start + sequence_length].any()
+        ]
     if rng is not None:
         rng.shuffle(places)
     for first in range(0, len(places), batch_size):

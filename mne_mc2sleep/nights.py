@@ -45,23 +45,23 @@ def as_list(raws: Any) -> tuple[list, bool]:
     return [raws], False
 
 
-def match_to_recordings(values: Any, raws: Any, what: str) -> list:
-    """Return one of ``values`` for each recording of ``raws``, None where not given."""
+def pair(raws: Any, values: Any, what: str) -> tuple[list, list]:
+    """Return the recordings and one of ``values`` for each, None where not given."""
     recordings, is_list = as_list(raws)
     if values is None:
-        return [None] * len(recordings)
+        return recordings, [None] * len(recordings)
     if not is_list:
-        is_list = isinstance(values, list | tuple) and len(values) == 1
-        return [
-            values[0] if is_list and not isinstance(values[0], Integral) else values
-        ]
-    if isinstance(values, str | os.PathLike) or len(values) != len(recordings):
-        n_values = 1 if isinstance(values, str | os.PathLike) else len(values)
+        is_one = isinstance(values, list | tuple) and len(values) == 1
+        wrapped = is_one and not isinstance(values[0], Integral)
+        return recordings, [values[0] if wrapped else values]
+    is_path = isinstance(values, str | os.PathLike)
+    n_values = 1 if is_path else len(values)
+    if is_path or n_values != len(recordings):
         raise ValueError(
             f"There are {len(recordings)} recordings but {n_values} {what}; pass one "
             "for each recording."
         )
-    return list(values)
+    return recordings, list(values)
 
 
 def read_channel(raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | None):
@@ -139,11 +139,10 @@ def read_nights(
     ValueError
         If the lists do not match, or no stage is found but needed.
     """
-    recordings, _ = as_list(raws)
-    hypnos = match_to_recordings(hypnos, raws, "hypnograms")
-    subjects = match_to_recordings(groups, raws, "groups")
+    recordings, hypnos = pair(raws, hypnos, "hypnograms")
+    _, subjects = pair(raws, groups, "groups")
     if groups is None:
-        subjects = list(range(len(recordings)))
+        subjects = range(len(recordings))
     nights = []
     for raw, hypno, subject in zip(recordings, hypnos, subjects, strict=True):
         recording = read_channel(raw, picks, scaling)

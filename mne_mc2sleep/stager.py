@@ -95,6 +95,8 @@ class Stager:
             )
         finally:
             self._record(train, n_before)
+            # What was fitted on the posteriors of other weights does not hold.
+            self.temperature = 1.0
 
     def finetune(
         self,

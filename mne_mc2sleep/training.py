@@ -7,12 +7,13 @@ import logging
 import math
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from sklearn.metrics import f1_score
+from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from ._constants import UNSCORED
@@ -63,6 +64,13 @@ class TrainingOptions:
     exclude_same_stage: bool
     validation_fraction: float
     seed: int
+
+    @classmethod
+    def from_parameters(cls, parameters: dict[str, Any]) -> TrainingOptions:
+        """Take the options from a classifier's parameters, and draw the seed."""
+        seed = check_random_state(parameters["random_state"]).randint(2**31)
+        names = {field.name for field in fields(cls)} - {"seed"}
+        return cls(seed=seed, **{name: parameters[name] for name in names})
 
 
 @contextmanager
@@ -117,8 +125,14 @@ class _Pretraining:
         self.train_epochs = options.pretrain_train_epochs
 
     def embed(self, batch: Batch) -> Embeddings:
-        flat = self.net.encode(batch.inputs.flatten(0, 1))
-        return Embeddings(*(e.unflatten(0, batch.usable.shape) for e in flat))
+        # Artefacts and padding would move the statistics of BatchNorm.
+        encoded = self.net.encode(batch.inputs[batch.usable])
+        embeddings = []
+        for modality in encoded:
+            padded = modality.new_zeros(*batch.usable.shape, modality.shape[-1])
+            padded[batch.usable] = modality
+            embeddings.append(padded)
+        return Embeddings(*embeddings)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         embeddings = self.embed(batch)
@@ -277,7 +291,8 @@ def _train(
         optimizer, lambda step: _warm_up_and_cosine(step / n_steps)
     )
     bar = progress(n_steps, mesg=phase.name) if progress else None
-    best, best_score, best_train_epoch = None, -math.inf, 0
+    best = copy.deepcopy(phase.trained.state_dict())
+    best_score, best_train_epoch = -math.inf, 0
     try:
         for train_epoch in range(1, phase.train_epochs + 1):
             batches = iterate_batches(nights, length, options.batch_size, rng)
@@ -293,8 +308,7 @@ def _train(
             elif train_epoch - best_train_epoch >= options.patience:
                 break
     finally:
-        if best is not None:
-            phase.trained.load_state_dict(best)
+        phase.trained.load_state_dict(best)
         logger.info("Kept the state of train epoch %d.", best_train_epoch)
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stagers import QUICK, SEEDS
 
-from mne_mc2sleep import training
+from mne_mc2sleep import MC2SleepClassifier, simulate_night, training
 from mne_mc2sleep._constants import N_TIMES, SFREQ
 from mne_mc2sleep.cohort import Night
 from mne_mc2sleep.inference import encode_epochs
@@ -47,7 +48,7 @@ def net(config):
 def options():
     """Return settings by which the tiny network learns."""
     return TrainingOptions(
-        pretrain_train_epochs=8,
+        pretrain_train_epochs=10,
         finetune_train_epochs=5,
         batch_size=4,
         learning_rate=3e-3,
@@ -121,13 +122,15 @@ def as_embeddings():
 
 
 @pytest.fixture
-def run(net, short_nights, options, as_embeddings):
+def run_training(net, short_nights, options, as_embeddings):
     """Return a function that runs one stage of the training on short nights.
 
     It returns the history. The last night is held out unless ``held_out`` is empty.
     """
 
-    def run(stage, nights=None, held_out=None, progress=None, net=net, **settings):
+    def run_training(
+        stage, nights=None, held_out=None, progress=None, net=net, **settings
+    ):
         settings = {"pretrain_train_epochs": 1, "finetune_train_epochs": 1} | settings
         nights = short_nights[:2] if nights is None else nights
         held_out = short_nights[2:] if held_out is None else held_out
@@ -138,7 +141,7 @@ def run(net, short_nights, options, as_embeddings):
         train(net, nights, held_out, replace(options, **settings), history, progress)
         return history
 
-    return run
+    return run_training
 
 
 @pytest.fixture
@@ -149,3 +152,22 @@ def training_log(caplog):
     logger.addHandler(caplog.handler)
     yield caplog
     logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture(scope="session")
+def scored_raws():
+    """Simulate three recordings of 80 epochs, and their stages as integers."""
+    pairs = [simulate_night(2400, random_state=seed) for seed in SEEDS]
+    return [raw for raw, _ in pairs], [h.as_int().to_numpy() for _, h in pairs]
+
+
+@pytest.fixture(scope="session")
+def raw(scored_raws):
+    """Return one of the recordings."""
+    return scored_raws[0][0]
+
+
+@pytest.fixture(scope="session")
+def fitted(scored_raws):
+    """Train a stager on the nights."""
+    return MC2SleepClassifier(**QUICK).fit(*scored_raws)

@@ -208,7 +208,7 @@ def test_the_temperature_is_fitted_on_the_held_out_subjects(
 def test_history_goes_on_from_stage_to_stage(trained):
     """It holds the rows of both, in order."""
     phases = [row["phase"] for row in trained.history]
-    assert phases == ["Pretraining"] * 8 + ["Fine-tuning"] * 5
+    assert phases == ["Pretraining"] * 10 + ["Fine-tuning"] * 5
 
 
 def two_channels(make_night):

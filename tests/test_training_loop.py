@@ -87,86 +87,90 @@ def trained_part(net, stage):
 
 @BOTH
 def test_training_stops_early_and_keeps_the_best_state(
-    run, net, scripted_scores, stage
+    run_training, net, scripted_scores, stage
 ):
     """After two train epochs without a better score it ends, with the best weights."""
     states = scripted_scores(0.1, 0.5, 0.3, 0.5, 0.9)
     settings = {f"{stage}_train_epochs": 5}
-    history = run(stage, patience=2, **settings)
+    history = run_training(stage, patience=2, **settings)
     assert len(history) == 4
     assert_equal(trained_part(net, stage), states[1])
     assert differ(states[1], states[3])
 
 
-def test_a_better_score_renews_the_patience(run, scripted_scores):
+def test_a_better_score_renews_the_patience(run_training, scripted_scores):
     """Patience counts from the best train epoch, not from the first."""
     scripted_scores(0.1, 0.0, 0.2, 0.1, 0.3, 0.2)
-    assert len(run("finetune", patience=2, finetune_train_epochs=6)) == 6
+    assert len(run_training("finetune", patience=2, finetune_train_epochs=6)) == 6
 
 
 @BOTH
 def test_without_held_out_nights_the_last_state_is_kept(
-    run, net, scripted_scores, stage
+    run_training, net, scripted_scores, stage
 ):
     """There is nothing to choose a state or to stop by."""
     states = scripted_scores(*[math.nan] * 3)
-    history = run(stage, held_out=[], patience=1, **{f"{stage}_train_epochs": 3})
+    history = run_training(
+        stage, held_out=[], patience=1, **{f"{stage}_train_epochs": 3}
+    )
     assert len(history) == 3
     assert_equal(trained_part(net, stage), states[2])
 
 
 @BOTH
-def test_one_seed_gives_one_network(run, net, stage):
+def test_one_seed_gives_one_network(run_training, net, stage):
     """The same seed gives the same weights to the bit, another one gives others."""
     states = []
     for seed in (1, 1, 2):
         trained = copy.deepcopy(net)
-        run(stage, net=trained, seed=seed)
+        run_training(stage, net=trained, seed=seed)
         states.append(trained.state_dict())
     assert_equal(states[0], states[1])
     assert differ(states[0], states[2])
 
 
 @BOTH
-def test_global_random_states_are_left_alone(run, stage):
+def test_global_random_states_are_left_alone(run_training, stage):
     """Training neither seeds nor draws from the generators of torch and NumPy."""
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
-    run(stage)
+    run_training(stage)
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state[1])  # noqa: NPY002
     assert np.random.get_state()[2:] == numpy_state[2:]  # noqa: NPY002
 
 
 @BOTH
-def test_the_global_seed_does_not_matter(run, net, stage):
+def test_the_global_seed_does_not_matter(run_training, net, stage):
     """What was drawn before does not change the weights."""
     states = []
     for n_drawn in (0, 3):
         trained = copy.deepcopy(net)
         torch.rand(n_drawn)
-        run(stage, net=trained)
+        run_training(stage, net=trained)
         states.append(trained.state_dict())
     assert_equal(*states)
 
 
 @BOTH
-def test_nights_are_not_modified(run, net, make_night, stage):
+def test_nights_are_not_modified(run_training, net, make_night, stage):
     """Inputs, stages and masks of the nights stay as they were."""
     night = make_night(0, n_epochs=16)
     before = copy.deepcopy(night)
-    run(stage, [night])
+    run_training(stage, [night])
     assert torch.equal(night.inputs, before.inputs)
     np.testing.assert_array_equal(night.stages, before.stages)
     np.testing.assert_array_equal(night.usable, before.usable)
 
 
 @BOTH
-def test_an_interruption_keeps_the_best_state(run, net, scripted_scores, stage):
+def test_an_interruption_keeps_the_best_state(
+    run_training, net, scripted_scores, stage
+):
     """In the middle of a later train epoch, the weights of the second return."""
     states = scripted_scores(0.1, 0.5, 0.3)
     progress = Progress(act_at=3 * 4 + 2, act=interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run(
+        run_training(
             stage,
             progress=progress,
             batch_size=1,
@@ -193,18 +197,20 @@ def test_interruptible_lets_errors_pass():
 
 @BOTH
 @pytest.mark.parametrize("value", ["nan", "inf"])
-def test_a_loss_that_is_not_finite_is_an_error(run, net, monkeypatch, stage, value):
+def test_a_loss_that_is_not_finite_is_an_error(
+    run_training, net, monkeypatch, stage, value
+):
     """The message names the remedy, and no weight takes part in the accident."""
     loss = torch.tensor(float(value), requires_grad=True)
     monkeypatch.setattr(training, "stage_loss", lambda *_: loss)
     with pytest.raises(RuntimeError, match=f"became {value}.*'learning_rate'"):
-        run(stage)
+        run_training(stage)
     assert all(tensor.isfinite().all() for tensor in net.state_dict().values())
 
 
 @BOTH
 def test_a_loss_that_becomes_not_finite_keeps_the_best_state(
-    run, net, scripted_scores, monkeypatch, stage
+    run_training, net, scripted_scores, monkeypatch, stage
 ):
     """Train epochs that went well are not lost."""
     states = scripted_scores(0.5, 0.4)
@@ -215,33 +221,37 @@ def test_a_loss_that_becomes_not_finite_keeps_the_best_state(
 
     settings = {f"{stage}_train_epochs": 5, "batch_size": 1}
     with pytest.raises(RuntimeError, match="learning_rate"):
-        run(stage, progress=Progress(act_at=2 * 4 + 1, act=spoil), **settings)
+        run_training(stage, progress=Progress(act_at=2 * 4 + 1, act=spoil), **settings)
     assert_equal(trained_part(net, stage), states[0])
 
 
 @BOTH
-def test_history_has_one_row_for_each_train_epoch(run, stage):
+def test_history_has_one_row_for_each_train_epoch(run_training, stage):
     """A row names its phase and its train epoch."""
-    rows = run(stage, **{f"{stage}_train_epochs": 3})
+    rows = run_training(stage, **{f"{stage}_train_epochs": 3})
     assert [row["phase"] for row in rows] == [PHASE_NAMES[stage]] * 3
     assert [row["train_epoch"] for row in rows] == [1, 2, 3]
 
 
 @BOTH
-def test_the_kept_train_epoch_is_logged(run, scripted_scores, training_log, stage):
+def test_the_kept_train_epoch_is_logged(
+    run_training, scripted_scores, training_log, stage
+):
     """The log tells which state was kept."""
     scripted_scores(0.1, 0.5, 0.3)
-    run(stage, **{f"{stage}_train_epochs": 3})
+    run_training(stage, **{f"{stage}_train_epochs": 3})
     assert "Kept the state of train epoch 2." in training_log.messages
 
 
 @BOTH
-def test_progress_is_told_of_every_step(run, short_nights, monkeypatch, stage):
+def test_progress_is_told_of_every_step(run_training, short_nights, monkeypatch, stage):
     """Once per optimiser step, and never more often than announced."""
     progress, n_steps = Progress(), []
     handle = register_optimizer_step_pre_hook(lambda *_: n_steps.append(1))
     try:
-        run(stage, progress=progress, batch_size=1, **{f"{stage}_train_epochs": 2})
+        run_training(
+            stage, progress=progress, batch_size=1, **{f"{stage}_train_epochs": 2}
+        )
     finally:
         handle.remove()
     assert progress.n_done == len(n_steps)
@@ -269,17 +279,17 @@ def record_steps(train):
 
 
 @BOTH
-def test_gradients_are_clipped(run, stage):
+def test_gradients_are_clipped(run_training, stage):
     """No step is longer than a gradient of norm 1 makes it."""
-    _, norms = record_steps(lambda: run(stage, **{f"{stage}_train_epochs": 3}))
+    _, norms = record_steps(lambda: run_training(stage, **{f"{stage}_train_epochs": 3}))
     assert norms.max() == pytest.approx(1, rel=1e-3)
 
 
 @BOTH
-def test_the_learning_rate_follows_its_schedule(run, short_nights, stage):
+def test_the_learning_rate_follows_its_schedule(run_training, short_nights, stage):
     """Each step has the rate of its share of all steps."""
     settings = {"batch_size": 1, "learning_rate": 0.002, f"{stage}_train_epochs": 4}
-    rates, _ = record_steps(lambda: run(stage, **settings))
+    rates, _ = record_steps(lambda: run_training(stage, **settings))
     n_steps = 4 * count_batches(short_nights[:2], 8, 1)
     factors = [training._warm_up_and_cosine(i / n_steps) for i in range(len(rates))]
     np.testing.assert_allclose(rates, 0.002 * np.array(factors))
@@ -292,3 +302,63 @@ def test_the_learning_rate_follows_its_schedule(run, short_nights, stage):
 def test_warm_up_and_cosine(progress, factor):
     """A line to the full rate in a tenth of the steps, then half a cosine to zero."""
     assert training._warm_up_and_cosine(progress) == pytest.approx(factor, abs=1e-9)
+
+
+@BOTH
+def test_without_a_whole_train_epoch_the_weights_are_those_of_before(
+    run_training, net, monkeypatch, stage
+):
+    """Interrupted in the first train epoch, half a train epoch is not kept."""
+    before = copy.deepcopy(net.state_dict())
+    stage_loss, n_calls = training.stage_loss, []
+
+    def interrupted(*args):
+        n_calls.append(1)
+        if len(n_calls) > 6:  # in the third step (pretrain), the second (finetune)
+            raise KeyboardInterrupt
+        return stage_loss(*args)
+
+    monkeypatch.setattr(training, "stage_loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(stage, batch_size=1)
+    assert_equal(dict(net.state_dict()), dict(before))
+
+
+@BOTH
+@pytest.mark.parametrize("learning_rate", [1e5, 1e20, 1e38])
+def test_a_learning_rate_that_explodes_leaves_finite_weights(
+    run_training, net, stage, learning_rate
+):
+    """After the error, the network can be trained again with a lower rate."""
+    with pytest.raises(RuntimeError, match="learning_rate"):
+        run_training(
+            stage,
+            learning_rate=learning_rate,
+            batch_size=1,
+            **{f"{stage}_train_epochs": 5},
+        )
+    assert all(tensor.isfinite().all() for tensor in net.state_dict().values())
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_a_batch_without_any_usable_epoch_is_harmless(run_training, make_night, scored):
+    """An electrode that is off for a whole sequence does not end the training."""
+    night, held_out = (make_night(i, n_epochs=24, scored=scored) for i in range(2))
+    night.usable[8:] = held_out.usable[8:] = False
+    (row,) = run_training("pretrain", [night], [held_out], batch_size=1)
+    assert all(np.isfinite(v) for v in row.values() if isinstance(v, float))
+
+
+@pytest.mark.parametrize("n_epochs", [16, 5])
+def test_signals_of_unusable_epochs_do_not_enter_batch_norm(
+    run_training, net, make_night, n_epochs
+):
+    """Whatever an artefact looks like, the weights come out the same."""
+    states = []
+    for amplitude in (1.0, 100.0):
+        night, trained = make_night(0, n_epochs=n_epochs), copy.deepcopy(net)
+        night.usable[2] = False
+        night.inputs[2] *= amplitude
+        run_training("pretrain", [night], held_out=[], net=trained)
+        states.append(dict(trained.state_dict()))
+    assert_equal(*states)

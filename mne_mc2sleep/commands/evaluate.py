@@ -82,11 +82,14 @@ def run(args: Namespace) -> int:
         If the numbers of files differ, or the weights, the device or the table cannot
         be used: nothing is staged.
     """
-    from ..nights import match_to_recordings
-
     if args.out is not None:
         check_output(args.out, ".csv", args.overwrite)
-    hypnos = match_to_recordings(args.hypnograms, args.recordings, "hypnograms")
+    hypnos = args.hypnograms or [None] * len(args.recordings)
+    if len(hypnos) != len(args.recordings):
+        raise ValueError(
+            f"There are {len(args.recordings)} recordings but {len(hypnos)} "
+            "hypnograms; pass one for each recording."
+        )
     clf = load_stager(args.weights, args.device)
     compared = [
         attempt(_compare, clf, recording, hypno, args.picks, name=recording)

@@ -100,6 +100,15 @@ def test_sequence_with_nothing_usable_is_finite(cross_attention):
     assert all(p.grad is None or p.grad.isfinite().all() for p in stack.parameters())
 
 
+@CROSS_ATTENTION
+@torch.no_grad()
+def test_sequence_with_nothing_usable_is_read_as_if_all_were(cross_attention):
+    """There all epochs are attended to, on any torch: a softmax of nothing is NaN."""
+    stack, embeddings = make_stack(), make_embeddings(cross_attention=cross_attention)
+    usable = torch.tensor([True, False, True])[:, None].expand(3, 8)
+    assert_close(stack(*embeddings, usable)[1], stack(*embeddings)[1])
+
+
 @pytest.mark.parametrize("n_epochs", [1, 5])
 @CROSS_ATTENTION
 @torch.no_grad()

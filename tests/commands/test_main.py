@@ -1,0 +1,150 @@
+"""Help, errors and exit codes that all sub-commands share."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import mne
+import pytest
+
+import mne_mc2sleep
+from mne_mc2sleep.commands import stage
+from mne_mc2sleep.commands.main import main
+
+STAGE = ("stage", "night.edf", "--weights", "lab.safetensors")
+
+
+def replace_run(monkeypatch, function):
+    """Let the sub-command ``stage`` call a function without arguments."""
+    monkeypatch.setattr(stage, "run", lambda _args: function())
+
+
+def raiser(error):
+    """Return a function that raises."""
+
+    def function():
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize("command", [(), ("stage",), ("train",), ("evaluate",)])
+def test_help_is_printed(run, command):
+    """--help exits with 0, for the program and for every sub-command."""
+    status, out, err = run(*command, "--help")
+    assert status == 0
+    assert out.startswith(f"usage: {' '.join(('mne-mc2sleep', *command))}")
+    assert err == ""
+
+
+def test_help_names_the_sub_commands(run):
+    """The program's help lists what it can do."""
+    _, out, _ = run("--help")
+    assert all(f"    {name} " in out for name in ("stage", "train", "evaluate"))
+
+
+def test_help_imports_nothing_slow():
+    """No user waits seconds for the help."""
+    code = (
+        "import sys; from mne_mc2sleep.commands.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('mne', 'numpy', 'torch', 'yasa') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.endswith("[]\n")
+
+
+def test_version_is_that_of_the_package(run):
+    """--version prints the version alone."""
+    assert run("--version") == (0, f"{mne_mc2sleep.__version__}\n", "")
+
+
+def test_the_installed_command_is_main():
+    """The entry point of the package leads here."""
+    (script,) = entry_points(group="console_scripts", name="mne-mc2sleep")
+    assert script.load() is main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((), "COMMAND"),
+        (("sleep",), "invalid choice: 'sleep'"),
+        (("stage",), "the following arguments are required: FILE, --weights"),
+        ((*STAGE, "--fast"), "unrecognized arguments: --fast"),
+        ((*STAGE, "--verbose", "loud"), "invalid choice: 'loud'"),
+        (("train", "night.edf"), "required: --out"),
+        (("train", "a", "--out", "b", "--random-state", "x"), "invalid int value"),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(fails, arguments, match):
+    """Arguments that cannot be parsed give one line, without the whole usage."""
+    fails(*arguments, match=match)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError, FileExistsError, PermissionError, RuntimeError]
+)
+def test_a_users_error_is_one_line(fails, monkeypatch, error):
+    """Line breaks in a message are taken out."""
+    replace_run(monkeypatch, raiser(error("What was\n  wrong. What to do.")))
+    fails(*STAGE, match="error: What was wrong. What to do.\n")
+
+
+def test_a_bug_shows_its_traceback(monkeypatch):
+    """An error of a class that no user's input raises is not hidden."""
+    replace_run(monkeypatch, raiser(ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        main(STAGE)
+
+
+@pytest.mark.parametrize(("level", "is_shown"), [("warning", False), ("debug", True)])
+def test_the_place_of_an_error_is_logged_for_debugging(
+    run, monkeypatch, level, is_shown
+):
+    """--verbose debug tells where in the code an error arose, on stdout."""
+    replace_run(monkeypatch, raiser(ValueError("wrong")))
+    _, out, _ = run(*STAGE, "--verbose", level)
+    assert ("Traceback" in out) is is_shown
+
+
+def test_ctrl_c_exits_with_130(run, monkeypatch):
+    """An interrupted command ends in silence but for one line."""
+    replace_run(monkeypatch, raiser(KeyboardInterrupt()))
+    assert run(*STAGE) == (130, "", "mne-mc2sleep: error: interrupted.\n")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line_and_told_once(run, monkeypatch):
+    """The place in the code that Python adds to a warning is left out."""
+
+    def warn_twice():
+        for _ in range(2):
+            mne.utils.warn("Look\nout.")
+        return 0
+
+    replace_run(monkeypatch, warn_twice)
+    assert run(*STAGE) == (0, "", "mne-mc2sleep: warning: Look out.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "level"), [((), "WARNING"), (("--verbose", "info"), "INFO")]
+)
+def test_the_log_level_is_set_and_restored(run, monkeypatch, arguments, level):
+    """--verbose is MNE's log level while the command runs."""
+    before = mne.utils.logger.level
+    levels = []
+
+    def note_level():
+        levels.append(mne.utils.logger.level)
+        return 0
+
+    replace_run(monkeypatch, note_level)
+    run(*STAGE, *arguments)
+    assert levels == [getattr(logging, level)]
+    assert mne.utils.logger.level == before

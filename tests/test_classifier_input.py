@@ -1,0 +1,103 @@
+"""Input that the stager refuses, or accepts with a warning."""
+
+import mne
+import pytest
+from sklearn.base import clone
+from stagers import QUICK
+
+from mne_mc2sleep import MC2SleepClassifier
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({"size": "huge"}, "size"),
+        ({"mask_ratio": 1.5}, "mask_ratio"),
+        ({"scaling": "minmax"}, "scaling"),
+        ({"sequence_length": 0}, "sequence_length"),
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+    ],
+)
+def test_bad_parameters_are_named(parameters, name, scored_raws):
+    """A parameter that cannot be is named before any training."""
+    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+        MC2SleepClassifier(**parameters).fit(*scored_raws)
+
+
+def test_lists_of_different_lengths(scored_raws):
+    """Fewer hypnograms or groups than recordings is an error with both counts."""
+    raws, stages = scored_raws
+    clf = MC2SleepClassifier(**QUICK)
+    with pytest.raises(ValueError, match="3 recordings but 2 hypnograms"):
+        clf.fit(raws, stages[:2])
+    with pytest.raises(ValueError, match="3 recordings but 1 groups"):
+        clf.fit(raws, stages, groups=["a"])
+
+
+def test_no_stage_anywhere(scored_raws):
+    """Training that needs stages says where to take them from."""
+    with pytest.raises(ValueError, match="None of the 3 recordings has a usable epoch"):
+        MC2SleepClassifier(**QUICK).fit(scored_raws[0])
+
+
+def test_score_needs_a_hypnogram(fitted, raw):
+    """A recording cannot be scored against nothing."""
+    with pytest.raises(ValueError, match="pass one in 'hypnos'"):
+        fitted.score(raw)
+
+
+def test_empty_list(fitted):
+    """No recording at all is an error."""
+    with pytest.raises(ValueError, match="list of recordings is empty"):
+        fitted.predict([])
+
+
+def _flat(raw):
+    return raw.copy().apply_function(lambda x: 0 * x)
+
+
+def _epochs(raw):
+    return mne.make_fixed_length_epochs(raw, 30, preload=True, verbose="error")
+
+
+def _marked_bad(raw):
+    raw = raw.copy()
+    raw.info["bads"] = ["EEG Fpz-Cz"]
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "match"),
+    [
+        (lambda raw: raw.get_data(), TypeError, "mne.io.Raw"),
+        (_epochs, TypeError, "mne.io.Raw"),
+        (lambda raw: raw.copy().pick(["EEG Pz-Oz"]), ValueError, "EEG Pz-Oz"),
+        (_marked_bad, ValueError, "marked as bad"),
+        (lambda raw: raw.copy().crop(0, 20), ValueError, "30 s"),
+        (_flat, ValueError, "flat"),
+        (lambda raw: "nowhere.edf", FileNotFoundError, "nowhere.edf"),
+    ],
+    ids=["array", "epochs", "no channel", "bad channel", "20 s", "flat", "no file"],
+)
+@pytest.mark.parametrize("call", ["predict", "predict_proba", "score", "fit"])
+def test_bad_recordings_are_refused(call, spoil, error, match, fitted, scored_raws):
+    """What cannot be staged is one clear error in every method."""
+    clf = clone(fitted)
+    clf.stager_ = fitted.stager_
+    arguments = () if call.startswith("predict") else (scored_raws[1][0],)
+    with pytest.raises(error, match=match):
+        getattr(clf, call)(spoil(scored_raws[0][0]), *arguments)
+
+
+@pytest.mark.parametrize(("duration", "n_epochs"), [(30, 1), (45, 1), (60, 2)])
+def test_short_recordings_have_whole_epochs(duration, n_epochs, fitted, raw):
+    """A recording has floor(duration / 30) epochs, even far under a sequence."""
+    short = raw.copy().crop(0, duration, include_tmax=False)
+    assert len(fitted.predict(short)) == n_epochs
+
+
+def test_wrong_units_are_told(fitted, raw):
+    """A signal in µV that is declared volts is staged with a warning."""
+    wrong = raw.copy().apply_function(lambda x: 1e6 * x)
+    with pytest.warns(RuntimeWarning, match="check the unit"):
+        assert len(fitted.predict(wrong)) == 80

@@ -1,0 +1,108 @@
+"""The picture of a hypnogram."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from yasa import Hypnogram
+
+from mne_mc2sleep.hypnograms import make_hypnogram
+from mne_mc2sleep.viz import plot_hypnogram
+
+STAGES = np.array([0, 0, 1, 2, 2, 3, 3, 2, 4, 4])
+LABELS = ["WAKE", "N1", "N2", "N3", "REM"]
+
+
+@pytest.fixture(autouse=True)
+def _no_screen():
+    """Draw without a screen, and leave no figure open."""
+    backend = mpl.get_backend()
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+@pytest.fixture
+def hypno():
+    """Make a hypnogram whose epochs have their stage with a probability of 0.8."""
+    proba = np.full((STAGES.size, 5), 0.05)
+    proba[np.arange(STAGES.size), STAGES] = 0.8
+    usable = np.arange(STAGES.size) != 3
+    return make_hypnogram(proba, usable)
+
+
+def test_a_figure_with_two_axes_is_made(hypno):
+    """The hypnogram is above, the hypnodensity below."""
+    fig = plot_hypnogram(hypno, show=False)
+    assert isinstance(fig, Figure)
+    assert [axes.get_ylabel() for axes in fig.axes] == ["Stage", "Probability"]
+
+
+def test_the_line_is_that_of_the_stages(hypno):
+    """The step line has one level per epoch, and its edges every 30 s."""
+    fig = plot_hypnogram(hypno, show=False)
+    labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    ticks = dict(zip(labels, fig.axes[0].get_yticks(), strict=True))
+    values, edges, _ = fig.axes[0].patches[0].get_data()
+    assert len(values) == STAGES.size
+    assert np.ptp(edges) == pytest.approx(STAGES.size * 30 / 3600)
+    expected = [ticks[stage] for stage in np.array(LABELS)[STAGES]]
+    expected[3] = ticks["UNS"]
+    assert list(values) == expected
+
+
+def test_the_bands_are_the_probabilities(hypno):
+    """The hypnodensity has one band per column of the probabilities."""
+    fig = plot_hypnogram(hypno, show=False)
+    legend = [text.get_text() for text in fig.axes[1].get_legend().get_texts()]
+    assert legend == list(hypno.proba)
+
+
+def test_both_axes_show_the_same_time(hypno):
+    """What is above each other happened at once."""
+    fig = plot_hypnogram(hypno, show=False)
+    assert fig.axes[0].get_xlim() == fig.axes[1].get_xlim()
+
+
+def test_axes_can_be_given(hypno):
+    """It draws into a figure of the user's, outside pyplot if need be."""
+    fig = Figure()
+    axes = fig.subplots(2, 1)
+    assert plot_hypnogram(hypno, axes=axes, show=False) is fig
+    assert all(ax.has_data() for ax in axes)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_the_figure_is_shown_if_asked(hypno, monkeypatch, is_shown):
+    """It waits for the user by default only."""
+    calls = []
+    monkeypatch.setattr(plt, "show", lambda: calls.append(1))
+    plot_hypnogram(hypno, **({} if is_shown else {"show": False}))
+    assert bool(calls) is is_shown
+
+
+def test_the_hypnogram_is_not_modified(hypno):
+    """Stages and probabilities are as before."""
+    stages, proba = hypno.hypno.copy(), hypno.proba.copy()
+    plot_hypnogram(hypno, show=False)
+    assert hypno.hypno.equals(stages)
+    assert hypno.proba.equals(proba)
+
+
+def test_a_hypnogram_without_probabilities_is_an_error():
+    """There is no hypnodensity to draw."""
+    with pytest.raises(ValueError, match=r"no probabilities to plot; use its own"):
+        plot_hypnogram(Hypnogram.from_integers(STAGES), show=False)
+
+
+@pytest.mark.parametrize("n_axes", [1, 3])
+def test_other_than_two_axes_are_an_error(hypno, n_axes):
+    """There are two pictures."""
+    axes = Figure().subplots(n_axes, squeeze=False)[:, 0]
+    with pytest.raises(ValueError, match=f"'axes' must be two axes, not {n_axes}"):
+        plot_hypnogram(hypno, axes=axes, show=False)
