@@ -38,9 +38,11 @@ class LogSpectrogram(nn.Module):
         bins = torch.arange(1, N_BINS + 1, dtype=torch.float64)
         times = torch.arange(_N_WINDOW, dtype=torch.float64)[:, None]
         phase = 2 * torch.pi * times * bins / _N_FFT
-        density = (2 / (SFREQ * window.square().sum())).sqrt()
-        basis = torch.cat([torch.cos(phase), torch.sin(phase)], dim=1)
-        basis = (density * window[:, None] * basis).float()
+        density = (2 / (SFREQ * window.square().sum())).sqrt() * window[:, None]
+        # One-sided: all bins but the last, at half the sampling rate, stand for two.
+        density = density * torch.where(bins == N_BINS, 0.5**0.5, 1.0)
+        basis = torch.cat([density * phase.cos(), density * phase.sin()], dim=1)
+        basis = basis.float()
         # A fixed Fourier basis: made anew with the network, not stored in weights.
         self.register_buffer("basis", basis, persistent=False)
         self.register_buffer("mean", torch.zeros(N_BINS))
