@@ -1,7 +1,7 @@
 """Time staging and training, beside YASA on the same night in the same run.
 
-Prints, for YASA and both sizes of MC2SleepNet: parameters; seconds of a new process that
-stages one EDF file; seconds of staging it once more in that process; the peak memory.
+Prints, for YASA and both sizes of MC2SleepNet: parameters; seconds of a new process
+that stages one EDF file; of staging it once more in that process; the peak memory.
 Then the 30-s epochs per second of both stages of the training. The weights are hardly
 trained: what they say does not matter to the time that they take.
 

@@ -152,7 +152,7 @@ def _pick_by_name(raw: BaseRaw, picks: str | list[str]) -> str:
             f"Channel {ch_name!r} is marked as bad. To stage it all the same, remove "
             "it from raw.info['bads']; else pass another channel as 'picks'."
         )
-    logger.info("Chose channel %r: named by 'picks'.", ch_name)
+    logger.debug("Chose channel %r: named by 'picks'.", ch_name)
     return ch_name
 
 

@@ -11,7 +11,14 @@ from mne.utils import ProgressBar, logger, verbose
 from ._estimator import StagerEstimator
 from .evaluation import score_stages
 from .hypnograms import make_hypnogram, stages_on_grid
-from .nights import as_list, pair, read_channel, read_nights, read_stages
+from .nights import (
+    as_list,
+    pair,
+    read_channel,
+    read_nights,
+    read_stages,
+    telling_which,
+)
 from .stager import Stager
 from .training import TrainingOptions, interruptible
 
@@ -259,7 +266,10 @@ class MC2SleepClassifier(StagerEstimator):
         """
         self._check_is_fitted()
         raws, is_list = as_list(raws)
-        hypnos = [self._stage(self._read(raw, picks)) for raw in raws]
+        hypnos = []
+        for index, raw in enumerate(raws):
+            with telling_which(index, raws):
+                hypnos.append(self._stage(self._read(raw, picks)))
         return hypnos if is_list else hypnos[0]
 
     @verbose
@@ -299,10 +309,12 @@ class MC2SleepClassifier(StagerEstimator):
             1 is full agreement, 0 that of chance.
         """
         self._check_is_fitted()
+        raws, hypnos = pair(raws, hypnos, "hypnograms")
         references, predictions = [], []
-        for raw, hypno in zip(*pair(raws, hypnos, "hypnograms"), strict=True):
-            channels = self._read(raw)
-            references.append(read_stages(channels[0], hypno))
+        for index, raw in enumerate(raws):
+            with telling_which(index, raws):
+                channels = self._read(raw)
+                references.append(read_stages(channels[0], hypnos[index]))
             predicted = self._stage(channels)
             predictions.append(stages_on_grid(predicted.as_int(), len(predicted)))
         scores = score_stages(np.concatenate(references), np.concatenate(predictions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from .hypnograms import stages_on_grid
 from .recordings import read_recording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # The amplitude in µV, by the interquartile range, to which "robust" scales: about that
 # of a night of EEG, so that µV keep their meaning. Our choice.
 _ROBUST_AMPLITUDE = 15.0
+_INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
 # The interquartile range of a normal distribution, in standard deviations.
 _NORMAL_IQR = 1.349
 
@@ -62,6 +64,22 @@ def pair(raws: Any, values: Any, what: str) -> tuple[list, list]:
             "for each recording."
         )
     return recordings, list(values)
+
+
+@contextmanager
+def telling_which(index: int, recordings: list) -> Iterator[None]:
+    """Begin the sentence of an error with the recording that it is about."""
+    try:
+        yield
+    except _INPUT_ERRORS as error:
+        if len(recordings) == 1:
+            raise
+        name = recordings[index]
+        name = f" ({name})" if isinstance(name, str | os.PathLike) else ""
+        message = f"Recording {index + 1} of {len(recordings)}{name}: {error}"
+        # Not the error's own class: not all can be made from one sentence.
+        kind = next(kind for kind in _INPUT_ERRORS if isinstance(error, kind))
+        raise kind(message) from error
 
 
 def read_channel(raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | None):
@@ -145,8 +163,9 @@ def read_nights(
         subjects = range(len(recordings))
     nights = []
     for raw, hypno, subject in zip(recordings, hypnos, subjects, strict=True):
-        recording = read_channel(raw, picks, scaling)
-        stages = read_stages(recording, hypno, is_needed=False)
+        with telling_which(len(nights), recordings):
+            recording = read_channel(raw, picks, scaling)
+            stages = read_stages(recording, hypno, is_needed=False)
         signals = torch.from_numpy(recording.signals)
         nights.append(Night(signals, stages, recording.usable, subject))
     _check_stages(nights, need_stages)

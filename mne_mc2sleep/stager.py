@@ -68,7 +68,7 @@ class Stager:
     ) -> Stager:
         """Make an untrained stager whose input statistics are those of ``nights``."""
         with training.seeded(seed):
-            net = MC2SleepNet(config).to(_find_device(device))
+            net = MC2SleepNet(config).to(find_device(device))
         training.fit_input_statistics(net, nights, seed)
         return cls(net)
 
@@ -177,7 +177,7 @@ class Stager:
         """Load what `save` wrote: the stager and the parameters of the classifier."""
         net, metadata = load_weights(fname)
         stager = cls(
-            net.to(_find_device(device)),
+            net.to(find_device(device)),
             metadata["temperature"],
             metadata["can_stage"],
             metadata["training_data"],
@@ -215,7 +215,31 @@ class Stager:
         return fit_temperature(np.concatenate(posteriors), np.concatenate(targets))
 
 
-def _find_device(name: str | None) -> torch.device:
+def find_device(name: str | None) -> torch.device:
+    """Return the device that torch computes on.
+
+    Parameters
+    ----------
+    name : str | None
+        Torch's name of it; None takes a GPU if there is one.
+
+    Returns
+    -------
+    device : torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If torch cannot compute on it.
+    """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        return torch.empty(0, device=name).device
+    # A build without CUDA raises an AssertionError.
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"Torch cannot compute on the device {name!r} here; use 'cpu', or leave "
+            "the device out."
+        ) from error

@@ -16,6 +16,9 @@ from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.training import TrainingOptions, seeded
 
+# Networks this small gain nothing from more threads, and lose much on a busy machine.
+torch.set_num_threads(1)
+
 BAND_CENTERS = np.array([20.0, 5.0, 9.0, 2.0, 13.0])  # Hz, one for each stage
 
 

@@ -101,3 +101,18 @@ def test_wrong_units_are_told(fitted, raw):
     wrong = raw.copy().apply_function(lambda x: 1e6 * x)
     with pytest.warns(RuntimeWarning, match="check the unit"):
         assert len(fitted.predict(wrong)) == 80
+
+
+def test_the_recording_that_fails_is_named(fitted, scored_raws, tmp_path):
+    """Of several recordings, the error tells which it is about."""
+    raws = [scored_raws[0][0], scored_raws[0][1].copy().crop(0, 20)]
+    with pytest.raises(ValueError, match=r"^Recording 2 of 2: .* 30 s"):
+        fitted.predict(raws)
+    with pytest.raises(FileNotFoundError, match=r"^Recording 1 of 2 \(no.edf\): "):
+        fitted.score(["no.edf", raws[0]], scored_raws[1][:2])
+
+
+def test_unknown_device(scored_raws):
+    """A device that torch does not know is named before any training."""
+    with pytest.raises(ValueError, match="device 'abacus'"):
+        MC2SleepClassifier(**QUICK, device="abacus").fit(*scored_raws)

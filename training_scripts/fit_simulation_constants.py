@@ -10,7 +10,6 @@ arrays ``log_band_power`` (n_epochs, 2, 5), ``log_variance`` (n_epochs, 2) and `
 (0-4, or -1 for unscored), and which nights were ``measured`` on the signal.
 """
 
-
 from __future__ import annotations
 
 import argparse

@@ -74,22 +74,7 @@ def load_stager(weights: str, device: str | None) -> MC2SleepClassifier:
     """
     from ..classifier import MC2SleepClassifier
 
-    check_device(device)
     return MC2SleepClassifier.from_pretrained(weights, device=device)
-
-
-def check_device(device: str | None) -> None:
-    """Raise a ValueError if torch cannot compute on ``device``."""
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    # A build without CUDA raises an AssertionError.
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"Torch cannot compute on the device {device!r} here; pass --device cpu, "
-            "or leave it out."
-        ) from error
 
 
 def check_output(fname: str, suffix: str, overwrite: bool) -> None:

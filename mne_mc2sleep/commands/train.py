@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._common import add_common_options, check_device, check_output, load_stager
+from ._common import add_common_options, check_output, load_stager
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -128,6 +128,7 @@ def run(args: Namespace) -> int:
 
 def _make_classifier(args: Namespace) -> MC2SleepClassifier:
     from ..classifier import MC2SleepClassifier
+    from ..stager import find_device
 
     options = {"random_state": args.random_state}
     if args.picks:
@@ -137,5 +138,5 @@ def _make_classifier(args: Namespace) -> MC2SleepClassifier:
         options["finetune_train_epochs"] = args.train_epochs
     if args.weights:
         return load_stager(args.weights, args.device).set_params(**options)
-    check_device(args.device)
+    find_device(args.device)
     return MC2SleepClassifier(size=args.size, device=args.device, **options)

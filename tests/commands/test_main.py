@@ -129,7 +129,8 @@ def test_a_warning_is_one_line_and_told_once(run, monkeypatch):
         return 0
 
     replace_run(monkeypatch, warn_twice)
-    assert run(*STAGE) == (0, "", "mne-mc2sleep: warning: Look out.\n")
+    status, _, err = run(*STAGE)
+    assert (status, err) == (0, "mne-mc2sleep: warning: Look out.\n")
 
 
 @pytest.mark.parametrize(
