@@ -10,7 +10,7 @@ trained: what they say does not matter to the time that they take.
 
 import argparse
 import json
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -98,8 +98,15 @@ def stage(stager, folder):
         "n_parameters": n_parameters,
         "n_epochs": len(hypno),
         "warm_s": time.perf_counter() - start,
-        "peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_MiB": peak_memory(),
     }
+
+
+def peak_memory():
+    """Return the peak memory of this process in MiB (Linux)."""
+    # getrusage would count what the parent had before this process was its own.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def print_staging(runs, hours):
