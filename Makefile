@@ -13,7 +13,7 @@ test: $(INSTALLED)
 
 # Trains for minutes on data beside the project; skips, saying so, without them.
 test-slow: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -m slow
+	$(VENV)/bin/python -m pytest -m slow -s
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
