@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from . import training
+from . import __version__, training
 from ._constants import SFREQ, STAGES
 from .cohort import Night, count_stages, hold_out_subjects
 from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
@@ -38,6 +38,8 @@ class Stager:
         Whether stages have been learnt.
     training_data : dict | None
         Counts of the nights, subjects and epochs by stage last trained on.
+    scores : dict | None
+        Validation score of the weights, if subjects were held out.
 
     Attributes
     ----------
@@ -51,11 +53,13 @@ class Stager:
         temperature: float = 1.0,
         can_stage: bool = False,
         training_data: dict[str, Any] | None = None,
+        scores: dict[str, float] | None = None,
     ):
         self.net = net
         self.temperature = temperature
         self.can_stage = can_stage
         self.training_data = training_data or {}
+        self.scores = scores or {}
         self.history: list[dict] = []
 
     @classmethod
@@ -165,8 +169,10 @@ class Stager:
             "temperature": self.temperature,
             "can_stage": self.can_stage,
             "training_data": self.training_data,
+            "scores": self.scores,
             "stages": STAGES,
             "sfreq": SFREQ,
+            "package_version": __version__,
         }
         save_weights(fname, self.net, metadata, overwrite)
 
@@ -181,6 +187,7 @@ class Stager:
             metadata["temperature"],
             metadata["can_stage"],
             metadata["training_data"],
+            metadata["scores"],
         )
         return stager, metadata["parameters"]
 
@@ -206,6 +213,10 @@ class Stager:
                 "n_subjects": len({night.subject for night in nights}),
                 "n_epochs": counts,
             }
+            rows = self.history[n_before:]
+            name = next(name for name in rows[0] if name.startswith("validation"))
+            best = max(row[name] for row in rows)
+            self.scores = {} if np.isnan(best) else {name: best}
 
     def _fit_temperature(self, held_out: Sequence[Night]) -> float:
         if not held_out:
