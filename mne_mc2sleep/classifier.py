@@ -19,6 +19,7 @@ from .nights import (
     read_stages,
     telling_which,
 )
+from .onnx_export import export_onnx
 from .stager import Stager
 from .training import TrainingOptions, interruptible
 
@@ -335,6 +336,22 @@ class MC2SleepClassifier(StagerEstimator):
         # Where it was trained and drawn does not matter to who loads it.
         parameters = self.get_params() | {"device": None, "random_state": None}
         self.stager_.save(fname, parameters, overwrite)
+
+    def export_onnx(self, fname: str | Path, *, overwrite: bool = False) -> None:
+        """Write one ONNX file that stages where torch is not; its metadata say how.
+
+        Parameters
+        ----------
+        fname, overwrite
+            As in `save`, but ``*.onnx``.
+
+        Raises
+        ------
+        ImportError
+            If what ``mne-mc2sleep[onnx]`` installs is missing.
+        """
+        self._check_is_fitted()
+        export_onnx(self.stager_, fname, self.picks, self.scaling, overwrite)
 
     @classmethod
     def from_pretrained(

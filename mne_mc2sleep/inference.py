@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,21 +14,23 @@ from ._constants import STAGES, UNSCORED
 from .network import Embeddings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
     from .network import MC2SleepNet
 
-# Epochs (windows) that go through the network at once: it bounds the memory and does
-# not change the result.
-_BATCH_SIZE = 64
+# Epochs that go through the backbones at once, and windows through the sequence level.
+# What 8 epochs take stays in a CPU's cache (measured by benchmarks/encoders.py).
+_EPOCHS_AT_ONCE = 8
+_WINDOWS_AT_ONCE = 16
 # Each epoch is read in this many windows (fewer at the ends); our choice.
 _WINDOWS_PER_EPOCH = 4
 
 
-@torch.inference_mode()
 def encode_epochs(
-    net: MC2SleepNet, signals: NDArray | Tensor, batch_size: int = _BATCH_SIZE
+    net: MC2SleepNet, signals: NDArray | Tensor, batch_size: int = _EPOCHS_AT_ONCE
 ) -> Tensor:
     """Embed each epoch once.
 
@@ -47,19 +50,19 @@ def encode_epochs(
     """
     net.eval()
     device = next(net.parameters()).device
-    parts = [
-        torch.stack(net.encode(part.to(device)), dim=1).cpu()
-        for part in torch.as_tensor(signals).split(batch_size)
-    ]
-    return torch.cat(parts)
+
+    def encode(part: Tensor) -> Tensor:
+        return torch.stack(net.encode(part.to(device)), dim=1).cpu()
+
+    parts = torch.as_tensor(signals).split(batch_size)
+    return torch.cat(_map_in_threads(encode, parts, device))
 
 
-@torch.inference_mode()
 def log_posteriors(
     net: MC2SleepNet,
     embeddings: Tensor,
     usable: NDArray[np.bool_],
-    batch_size: int = _BATCH_SIZE,
+    batch_size: int = _WINDOWS_AT_ONCE,
 ) -> NDArray[np.float64]:
     """Slide over the embeddings of a night and fuse the windows.
 
@@ -83,21 +86,84 @@ def log_posteriors(
     net.eval()
     device = next(net.parameters()).device
     n_epochs = len(embeddings)
-    length = min(net.config.sequence_length, n_epochs)
-    stride = max(length // _WINDOWS_PER_EPOCH, 1)
-    starts = np.unique([*range(0, n_epochs - length, stride), n_epochs - length])
-    epochs = starts[:, None] + np.arange(length)  # (n_windows, length)
+    epochs = window_epochs(n_epochs, min(net.config.sequence_length, n_epochs))
     mask = torch.from_numpy(usable)
-    sums, counts = np.zeros((n_epochs, len(STAGES))), np.zeros((n_epochs, 1))
-    for part in np.split(epochs, range(batch_size, len(epochs), batch_size)):
-        windows = embeddings[part].to(device)  # (n_windows, length, 2, width)
-        contexts = net.contextualize(
-            Embeddings(*windows.unbind(dim=2)), mask[part].to(device)
-        )
-        logits = net.stage(contexts).total.double().cpu().numpy()
-        np.add.at(sums, part, log_softmax(logits, axis=-1))
-        np.add.at(counts, part, 1.0)
-    return log_softmax(sums / counts, axis=-1)
+
+    def stage(part: Tensor) -> Tensor:
+        windows = embeddings[part].to(device), mask[part].to(device)
+        return stage_windows(net, *windows).cpu()
+
+    logits = torch.cat(_map_in_threads(stage, epochs.split(batch_size), device))
+    return fuse_windows(logits.double(), epochs, n_epochs).numpy()
+
+
+def window_epochs(n_epochs: int, length: int) -> Tensor:
+    """Return the epochs of each window that slides over a night.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Epochs of the night, at least ``length``.
+    length : int
+        Epochs of a window.
+
+    Returns
+    -------
+    epochs : Tensor of int of shape (n_windows, length)
+        A quarter of a window lies between two starts (our choice), less before the
+        last window, which ends with the night.
+    """
+    stride = max(length // _WINDOWS_PER_EPOCH, 1)
+    last = n_epochs - length
+    starts = torch.arange(0, last + stride, stride).clamp(max=last)
+    return starts[:, None] + torch.arange(length)
+
+
+def stage_windows(net: MC2SleepNet, embeddings: Tensor, usable: Tensor) -> Tensor:
+    """Return the logits of windows read each by itself.
+
+    Parameters
+    ----------
+    net : MC2SleepNet
+        The network, in eval mode.
+    embeddings : Tensor of shape (n_windows, length, 2, width)
+        Signal and spectrogram.
+    usable : Tensor of bool of shape (n_windows, length)
+        No epoch attends to one where this is False.
+
+    Returns
+    -------
+    logits : Tensor of shape (n_windows, length, 5)
+        From both modalities together.
+    """
+    return net.stage(
+        net.contextualize(Embeddings(*embeddings.unbind(dim=2)), usable)
+    ).total
+
+
+def fuse_windows(logits: Tensor, epochs: Tensor, n_epochs: int) -> Tensor:
+    """Average the log-posteriors of all windows that hold an epoch.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n_windows, length, 5)
+        From `stage_windows`.
+    epochs : Tensor of int of shape (n_windows, length)
+        From `window_epochs`.
+    n_epochs : int
+        Epochs of the night.
+
+    Returns
+    -------
+    log_posteriors : Tensor of shape (n_epochs, 5)
+        Normalised.
+    """
+    epochs = epochs.flatten()
+    posteriors = logits.log_softmax(dim=-1).flatten(0, 1)
+    sums = posteriors.new_zeros(n_epochs, len(STAGES)).index_add(0, epochs, posteriors)
+    ones = torch.ones_like(posteriors[:, :1])
+    counts = posteriors.new_zeros(n_epochs, 1).index_add(0, epochs, ones)
+    return (sums / counts).log_softmax(dim=-1)
 
 
 def fit_temperature(
@@ -133,3 +199,24 @@ def calibrate(
 ) -> NDArray[np.float64]:
     """Return probabilities of shape (n_epochs, 5), softened by ``temperature``."""
     return np.exp(log_softmax(log_posteriors / temperature, axis=-1))
+
+
+def _map_in_threads(
+    function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], device: torch.device
+) -> list[Tensor]:
+    """Apply a function to each part, on a CPU by one thread per core.
+
+    Torch's own threads wait for each other after every operation: on a busy machine
+    that takes many times the work itself. Here each part is one thread's from start to
+    end, so the result does not depend on their number either.
+    """
+    function = torch.inference_mode()(function)
+    if device.type != "cpu":
+        return [function(part) for part in parts]
+    n_threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(n_threads, None, torch.set_num_threads, (1,)) as pool:
+            return list(pool.map(function, parts))
+    finally:
+        # A thread that is new to torch takes the number that was set last.
+        torch.set_num_threads(n_threads)

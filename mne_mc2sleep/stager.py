@@ -182,14 +182,16 @@ class Stager:
     ) -> tuple[Stager, dict[str, Any]]:
         """Load what `save` wrote: the stager and the parameters of the classifier."""
         net, metadata = load_weights(fname)
-        stager = cls(
-            net.to(find_device(device)),
-            metadata["temperature"],
-            metadata["can_stage"],
-            metadata["training_data"],
-            metadata["scores"],
-        )
-        return stager, metadata["parameters"]
+        names = ("temperature", "can_stage", "training_data", "scores")
+        try:
+            record = {name: metadata[name] for name in names}
+            parameters = metadata["parameters"]
+        except KeyError as error:
+            raise ValueError(
+                f"{fname} does not tell the {error} of its weights: it was saved by "
+                "another version of mne_mc2sleep. Save it anew by this one."
+            ) from error
+        return cls(net.to(find_device(device)), **record), parameters
 
     def _hold_out(
         self, nights: Sequence[Night], options: TrainingOptions

@@ -55,17 +55,7 @@ def save_weights(
     FileNotFoundError
         If there is no such folder.
     """
-    fname = Path(fname)
-    if fname.suffix != ".safetensors":
-        raise ValueError(f"Weights are saved as '*.safetensors', not {fname.name!r}.")
-    if fname.exists() and not overwrite:
-        raise FileExistsError(
-            f"{fname} exists. Pass overwrite=True to replace it, or another name."
-        )
-    if not fname.parent.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {str(fname.parent)!r} for the weights. Make it first."
-        )
+    fname = check_fname(fname, ".safetensors", overwrite)
     state = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in net.state_dict().items()
@@ -77,7 +67,7 @@ def save_weights(
     }
     header["sha256"] = _checksum(state, header)
     # Not safetensors' save_file: what it writes, the owner alone may read.
-    _replace_file(fname, save(state, header))
+    replace_file(fname, save(state, header))
 
 
 def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
@@ -89,7 +79,24 @@ def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _replace_file(fname: Path, content: bytes) -> None:
+def check_fname(fname: str | Path, suffix: str, overwrite: bool) -> Path:
+    """Return the path of a file to be written; raise as `save_weights` does."""
+    fname = Path(fname)
+    if fname.suffix != suffix:
+        raise ValueError(f"The file must be named '*{suffix}', not {fname.name!r}.")
+    if fname.exists() and not overwrite:
+        raise FileExistsError(
+            f"{fname} exists. Pass overwrite=True to replace it, or another name."
+        )
+    if not fname.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {str(fname.parent)!r} for the file. Make it first."
+        )
+    return fname
+
+
+def replace_file(fname: Path, content: bytes) -> None:
+    """Write a file that takes its name when it is complete."""
     # Beside the file, because only within one file system a name is given in one step.
     with tempfile.TemporaryDirectory(dir=fname.parent, prefix=".saving_") as folder:
         part = Path(folder) / fname.name

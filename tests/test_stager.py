@@ -16,6 +16,7 @@ from mne_mc2sleep.inference import (
     log_posteriors,
 )
 from mne_mc2sleep.stager import Stager
+from mne_mc2sleep.weights import save_weights
 
 
 @pytest.fixture
@@ -295,3 +296,11 @@ def test_a_loaded_stager_can_be_finetuned(trained, short_nights, quick, tmp_path
     for name, tensor in trained.net.state_dict().items():
         is_same = torch.equal(loaded.net.state_dict()[name], tensor.to(device))
         assert is_same is ("_stack" not in name and "_head" not in name)
+
+
+def test_weights_without_their_record_are_refused(net, tmp_path):
+    """Weights that do not tell their calibration are not staged by."""
+    fname = tmp_path / "lab.safetensors"
+    save_weights(fname, net, {"parameters": {}, "can_stage": True})
+    with pytest.raises(ValueError, match="does not tell the 'temperature'"):
+        Stager.load(fname, "cpu")

@@ -1,0 +1,180 @@
+"""Which way of running the backbones on a CPU is the fastest, and what it changes.
+
+For each size: milliseconds an epoch of both backbones, in 32-bit floats as built, with
+convolutions as channels-last 2-D ones, with BatchNorm fused into them, in bf16, traced
+and compiled; at several numbers of epochs at once. Beside them, how far the
+probabilities of a simulated night are from those as built, and the share of epochs of
+the same stage.
+
+    python benchmarks/encoders.py [--sizes small base] [--epochs 320] [--compile]
+"""
+
+import argparse
+import copy
+import time
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mne_mc2sleep import MC2SleepClassifier, simulate_night
+from mne_mc2sleep.inference import log_posteriors
+
+CHANNEL = "EEG Fpz-Cz"
+AT_ONCE = (4, 16, 64, 128)
+REPEATS = 5
+
+
+def main():
+    """Print one row for each way."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--sizes", nargs="+", default=["small", "base"])
+    parser.add_argument("--epochs", type=int, default=320)
+    parser.add_argument("--compile", action="store_true", help="needs a C++ compiler")
+    args = parser.parse_args()
+    raw, _ = simulate_night(args.epochs * 30, random_state=1000)
+    signals = torch.from_numpy(raw.get_data([0], units="uV").astype("float32"))
+    signals = signals.reshape(args.epochs, -1)
+    print(f"{torch.get_num_threads()} threads, {args.epochs} epochs, ", end="")
+    print(f"best of {REPEATS}; ms an epoch at {AT_ONCE} epochs at once")
+    for size in args.sizes:
+        stager = train_briefly(size)
+        expected = None
+        for name, encode in make_ways(stager.net, signals, args.compile).items():
+            seconds, embeddings = measure(encode, signals)
+            usable = np.ones(args.epochs, bool)
+            found = log_posteriors(stager.net, embeddings, usable)
+            expected = found if expected is None else expected
+            print_row(size, name, seconds / args.epochs, expected, found)
+
+
+def train_briefly(size):
+    """Return a stager that knows enough to be sure of some stages."""
+    nights = [simulate_night(2400, random_state=seed) for seed in (3, 10, 69)]
+    raws, hypnos = map(list, zip(*nights, strict=True))
+    clf = MC2SleepClassifier(
+        CHANNEL,
+        size=size,
+        batch_size=4,
+        pretrain_train_epochs=3,
+        finetune_train_epochs=5,
+        random_state=0,
+    )
+    return clf.fit(raws, hypnos, verbose="error").stager_
+
+
+def make_ways(net, signals, with_compiled):
+    """Return functions from signals to embeddings (n_epochs, 2, width), by name."""
+    net = net.eval()
+    flat = as_2d(net)
+    ways = {
+        "as built": net.encode,
+        "channels-last": flat.encode,
+        "BatchNorm fused": fuse(net).encode,
+        "bf16": partial(in_bf16, net.encode),
+        "bf16, channels-last": partial(in_bf16, flat.encode),
+        "traced": trace(net, signals),
+    }
+    if with_compiled:
+        ways["compiled"] = torch.compile(net.encode, dynamic=True)
+    return ways
+
+
+def measure(encode, signals):
+    """Return the best seconds for each number at once, and the embeddings."""
+    best = np.full(len(AT_ONCE), np.inf)
+    with torch.inference_mode():
+        for _ in range(REPEATS):
+            for index, at_once in enumerate(AT_ONCE):
+                start = time.perf_counter()
+                parts = [torch.stack(encode(p), dim=1) for p in signals.split(at_once)]
+                best[index] = min(best[index], time.perf_counter() - start)
+    return best, torch.cat(parts).float()
+
+
+def print_row(size, name, seconds, expected, found):
+    """Print the milliseconds and what became of the stages."""
+    times = " ".join(f"{1000 * value:7.3f}" for value in seconds)
+    difference = np.abs(np.exp(expected) - np.exp(found)).max()
+    same = (expected.argmax(axis=1) == found.argmax(axis=1)).mean()
+    print(f"{size:6}{name:22}{times}   largest difference of a probability ", end="")
+    print(f"{difference:.1e}, same stage {100 * same:.2f} %", flush=True)
+
+
+def in_bf16(encode, signals):
+    """Encode by bf16 where torch's autocast does."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return encode(signals)
+
+
+def trace(net, signals):
+    """Return both backbones as traced and frozen TorchScript."""
+    with torch.no_grad():
+        backbones = [
+            # Tracing again, as a check, stumbles over the layers' names alone.
+            torch.jit.freeze(torch.jit.trace(backbone, signals[:16], check_trace=False))
+            for backbone in net.backbones
+        ]
+    return lambda part: [backbone(part) for backbone in backbones]
+
+
+def fuse(net):
+    """Return a copy whose BatchNorms are part of the convolutions before them."""
+    net = copy.deepcopy(net)
+    for block in net.signal_backbone.blocks:
+        if isinstance(block, nn.Sequential):
+            block[0] = fuse_conv_bn_eval(block[0], block[1])
+            block[1] = nn.Identity()
+    return net
+
+
+def as_2d(net):
+    """Return a copy whose convolutions see (n, channels, 1, n_times), channels last."""
+    net = fuse(net)
+    backbone = net.signal_backbone
+    layers = []
+    for block in backbone.blocks:
+        if isinstance(block, nn.MaxPool1d):
+            layers.append(nn.MaxPool2d((1, block.kernel_size), ceil_mode=True))
+            continue
+        convolution, _, gate, activation = block
+        flat = nn.Conv2d(
+            convolution.in_channels,
+            convolution.out_channels,
+            (1, convolution.kernel_size[0]),
+            (1, convolution.stride[0]),
+            (0, convolution.padding[0]),
+        )
+        flat.weight.data = convolution.weight.data[:, :, None]
+        flat.bias.data = convolution.bias.data
+        layers += [flat, gate if isinstance(gate, nn.Identity) else Gate2d(gate)]
+        layers.append(activation)
+    backbone.blocks = Blocks2d(*layers).to(memory_format=torch.channels_last)
+    return net.eval()
+
+
+class Blocks2d(nn.Sequential):
+    """Take (n, 1, n_times) and give (n, channels, n_times)."""
+
+    def forward(self, signals):
+        """Run the blocks in two dimensions."""
+        signals = signals[:, :, None].contiguous(memory_format=torch.channels_last)
+        return super().forward(signals).squeeze(2)
+
+
+class Gate2d(nn.Module):
+    """A ChannelGate for (n, channels, 1, n_times)."""
+
+    def __init__(self, gate):
+        super().__init__()
+        self.gate = gate.gate
+
+    def forward(self, features):
+        """Scale the features by channel."""
+        return features * self.gate(features.mean(dim=(-2, -1)))[..., None, None]
+
+
+if __name__ == "__main__":
+    main()
