@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .network import MC2SleepNet
 
 # Epochs that go through the backbones at once, and windows through the sequence level.
-# What 8 epochs take stays in a CPU's cache (measured by benchmarks/encoders.py).
-_EPOCHS_AT_ONCE = 8
+# What 16 epochs take stays in a CPU's cache (measured by benchmarks/encoders.py).
+_EPOCHS_AT_ONCE = 16
 _WINDOWS_AT_ONCE = 16
 # Each epoch is read in this many windows (fewer at the ends); our choice.
 _WINDOWS_PER_EPOCH = 4

@@ -27,12 +27,11 @@ if TYPE_CHECKING:
 
     from .recordings import Recording
 
-# The amplitude in µV, by the interquartile range, to which "robust" scales: about that
-# of a night of EEG, so that µV keep their meaning. Our choice.
-_ROBUST_AMPLITUDE = 15.0
+ROBUST_IQR = 20.0
+"""Interquartile range in µV that ``scaling="robust"`` brings a recording to: about that
+of a night of EEG, so that µV keep their meaning. Our choice."""
+
 _INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
-# The interquartile range of a normal distribution, in standard deviations.
-_NORMAL_IQR = 1.349
 
 
 def as_list(raws: Any) -> tuple[list, bool]:
@@ -191,4 +190,4 @@ def _robust_scale(
     signals: NDArray[np.float32], usable: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     lower, upper = np.percentile(signals[usable], [25, 75])
-    return signals * np.float32(_ROBUST_AMPLITUDE * _NORMAL_IQR / (upper - lower))
+    return signals * np.float32(ROBUST_IQR / (upper - lower))

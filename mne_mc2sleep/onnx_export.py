@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from . import __version__
 from ._constants import EPOCH_DURATION, N_TIMES, SFREQ, STAGES
 from .inference import fuse_windows, stage_windows, window_epochs
-from .nights import _NORMAL_IQR, _ROBUST_AMPLITUDE
+from .nights import ROBUST_IQR
 from .recordings import BAND, FILTER_ORDER, FILTER_PADDING
 from .weights import check_fname, replace_file
 
@@ -203,10 +203,9 @@ def _describe(
     """Return the metadata: what the file holds and what to feed it."""
     scaled = ""
     if scaling is not None:
-        iqr = _ROBUST_AMPLITUDE * _NORMAL_IQR
         scaled = (
             ", and multiplied by one factor that brings the interquartile range of its "
-            f"usable epochs to {iqr:.5g} µV"
+            f"usable epochs to {ROBUST_IQR:g} µV"
         )
     return {
         "description": "Sleep stager MC2SleepNet (arXiv 2502.17470), one EEG channel.",
