@@ -52,6 +52,41 @@ def add_common_options(parser: ArgumentParser, log_level: str) -> None:
     )
 
 
+def add_recordings(parser: ArgumentParser) -> None:
+    """Add the argument for the files to work on."""
+    parser.add_argument(
+        "recordings", nargs="+", metavar="FILE", help="a recording that MNE can read"
+    )
+
+
+def add_hypnograms(parser: ArgumentParser) -> None:
+    """Add the option for the stages of the recordings."""
+    parser.add_argument(
+        "--hypnograms",
+        nargs="+",
+        metavar="FILE",
+        help="one hypnogram per recording: EDF+ annotations, BIDS events .tsv, .csv "
+        "(default: the recordings' own 'Sleep stage ...' annotations)",
+    )
+
+
+def add_stager(parser: ArgumentParser) -> None:
+    """Add the options for the weights and the channel to stage by."""
+    parser.add_argument(
+        "--weights",
+        required=True,
+        metavar="FILE",
+        help="the stager: a *.safetensors file of 'mne-mc2sleep train'",
+    )
+    parser.add_argument(
+        "--picks",
+        nargs="+",
+        metavar="NAME",
+        help="the EEG channel to stage by; several are all staged and averaged "
+        "(default: the one that the stager was trained on)",
+    )
+
+
 def load_stager(weights: str, device: str | None) -> MC2SleepClassifier:
     """Load weights onto a device.
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._common import add_common_options, attempt, check_output, load_stager
+from ._common import (
+    add_common_options,
+    add_hypnograms,
+    add_recordings,
+    add_stager,
+    attempt,
+    check_output,
+    load_stager,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -32,29 +40,9 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         "error (ECE), for each recording and for the pooled epochs of all. Recordings "
         "that fail are left out, and the exit code is 2.",
     )
-    parser.add_argument(
-        "recordings", nargs="+", metavar="FILE", help="a recording that MNE can read"
-    )
-    parser.add_argument(
-        "--hypnograms",
-        nargs="+",
-        metavar="FILE",
-        help="one hypnogram per recording: EDF+ annotations, BIDS events .tsv, .csv "
-        "(default: the recordings' own 'Sleep stage ...' annotations)",
-    )
-    parser.add_argument(
-        "--weights",
-        required=True,
-        metavar="FILE",
-        help="the stager: a *.safetensors file of 'mne-mc2sleep train'",
-    )
-    parser.add_argument(
-        "--picks",
-        nargs="+",
-        metavar="NAME",
-        help="the EEG channel to stage by; several are all staged and averaged "
-        "(default: the one that the stager was trained on)",
-    )
+    add_recordings(parser)
+    add_hypnograms(parser)
+    add_stager(parser)
     parser.add_argument(
         "--out", metavar="FILE", help="also write the table to this *.csv"
     )

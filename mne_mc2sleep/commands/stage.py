@@ -6,7 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._common import add_common_options, attempt, load_stager
+from ._common import (
+    add_common_options,
+    add_recordings,
+    add_stager,
+    attempt,
+    load_stager,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -34,22 +40,8 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         "(minutes and percent) and write STEM_hypnogram.csv (stage and probabilities "
         "of each epoch), .tsv (BIDS events), .edf (EDF+ annotations) and .png.",
     )
-    parser.add_argument(
-        "recordings", nargs="+", metavar="FILE", help="a recording that MNE can read"
-    )
-    parser.add_argument(
-        "--weights",
-        required=True,
-        metavar="FILE",
-        help="the stager: a *.safetensors file of 'mne-mc2sleep train'",
-    )
-    parser.add_argument(
-        "--picks",
-        nargs="+",
-        metavar="NAME",
-        help="the EEG channel to stage by; several are all staged and averaged "
-        "(default: the one that the stager was trained on)",
-    )
+    add_recordings(parser)
+    add_stager(parser)
     parser.add_argument(
         "--out-dir",
         default=".",

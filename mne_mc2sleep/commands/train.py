@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._common import add_common_options, check_output, load_stager
+from ._common import (
+    add_common_options,
+    add_hypnograms,
+    add_recordings,
+    check_output,
+    load_stager,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -28,16 +34,8 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         "one given with --weights. Ctrl-C ends the training and keeps the best weights "
         "so far.",
     )
-    parser.add_argument(
-        "recordings", nargs="+", metavar="FILE", help="a recording that MNE can read"
-    )
-    parser.add_argument(
-        "--hypnograms",
-        nargs="+",
-        metavar="FILE",
-        help="one hypnogram per recording: EDF+ annotations, BIDS events .tsv, .csv "
-        "(default: the recordings' own 'Sleep stage ...' annotations)",
-    )
+    add_recordings(parser)
+    add_hypnograms(parser)
     parser.add_argument(
         "--groups",
         nargs="+",
