@@ -387,7 +387,7 @@ class MC2SleepClassifier(StagerEstimator):
         return clf
 
     def _read(self, raw, picks=None) -> list[Recording]:
-        if isinstance(picks, list | tuple):
+        if picks and isinstance(picks, list | tuple):
             return [read_channel(raw, name, self.scaling) for name in picks]
         picks = self.picks if picks is None else picks
         return [read_channel(raw, picks, self.scaling)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stagers import QUICK, SEEDS
+from stagers import QUICK, SEEDS, TINY_SIZES
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night, training
 from mne_mc2sleep._constants import N_TIMES, SFREQ
@@ -25,19 +25,7 @@ BAND_CENTERS = np.array([20.0, 5.0, 9.0, 2.0, 13.0])  # Hz, one for each stage
 @pytest.fixture(scope="session")
 def config():
     """Return the sizes of a tiny network."""
-    return MC2SleepConfig(
-        width=16,
-        n_heads=2,
-        feedforward=32,
-        sequence_layers=1,
-        spectrogram_layers=1,
-        signal_channels=(4, 4, 4, 4, 8),
-        signal_convolutions=(1, 1, 1, 1, 1),
-        stem_kernel=15,
-        stem_stride=4,
-        pool_size=3,
-        sequence_length=8,
-    )
+    return MC2SleepConfig(sequence_layers=1, **TINY_SIZES)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the tests of the classifier share: short nights and little training."""
+"""What tests share: tiny networks, short nights and little training."""
 
 # Short nights that hold all five stages.
 SEEDS = (3, 10, 69)
@@ -10,4 +10,17 @@ QUICK = {
     "pretrain_train_epochs": 1,
     "finetune_train_epochs": 2,
     "random_state": 0,
+}
+# Sizes of a network that learns within seconds.
+TINY_SIZES = {
+    "width": 16,
+    "n_heads": 2,
+    "feedforward": 32,
+    "spectrogram_layers": 1,
+    "signal_channels": (4, 4, 4, 4, 8),
+    "signal_convolutions": (1, 1, 1, 1, 1),
+    "stem_kernel": 15,
+    "stem_stride": 4,
+    "pool_size": 3,
+    "sequence_length": 8,
 }

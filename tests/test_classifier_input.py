@@ -116,3 +116,9 @@ def test_unknown_device(scored_raws):
     """A device that torch does not know is named before any training."""
     with pytest.raises(ValueError, match="device 'abacus'"):
         MC2SleepClassifier(**QUICK, device="abacus").fit(*scored_raws)
+
+
+def test_no_picks_at_all(fitted, scored_raws):
+    """An empty list of channels is told, not averaged."""
+    with pytest.raises(ValueError, match="'picks' is empty"):
+        fitted.predict(scored_raws[0][0], picks=[])

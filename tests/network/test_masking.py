@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stagers import TINY_SIZES
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -14,19 +15,7 @@ from mne_mc2sleep.losses import reconstruction_loss
 from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet, draw_mask
 from mne_mc2sleep.network.masking import MaskToken
 
-TINY = MC2SleepConfig(
-    width=16,
-    n_heads=2,
-    feedforward=32,
-    sequence_layers=2,
-    spectrogram_layers=1,
-    signal_channels=(4, 4, 4, 4, 8),
-    signal_convolutions=(1, 1, 1, 1, 1),
-    stem_kernel=15,
-    stem_stride=4,
-    pool_size=3,
-    sequence_length=8,
-)
+TINY = MC2SleepConfig(sequence_layers=2, **TINY_SIZES)
 MODALITIES = pytest.mark.parametrize("modality", ["signal", "spectrogram"])
 CROSS_ATTENTION = pytest.mark.parametrize("cross_attention", [True, False])
 

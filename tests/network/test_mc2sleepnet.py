@@ -7,24 +7,13 @@ import sys
 
 import pytest
 import torch
+from stagers import TINY_SIZES
 from torch.testing import assert_close
 
 from mne_mc2sleep._constants import N_TIMES
 from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet, draw_mask
 
-TINY = MC2SleepConfig(
-    width=16,
-    n_heads=2,
-    feedforward=32,
-    sequence_layers=2,
-    spectrogram_layers=1,
-    signal_channels=(4, 4, 4, 4, 8),
-    signal_convolutions=(1, 1, 1, 1, 1),
-    stem_kernel=15,
-    stem_stride=4,
-    pool_size=3,
-    sequence_length=8,
-)
+TINY = MC2SleepConfig(sequence_layers=2, **TINY_SIZES)
 MODALITIES = pytest.mark.parametrize("modality", ["signal", "spectrogram"])
 
 
