@@ -17,7 +17,7 @@ READ, NEW, ENCODE = "read recordings", "new network", "encode forward"
 PARTS = {
     READ: ["mne_mc2sleep.classifier.read_nights"],
     NEW: ["mne_mc2sleep.stager.Stager.from_nights"],
-    "batches": ["mne_mc2sleep.training.iterate_batches"],
+    "batches": ["mne_mc2sleep._loop.iterate_batches"],
     ENCODE: ["mne_mc2sleep.network.MC2SleepNet.encode"],
     "sequence forward": [
         "mne_mc2sleep.network.MC2SleepNet.contextualize",

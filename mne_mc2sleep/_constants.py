@@ -11,6 +11,12 @@ SFREQ = 100.0
 N_TIMES = round(EPOCH_DURATION * SFREQ)
 """Samples of one epoch."""
 
+BAND = (0.3, 35.0)
+"""Edges in Hz of the band-pass filter that recordings go through (our choice)."""
+
+FILTER_ORDER = 4
+"""Order of that Butterworth filter, which is applied forwards and backwards."""
+
 STAGES = ("WAKE", "N1", "N2", "N3", "REM")
 """The stages in the order of the network's outputs and of YASA's integers."""
 

@@ -13,7 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._constants import STAGES
 from .network import MC2SleepConfig
+from .scaling import SCALINGS
 from .stager import Stager
+from .weights import MAX_SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
     from .cohort import Night
@@ -26,8 +28,8 @@ class StagerEstimator(ClassifierMixin, BaseEstimator):
     _parameter_constraints = {
         "picks": [str, list, tuple, None],
         "size": [StrOptions({"small", "base"})],
-        "sequence_length": [Interval(Integral, 1, None, closed="left")],
-        "scaling": [StrOptions({"robust"}), None],
+        "sequence_length": [Interval(Integral, 1, MAX_SEQUENCE_LENGTH, closed="both")],
+        "scaling": [StrOptions(set(SCALINGS)), None],
         "mask_ratio": [Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "contrastive_weight": [Interval(Real, 0, None, closed="left")],

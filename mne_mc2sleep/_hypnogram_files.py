@@ -1,15 +1,18 @@
-"""The file formats of hypnograms: CSV, BIDS events TSV and EDF+ annotations."""
+"""The file formats of hypnograms: CSV, BIDS events TSV, EDF+ annotations, NSRR XML."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import mne
 import numpy as np
 import pandas as pd
 from mne.utils import logger
+
+from ._nsrr_xml import read_nsrr_xml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN")
 _MONTHS += ("JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
-_TAL = re.compile(rb"([+-]\d+\.?\d*)(?:\x15(\d+\.?\d*))?\x14([^\0]*)\x14\0")
+# Only one way to match a number: with two, thousands of digits would take hours.
+_TAL = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14([^\0]*)\x14\0")
 _TALS_PER_RECORD = 1000  # keeps a record under the 61,440 bytes that EDF asks for
 
 
@@ -143,13 +147,15 @@ def load_hypnogram(
         return _read_csv(fname, scorer)
     if suffix in (".edf", ".bdf"):
         return _read_edf(fname)
+    if suffix == ".xml":
+        return read_nsrr_xml(fname)
     try:
         return mne.read_annotations(fname)
     except Exception as error:  # MNE's readers raise whatever the content leads to
         raise ValueError(
             f"The file cannot be read as a hypnogram ({error}). Pass a .csv or .tsv "
             "file of write_hypnogram, a BIDS events .tsv, an .edf with annotations, "
-            "or another file that mne.read_annotations reads."
+            "an NSRR .xml, or another file that mne.read_annotations reads."
         ) from error
 
 
@@ -193,12 +199,13 @@ def _edf_header(start: datetime | None, n_records: int, n_samples: int) -> bytes
 def _read_edf(fname: Path) -> mne.Annotations:
     """Read EDF+ annotations, with the start in the header, which MNE leaves out."""
     content = fname.read_bytes()
+    _check_size(content)
     tals = _TAL.findall(content, 256)
     # The first one keeps the time: it has no text, and the fraction of a second that
     # the header cannot hold.
     fraction = float(tals[0][0]) if tals and not tals[0][2] else 0.0
     start = _edf_start(content[:256])
-    if start is not None:
+    if start is not None and 0 < fraction < 1:
         start += timedelta(seconds=fraction)
     rows = [
         # Stages are ASCII; other events may be in any encoding and must not matter.
@@ -209,6 +216,28 @@ def _read_edf(fname: Path) -> mne.Annotations:
     ]
     onset, duration, description = zip(*rows, strict=True) if rows else ((), (), ())
     return mne.Annotations(onset, duration, description, orig_time=start)
+
+
+def _check_size(content: bytes) -> None:
+    """Raise if an EDF file has fewer data records than its header says."""
+    try:
+        n_header, n_records, n_signals = (
+            int(content[first:end])
+            for first, end in ((184, 192), (236, 244), (252, 256))
+        )
+        first = 256 + 216 * n_signals
+        n_samples = sum(map(int, content[first : first + 8 * n_signals].split()))
+    except ValueError:
+        raise ValueError(
+            "It is no EDF file: its header is damaged. Get it anew."
+        ) from None
+    n_bytes = 2 if content[:1] == b"0" else 3  # of a sample in EDF and in BDF
+    lacking = n_header + n_records * n_samples * n_bytes - len(content)
+    if n_records == 0 or lacking > 0:
+        raise ValueError(
+            f"The file is cut short: its header tells of {n_records} data records, but "
+            f"{lacking} bytes of them are missing. Get it anew."
+        )
 
 
 def _edf_start(header: bytes) -> datetime | None:
@@ -230,53 +259,85 @@ def _edf_start(header: bytes) -> datetime | None:
 
 
 def _csv_columns(fname: Path) -> list[str]:
-    with fname.open(encoding="utf-8-sig") as file:
+    with fname.open(encoding="utf-8-sig", errors="replace") as file:
         return file.readline().strip().split(",")
+
+
+def _read_table(fname: Path, sep: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read a table of text; raise if it is damaged or lacks a column."""
+    try:
+        text = fname.read_text("utf-8-sig")
+        table = pd.read_csv(StringIO(text), sep=sep, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise ValueError(
+            f"It is no table ({str(error).strip()}). Pass a file as write_hypnogram "
+            "makes it."
+        ) from error
+    missing = [name for name in columns if name not in table]
+    if missing or table.empty:
+        raise ValueError(
+            f"The table needs the columns {', '.join(columns)} and a row at least; "
+            f"found {list(table)[:20]} and {len(table)} rows."
+        )
+    header, last = text.partition("\n")[0], text.rstrip("\r\n").rpartition("\n")[2]
+    if last.count(sep) < header.count(sep) or (table[list(columns)] == "").any(
+        axis=None
+    ):
+        raise ValueError(
+            f"A cell of the columns {', '.join(columns)} is empty or missing: the file "
+            "may be cut short. Get it anew, or mend the row."
+        )
+    # Pandas takes the first cells for names.
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("The rows of the table have more cells than its header.")
+    return table
+
+
+def _to_numbers(column: pd.Series) -> pd.Series:
+    # pandas 2 reads floats to some digits only.
+    try:
+        return column.map(float)
+    except ValueError as error:
+        raise ValueError(
+            f"The column {column.name!r} must hold numbers ({str(error)[:200]})."
+        ) from error
 
 
 def _read_csv(fname: Path, scorer: str | None) -> Hypnogram:
     """Read the table of ``csv_bytes``, to the last digit."""
     from yasa import Hypnogram
 
-    table = pd.read_csv(fname, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    known = ("epoch", "onset", "duration", "time", "stage", "scorer")
-    missing = {"epoch", "duration"} - set(table)
-    if missing or table.empty:
-        raise ValueError(
-            "A CSV hypnogram has the columns epoch, duration and stage and one row "
-            f"per epoch; found {list(table)} and {len(table)} rows."
-        )
-    if not np.array_equal(table["epoch"].astype(int), np.arange(len(table))):
+    table = _read_table(fname, ",", ("epoch", "duration", "stage"))
+    epoch = np.arange(len(table))
+    if not np.array_equal(_to_numbers(table["epoch"]), epoch):
         raise ValueError(
             "The column 'epoch' does not count 0, 1, 2, ...: rows are missing or out "
             "of order. Write an unscored epoch as UNS instead of leaving it out."
         )
-    # pandas 2 reads floats to some digits only.
-    proba = table.drop(columns=list(set(known) & set(table))).map(float)
+    duration = _to_numbers(table["duration"])
+    onset = _to_numbers(table["onset"]) if "onset" in table else epoch * duration
+    if not (duration == duration[0]).all() or not np.allclose(onset, epoch * duration):
+        raise ValueError(
+            "The epochs do not follow each other at one duration; mend the columns "
+            "'onset' and 'duration', or write the table as BIDS events (.tsv)."
+        )
+    known = {"epoch", "onset", "duration", "time", "stage", "scorer"}
+    proba = table.drop(columns=list(known & set(table))).apply(_to_numbers)
     try:
         return Hypnogram(
             table["stage"].to_numpy(),
-            freq=f"{float(table['duration'][0]):g}s",
+            freq=f"{duration[0]:g}s",
             start=table["time"][0] if "time" in table else None,
             scorer=table["scorer"][0] if "scorer" in table else scorer,
             proba=None if proba.empty else proba,
         )
-    except AssertionError as error:
+    except Exception as error:  # YASA and pandas raise whatever the content leads to
         raise ValueError(f"The table is no valid hypnogram: {error}") from error
 
 
 def _read_tsv(fname: Path) -> mne.Annotations:
     """Read a BIDS events table, "n/a" durations as 0 s."""
-    table = pd.read_csv(fname, sep="\t", dtype=str, keep_default_na=False)
-    missing = [
-        name for name in ("onset", "duration", "trial_type") if name not in table
-    ]
-    if missing:
-        raise ValueError(
-            f"A BIDS events table needs the columns onset, duration and trial_type; "
-            f"{missing} are missing, found {list(table)}."
-        )
-    duration = pd.to_numeric(table["duration"].replace("n/a", "0"))
-    return mne.Annotations(
-        pd.to_numeric(table["onset"]), duration, table["trial_type"].to_numpy()
-    )
+    table = _read_table(fname, "\t", ("onset", "duration", "trial_type"))
+    onset = _to_numbers(table["onset"])
+    duration = _to_numbers(table["duration"].replace("n/a", "0"))
+    return mne.Annotations(onset, duration, table["trial_type"].to_numpy())

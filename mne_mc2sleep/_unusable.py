@@ -17,6 +17,7 @@ FLAT_SHARE = 0.5  # of an epoch
 NEAR_FLAT = 0.01  # of the median epoch's median absolute value
 CLIPPED_SHARE = 0.1  # of an epoch
 BAD_SHARE = 0.5  # of an epoch
+IMPOSSIBLE = 1e15  # µV: no mistaken unit explains it, and float32 can still square it
 ABSURD = (
     1e4  # times the 5-95 % range of the recording: 0.5 V in EEG, beyond any amplifier
 )
@@ -69,18 +70,46 @@ def find_unusable(
 def find_bad(
     annotations: mne.Annotations, ch_name: str, sfreq: float, n_times: int
 ) -> NDArray[np.bool_]:
-    """Return which samples are annotated as BAD for the channel."""
+    """Return which samples are annotated as BAD for the channel.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        Their onsets count from the first sample.
+    ch_name : str
+        The channel.
+    sfreq : float
+        The sampling rate in Hz.
+    n_times : int
+        The number of samples.
+
+    Returns
+    -------
+    bad : array of bool of shape (n_times,)
+        What lies before or after the recording is left out.
+
+    Raises
+    ------
+    ValueError
+        If a BAD annotation of the channel has no time, or a negative duration.
+    """
     is_bad = [
         text.upper().startswith("BAD") and (not names or ch_name in names)
         for text, names in zip(
             annotations.description, annotations.ch_names, strict=True
         )
     ]
-    starts = annotations.onset[is_bad]
-    stops = starts + annotations.duration[is_bad]
+    starts, durations = annotations.onset[is_bad], annotations.duration[is_bad]
+    invalid = ~(np.isfinite(starts) & (durations >= 0))
+    if invalid.any():
+        raise ValueError(
+            f"A BAD annotation has onset {starts[invalid][0]:g} s and duration "
+            f"{durations[invalid][0]:g} s; correct or delete it."
+        )
+    # Clipped before they are integers: a duration may be years, or without end.
     starts, stops = (
-        np.rint(seconds * sfreq).astype(np.intp).clip(0, n_times)
-        for seconds in (starts, stops)
+        np.rint(seconds * sfreq).clip(0, n_times).astype(np.intp)
+        for seconds in (starts, starts + durations)
     )
     return _cover(starts, stops, n_times)
 
@@ -126,10 +155,10 @@ def count_reasons(reasons: NDArray[np.str_]) -> str:
 
 def _find_missing(signal: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which samples are NaN, Inf or beyond any voltage."""
-    missing = ~np.isfinite(signal)
+    missing = ~(np.abs(signal) < IMPOSSIBLE)
     # About 100,000 samples tell a range well enough, and fast.
     sample = signal[:: 1 + signal.size // 100_000]
-    sample = sample[np.isfinite(sample)]
+    sample = sample[np.abs(sample) < IMPOSSIBLE]
     if sample.size == 0:
         return missing
     low, middle, high = np.percentile(sample, [5, 50, 95])

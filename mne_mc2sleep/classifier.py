@@ -45,9 +45,9 @@ class MC2SleepClassifier(StagerEstimator):
         structure for a CPU (0.57 M, our choice).
     sequence_length : int
         Epochs that the sequence level reads at once (our choice).
-    scaling : {None, "robust"}
-        ``"robust"`` brings each recording to the same amplitude by its interquartile
-        range; None leaves µV as they are.
+    scaling : {None, "robust", "spectrum"}
+        How recordings are brought closer to each other, see
+        `mne_mc2sleep.scaling.scale_signals`; None leaves µV as they are.
     mask_ratio : float
         Share of the epochs of a modality that pretraining hides (0.5 in the paper).
     temperature : float

@@ -24,9 +24,10 @@ class Night:
 
     Parameters
     ----------
-    inputs : Tensor of shape (n_epochs, ...)
-        The signals (n_epochs, n_times) in µV, or what the frozen backbones made of
-        them (n_epochs, 2, width).
+    inputs : Tensor of shape (n_epochs, ...) | CachedSignals
+        The signals (n_epochs, n_times) in µV, in memory or on the disk (they become a
+        Tensor by ``[:]``), or what the frozen backbones made of them (n_epochs, 2,
+        width).
     stages : array of int of shape (n_epochs,)
         -1 where unscored.
     usable : array of bool of shape (n_epochs,)
@@ -111,6 +112,7 @@ def iterate_batches(
     sequence_length: int,
     batch_size: int,
     rng: Generator | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Cut nights into sequences and yield them in batches.
 
@@ -128,6 +130,9 @@ def iterate_batches(
     rng : Generator | None
         Draws where in each night the first sequence begins, and the order of the
         sequences. None begins at the start and keeps the order.
+    shard : tuple of int
+        Which part of each batch is yielded, and how many parts there are: every n-th
+        sequence. None is empty: a part that would be gets a sequence of another one.
 
     Yields
     ------
@@ -148,7 +153,9 @@ def iterate_batches(
     if rng is not None:
         rng.shuffle(places)
     for first in range(0, len(places), batch_size):
-        yield _collate(nights, places[first : first + batch_size], sequence_length)
+        batch = places[first : first + batch_size]
+        own = batch[shard[0] :: shard[1]] or [batch[shard[0] % len(batch)]]
+        yield _collate(nights, own, sequence_length)
 
 
 def count_batches(

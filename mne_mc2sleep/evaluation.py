@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
 from ._constants import STAGES, UNSCORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pandas import DataFrame
 
 
 def score_stages(
@@ -68,27 +70,120 @@ def cohen_kappa(reference: NDArray[np.int8], predicted: NDArray[np.int8]) -> flo
 
 
 def expected_calibration_error(
-    probabilities: NDArray[np.float64], stages: NDArray[np.int8], n_bins: int = 15
+    probabilities: DataFrame | NDArray[np.float64],
+    reference: NDArray[np.int8],
+    n_bins: int = 15,
 ) -> float:
     """Return how far the top probability is from the accuracy (Guo et al. 2017).
 
     Parameters
     ----------
-    probabilities : array of shape (n_epochs, 5)
-        Calibrated probabilities.
-    stages : array of int of shape (n_epochs,)
-        The expert's stages, -1 where unscored.
-    n_bins : int
-        Equal bins of the top probability.
+    probabilities, reference, n_bins
+        As for `reliability_bins`.
 
     Returns
     -------
     error : float
         Mean absolute difference, weighted by the epochs of each bin.
     """
-    scored = stages != UNSCORED
-    probabilities, stages = probabilities[scored], stages[scored]
-    confidence = probabilities.max(axis=1)
-    gap = (probabilities.argmax(axis=1) == stages) - confidence
-    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
-    return float(np.abs(np.bincount(bins, weights=gap)).sum() / len(stages))
+    bins = reliability_bins(probabilities, reference, n_bins)
+    gap = (bins["accuracy"] - bins["confidence"]).abs()
+    return float((gap * bins["n_epochs"]).sum() / bins["n_epochs"].sum())
+
+
+def reliability_bins(
+    probabilities: DataFrame | NDArray[np.float64],
+    reference: NDArray[np.int8],
+    n_bins: int = 15,
+) -> DataFrame:
+    """Compare confidence and accuracy, bin by bin (Guo et al. 2017).
+
+    Parameters
+    ----------
+    probabilities : DataFrame | array of shape (n_epochs, 5)
+        Calibrated probabilities, as `MC2SleepClassifier.predict_proba` gives them.
+        Epochs that it left ``UNS`` do not count.
+    reference : array of int of shape (n_epochs,)
+        The expert's stages, -1 where unscored.
+    n_bins : int
+        Equal bins of the top probability.
+
+    Returns
+    -------
+    bins : DataFrame of shape (n_bins, 5)
+        ``lower`` and ``upper`` edge, ``n_epochs``, mean ``confidence`` and ``accuracy``
+        (both NaN in an empty bin).
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or no epoch is scored in both.
+    """
+    confidence, is_right = _confidence(probabilities, reference)
+    members = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    epochs = pd.DataFrame({"confidence": confidence, "accuracy": is_right})
+    means = epochs.groupby(members).mean().reindex(range(n_bins))
+    edges = np.arange(n_bins + 1) / n_bins
+    counts = np.bincount(members, minlength=n_bins)
+    return pd.DataFrame(
+        {"lower": edges[:-1], "upper": edges[1:], "n_epochs": counts, **means}
+    )
+
+
+def risk_coverage(
+    probabilities: DataFrame | NDArray[np.float64], reference: NDArray[np.int8]
+) -> DataFrame:
+    """Tell how accurate the stager is if the least certain epochs go to a human.
+
+    Parameters
+    ----------
+    probabilities : DataFrame | array of shape (n_epochs, 5)
+        As for `reliability_bins`.
+    reference : array of int of shape (n_epochs,)
+        The expert's stages, -1 where unscored.
+
+    Returns
+    -------
+    curve : DataFrame
+        One row for each top probability that occurs, falling: of the epochs whose
+        ``confidence`` is at least that, the share of all (``coverage``, up to 1) and
+        the ``accuracy``. One minus that is the risk of Geifman and El-Yaniv (2017).
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or no epoch is scored in both.
+    """
+    confidence, is_right = _confidence(probabilities, reference)
+    order = np.argsort(-confidence, kind="stable")
+    n_kept = np.arange(1, order.size + 1)
+    curve = pd.DataFrame(
+        {
+            "confidence": confidence[order],
+            "coverage": n_kept / order.size,
+            "accuracy": np.cumsum(is_right[order]) / n_kept,
+        }
+    )
+    # No threshold tells epochs of one confidence apart: they are kept or left together.
+    return curve.drop_duplicates("confidence", keep="last", ignore_index=True)
+
+
+def _confidence(
+    probabilities: DataFrame | NDArray[np.float64], reference: NDArray[np.int8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the top probability of each scored epoch, and 1 where it is right."""
+    if isinstance(probabilities, pd.DataFrame):
+        probabilities = probabilities[list(STAGES)].to_numpy()
+    probabilities, reference = np.asarray(probabilities), np.asarray(reference)
+    if len(probabilities) != reference.size:
+        raise ValueError(
+            f"There are probabilities of {len(probabilities)} epochs and stages of "
+            f"{reference.size}; both must cover the same recording."
+        )
+    # The epochs that hold no EEG have all their probability in the column UNS.
+    scored = (reference >= 0) & (probabilities.sum(axis=1) > 0)
+    if not scored.any():
+        raise ValueError("No epoch has both a stage and probabilities to compare.")
+    probabilities, reference = probabilities[scored], reference[scored]
+    is_right = probabilities.argmax(axis=1) == reference
+    return probabilities.max(axis=1), is_right.astype(np.float64)

@@ -17,6 +17,7 @@ import pandas as pd
 from mne.utils import logger
 
 from ._constants import EPOCH_DURATION, SCORER, STAGES, UNSCORED
+from ._files import replace_file
 from ._hypnogram_files import csv_bytes, edf_bytes, load_hypnogram, tsv_bytes
 from ._stage_intervals import (
     as_utc,
@@ -49,7 +50,7 @@ _DESCRIPTIONS = {
 _HOW_TO_DROP_START = (
     "pass the hypnogram without its start (as Annotations with orig_time=None)"
 )
-_MAX_EPOCHS = 10 * 366 * 24 * 120  # ten years
+_MAX_EPOCHS = 366 * 24 * 120  # a year; more would be a typing error
 
 
 def stages_on_grid(
@@ -99,7 +100,7 @@ def stages_on_grid(
     if isinstance(hypno, str | os.PathLike):
         with _errors_name(hypno):
             return stages_on_grid(_load(hypno), n_epochs, start)
-    intervals = _align(_as_intervals(hypno), start)
+    intervals = _align(as_intervals(hypno), start)
     _check_overlap(intervals, n_epochs, start)
     _log_offset(intervals)
     values = put_on_grid(intervals, n_epochs)
@@ -215,7 +216,7 @@ def annotations_to_hypnogram(
     TypeError
         If they are no Annotations.
     ValueError
-        As :func:`stages_on_grid`, or if the stages span more than ten years.
+        As :func:`stages_on_grid`, or if the stages span more than a year.
     """
     from yasa import Hypnogram
 
@@ -227,7 +228,7 @@ def annotations_to_hypnogram(
     if not 0 < n_epochs <= _MAX_EPOCHS:
         raise ValueError(
             f"The sleep stages end {duration:g} s after the hypnogram's start: a "
-            "hypnogram has from one epoch to ten years. Check onsets and durations."
+            "hypnogram has from one epoch to one year. Check onsets and durations."
         )
     start = intervals.origin
     if start is not None:
@@ -277,14 +278,7 @@ def write_hypnogram(
         ".tsv": lambda: tsv_bytes(annotations),
         ".edf": lambda: edf_bytes(annotations),
     }
-    content = contents[fname.suffix.lower()]()
-    # A file under its final name is never half.
-    part = fname.with_name(f"{fname.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(fname)
-    finally:
-        part.unlink(missing_ok=True)
+    replace_file(fname, contents[fname.suffix.lower()]())
 
 
 def read_hypnogram(fname: str | os.PathLike, scorer: str | None = None) -> Hypnogram:
@@ -294,8 +288,8 @@ def read_hypnogram(fname: str | os.PathLike, scorer: str | None = None) -> Hypno
     ----------
     fname : path-like
         A file of :func:`write_hypnogram`, BIDS events, an EDF+ file with sleep stage
-        annotations (the hypnograms of Sleep-EDF), or another one that
-        :func:`mne.read_annotations` reads.
+        annotations (the hypnograms of Sleep-EDF), an NSRR ``.xml`` (those of SHHS), or
+        another one that :func:`mne.read_annotations` reads.
     scorer : str | None
         The scorer to name, if the file names none.
 
@@ -339,7 +333,8 @@ def _load(
     return load_hypnogram(fname, scorer)
 
 
-def _as_intervals(hypno: object) -> Intervals:
+def as_intervals(hypno: object) -> Intervals:
+    """Turn a hypnogram in memory, whatever its type, into intervals."""
     if isinstance(hypno, mne.Annotations):
         return intervals_from_annotations(hypno)
     if isinstance(hypno, list | tuple | np.ndarray | pd.Series):

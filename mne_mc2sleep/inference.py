@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .network import MC2SleepNet
+
+# MNE's logger by its name: embedding also runs where MNE is not installed.
+logger = logging.getLogger("mne")
 
 # Epochs that go through the backbones at once, and windows through the sequence level.
 # What 16 epochs take stays in a CPU's cache (measured by benchmarks/encoders.py).
@@ -206,13 +210,15 @@ def _map_in_threads(
 ) -> list[Tensor]:
     """Apply a function to each part, on a CPU by one thread per core.
 
+    Where the memory of a GPU does not hold a part, it gets smaller ones from then on.
+
     Torch's own threads wait for each other after every operation: on a busy machine
     that takes many times the work itself. Here each part is one thread's from start to
     end, so the result does not depend on their number either.
     """
     function = torch.inference_mode()(function)
     if device.type != "cpu":
-        return [function(part) for part in parts]
+        return _map_in_memory(function, parts)
     n_threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(n_threads, None, torch.set_num_threads, (1,)) as pool:
@@ -220,3 +226,28 @@ def _map_in_threads(
     finally:
         # A thread that is new to torch takes the number that was set last.
         torch.set_num_threads(n_threads)
+
+
+def _map_in_memory(
+    function: Callable[[Tensor], Tensor], parts: Sequence[Tensor]
+) -> list[Tensor]:
+    """Apply a function to each part; halve the parts whenever memory runs out."""
+    results = []
+    size = len(parts[0])
+    for part in parts:
+        while len(part):
+            try:
+                results.append(function(part[:size]))
+            except torch.cuda.OutOfMemoryError as error:
+                if size == 1:
+                    raise RuntimeError(
+                        "The memory of the GPU does not hold what a batch of one "
+                        "needs. End what else runs on it, or pass device='cpu'."
+                    ) from error
+                size //= 2
+                logger.warning(
+                    "The memory of the GPU ran out: going on with batches of %d.", size
+                )
+            else:
+                part = part[size:]
+    return results

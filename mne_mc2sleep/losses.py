@@ -94,7 +94,7 @@ def reconstruction_loss(recovered: Tensor, original: Tensor, mask: Tensor) -> Te
     return (distances * mask).sum() / mask.sum().clamp(min=1)
 
 
-def stage_loss(logits: Tensor, stages: Tensor) -> Tensor:
+def stage_loss(logits: Tensor, stages: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Compare logits with stages, over the scored epochs.
 
     Parameters
@@ -103,6 +103,8 @@ def stage_loss(logits: Tensor, stages: Tensor) -> Tensor:
         From one of the heads.
     stages : Tensor of int of shape (...)
         -1 where unscored.
+    label_smoothing : float
+        Share of each stage that is spread evenly over all stages.
 
     Returns
     -------
@@ -114,5 +116,6 @@ def stage_loss(logits: Tensor, stages: Tensor) -> Tensor:
         stages.flatten(),
         ignore_index=UNSCORED,
         reduction="sum",
+        label_smoothing=label_smoothing,
     )
     return total / (stages != UNSCORED).sum().clamp(min=1)

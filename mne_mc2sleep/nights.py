@@ -18,6 +18,7 @@ from ._stage_intervals import has_stages
 from .cohort import Night, count_stages
 from .hypnograms import stages_on_grid
 from .recordings import read_recording
+from .scaling import scale_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .recordings import Recording
-
-ROBUST_IQR = 20.0
-"""Interquartile range in µV that ``scaling="robust"`` brings a recording to: about that
-of a night of EEG, so that µV keep their meaning. Our choice."""
 
 _INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
 
@@ -55,12 +52,15 @@ def pair(raws: Any, values: Any, what: str) -> tuple[list, list]:
         is_one = isinstance(values, list | tuple) and len(values) == 1
         wrapped = is_one and not isinstance(values[0], Integral)
         return recordings, [values[0] if wrapped else values]
-    is_path = isinstance(values, str | os.PathLike)
-    n_values = 1 if is_path else len(values)
-    if is_path or n_values != len(recordings):
+    # A set or a dict has no order to go by.
+    is_list = hasattr(values, "__len__") and not isinstance(
+        values, str | os.PathLike | set | dict
+    )
+    n_values = len(values) if is_list else 1
+    if not is_list or n_values != len(recordings):
         raise ValueError(
-            f"There are {len(recordings)} recordings but {n_values} {what}; pass one "
-            "for each recording."
+            f"There are {len(recordings)} recordings but {n_values} {what}; pass a "
+            "list with one for each recording."
         )
     return recordings, list(values)
 
@@ -84,11 +84,8 @@ def telling_which(index: int, recordings: list) -> Iterator[None]:
 def read_channel(raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | None):
     """Read one channel on its grid, scaled as asked; see `read_recording`."""
     recording = read_recording(raw, picks)
-    if scaling is None:
-        return recording
-    return replace(
-        recording, signals=_robust_scale(recording.signals, recording.usable)
-    )
+    signals = scale_signals(recording.signals, recording.usable, scaling)
+    return replace(recording, signals=signals)
 
 
 def read_stages(
@@ -184,10 +181,3 @@ def _check_stages(nights: Sequence[Night], need_stages: bool) -> None:
             f"No epoch of {', '.join(absent)} is among the scored ones, so it cannot "
             "be learnt and will hardly ever be predicted."
         )
-
-
-def _robust_scale(
-    signals: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    lower, upper = np.percentile(signals[usable], [25, 75])
-    return signals * np.float32(ROBUST_IQR / (upper - lower))

@@ -15,11 +15,19 @@ from torch.export import Dim
 from torch.nn import functional as F
 
 from . import __version__
-from ._constants import EPOCH_DURATION, N_TIMES, SFREQ, STAGES
+from ._constants import (
+    BAND,
+    EPOCH_DURATION,
+    FILTER_ORDER,
+    N_TIMES,
+    SFREQ,
+    STAGES,
+)
+from ._files import replace_file
 from .inference import fuse_windows, stage_windows, window_epochs
-from .nights import ROBUST_IQR
-from .recordings import BAND, FILTER_ORDER, FILTER_PADDING
-from .weights import check_fname, replace_file
+from .scaling import ROBUST_IQR
+from .recordings import FILTER_PADDING
+from .weights import check_fname
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

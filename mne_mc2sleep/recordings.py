@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from ._channels import pick_channel
-from ._constants import EPOCH_DURATION, N_TIMES, SFREQ
+from ._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
 from ._unusable import (
     FLAT,
     NOT_FINITE,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # All of these are our choice.
-BAND = (0.3, 35.0)  # Hz
-FILTER_ORDER = 4  # applied twice, forwards and backwards
 FILTER_PADDING = 10.0  # seconds; the 0.3 Hz edge has died away after that
 MAX_DENOMINATOR = 10_000  # of the resampling ratio: exact for rates with two decimals
 
@@ -109,8 +107,8 @@ def read_recording(
         If there is no such file.
     ValueError
         If MNE cannot read the file, the channel does not exist, is bad or not EEG, the
-        recording is shorter than one epoch or sampled below 40 Hz, or no epoch is
-        usable.
+        recording is shorter than one epoch, sampled below 40 Hz or complex, a BAD
+        annotation has no valid time, or no epoch is usable.
 
     Warns
     -----
@@ -133,13 +131,24 @@ def read_recording(
     """
     raw, ch_name, filters_known = _open(raw, picks)
     sfreq = raw.info["sfreq"]
-    edges = _epoch_edges(raw.n_times, sfreq)
     _check_rate(sfreq)
+    edges = _epoch_edges(raw.n_times, sfreq)
     if filters_known:
         _check_filters(raw.info)
     annotations = _relative_annotations(raw)
     # An index, because MNE takes names such as "eeg" for all channels of that type.
-    signal = raw.get_data(picks=[raw.ch_names.index(ch_name)], units="uV")[0]
+    try:
+        signal = raw.get_data(picks=[raw.ch_names.index(ch_name)], units="uV")[0]
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"The data of channel {ch_name!r} cannot be read ({error}): the file may "
+            "be damaged or cut short. Get it anew."
+        ) from error
+    if np.iscomplexobj(signal):
+        raise ValueError(
+            f"Channel {ch_name!r} holds complex numbers, as Raw.apply_hilbert makes "
+            "them; pass the recording as it was measured."
+        )
 
     bad = find_bad(annotations, ch_name, sfreq, signal.size)
     reasons, gaps = find_unusable(signal, sfreq, edges, bad)
@@ -176,17 +185,20 @@ def _open(raw: BaseRaw | str | os.PathLike, picks) -> tuple[BaseRaw, str, bool]:
     # chosen on the header (in silence: other channels do not matter) and read alone.
     header = _read(path, exclude_after_unique=True, verbose="ERROR")
     ch_name = pick_channel(header, picks)
-    raw = _read(path, include=[ch_name], exclude_after_unique=True)
     # Annotations of other channels can only be told apart where those are known.
-    raw.set_annotations(header.annotations, emit_warning=False, on_missing="ignore")
+    raw = _read(path, header, include=[ch_name], exclude_after_unique=True)
     # With `include`, MNE (1.13) puts the filters of the file's first channel into info.
     return raw, ch_name, ch_name == header.ch_names[0]
 
 
-def _read(path: Path, **kwargs) -> BaseRaw:
-    """Open a recording without loading its data."""
+def _read(path: Path, header: BaseRaw | None = None, **kwargs) -> BaseRaw:
+    """Open a recording, without its data, with the annotations of ``header`` if any."""
     try:
-        return mne.io.read_raw(path, **kwargs)
+        raw = mne.io.read_raw(path, **kwargs)
+        if header is not None:
+            annotations = header.annotations
+            raw.set_annotations(annotations, emit_warning=False, on_missing="ignore")
+        return raw
     except Exception as error:
         raise ValueError(
             f"MNE cannot read {str(path)!r} as a recording: {error} Pass a file that "
@@ -197,8 +209,8 @@ def _read(path: Path, **kwargs) -> BaseRaw:
 def _epoch_edges(n_times: int, sfreq: float) -> NDArray[np.intp]:
     """Return the samples at which epochs begin, then the end: n_epochs + 1 values."""
     n_exact = n_times / sfreq / EPOCH_DURATION
-    # FIF files keep the rate in single precision.
-    n_epochs = int(n_exact * (1 + 1e-7))
+    # FIF files keep the rate in single precision, which changes no whole number.
+    n_epochs = int(n_exact if sfreq % 1 == 0 else n_exact * (1 + 1e-7))
     if n_epochs < 1:
         raise ValueError(
             f"The recording lasts {n_times / sfreq:g} s; staging needs at least one "

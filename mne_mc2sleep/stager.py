@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
     from .training import TrainingOptions
 
+# What weights are saved with, and of which type it is.
+_RECORD = {
+    "temperature": (float, int),
+    "can_stage": bool,
+    "training_data": dict,
+    "scores": dict,
+    "parameters": dict,
+}
+
 
 class Stager:
     """MC2SleepNet with its calibration and the record of its training.
@@ -81,6 +90,7 @@ class Stager:
         nights: Sequence[Night],
         options: TrainingOptions,
         progress: Callable | None = None,
+        checkpoint: str | Path | None = None,
     ) -> None:
         """Train on signals, see `training.pretrain`; subjects are held out here.
 
@@ -88,14 +98,20 @@ class Stager:
         ----------
         nights : sequence of Night
             All nights; their inputs are signals.
-        options, progress
+        options, progress, checkpoint
             As in `training.pretrain`.
         """
         train, held_out = self._hold_out(nights, options)
         n_before = len(self.history)
         try:
             training.pretrain(
-                self.net, train, held_out, options, self.history, progress
+                self.net,
+                train,
+                held_out,
+                options,
+                self.history,
+                progress,
+                checkpoint,
             )
         finally:
             self._record(train, n_before)
@@ -107,6 +123,7 @@ class Stager:
         nights: Sequence[Night],
         options: TrainingOptions,
         progress: Callable | None = None,
+        checkpoint: str | Path | None = None,
     ) -> None:
         """Train the sequence level, see `training.finetune`, and calibrate.
 
@@ -114,11 +131,11 @@ class Stager:
         ----------
         nights : sequence of Night
             All nights; their inputs are signals, which are encoded here, once.
-        options, progress
+        options, progress, checkpoint
             As in `training.finetune`.
         """
         nights = [
-            replace(night, inputs=encode_epochs(self.net, night.inputs))
+            replace(night, inputs=encode_epochs(self.net, night.inputs[:]))
             for night in nights
             if night.is_scored
         ]
@@ -126,7 +143,13 @@ class Stager:
         n_before = len(self.history)
         try:
             training.finetune(
-                self.net, train, held_out, options, self.history, progress
+                self.net,
+                train,
+                held_out,
+                options,
+                self.history,
+                progress,
+                checkpoint,
             )
         finally:
             self._record(train, n_before)
@@ -182,15 +205,19 @@ class Stager:
     ) -> tuple[Stager, dict[str, Any]]:
         """Load what `save` wrote: the stager and the parameters of the classifier."""
         net, metadata = load_weights(fname)
-        names = ("temperature", "can_stage", "training_data", "scores")
-        try:
-            record = {name: metadata[name] for name in names}
-            parameters = metadata["parameters"]
-        except KeyError as error:
+        record = {name: metadata.get(name) for name in _RECORD}
+        for name, kind in _RECORD.items():
+            if not isinstance(record[name], kind):
+                raise ValueError(
+                    f"{fname} does not tell the {name!r} of its weights: it was saved "
+                    "by another version of mne_mc2sleep. Save it anew by this one."
+                )
+        if not 0 < record["temperature"] < np.inf:
             raise ValueError(
-                f"{fname} does not tell the {error} of its weights: it was saved by "
-                "another version of mne_mc2sleep. Save it anew by this one."
-            ) from error
+                f"The weights in {fname} have a temperature of "
+                f"{record['temperature']:g}, not above 0. Save them anew."
+            )
+        parameters = record.pop("parameters")
         return cls(net.to(find_device(device)), **record), parameters
 
     def _hold_out(

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-import math
-from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.metrics import f1_score
-from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from ._constants import UNSCORED
-from .cohort import count_batches, iterate_batches
+from ._distributed import gather_rows, weight_among_ranks
+from ._loop import logger, seeded, train
+from ._training_options import TrainingOptions
 from .losses import (
     excluded_negatives,
     info_nce_loss,
@@ -28,57 +23,23 @@ from .network import Embeddings, draw_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from .cohort import Batch, Night
     from .network import MC2SleepNet
 
-# MNE's logger by its name: training also runs where MNE is not installed.
-logger = logging.getLogger("mne")
+__all__ = [
+    "TrainingOptions",
+    "finetune",
+    "fit_input_statistics",
+    "interruptible",
+    "logger",
+    "pretrain",
+    "seeded",
+]
 
-# Share of the steps in which the learning rate rises, and the norm that gradients are
-# clipped to: our choices.
-_WARM_UP = 0.1
-_MAX_GRADIENT_NORM = 1.0
 # Epochs from which the input statistics are taken: enough for a steady estimate.
 _N_STATISTICS = 4096
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What both stages of the training need to know.
-
-    See the parameters of the same names of `mne_mc2sleep.MC2SleepClassifier`.
-    """
-
-    pretrain_train_epochs: int
-    finetune_train_epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    patience: int
-    mask_ratio: float
-    temperature: float
-    contrastive_weight: float
-    reconstruction_weight: float
-    excluded_neighbors: int
-    exclude_same_stage: bool
-    validation_fraction: float
-    seed: int
-
-    @classmethod
-    def from_parameters(cls, parameters: dict[str, Any]) -> TrainingOptions:
-        """Take the options from a classifier's parameters, and draw the seed."""
-        seed = check_random_state(parameters["random_state"]).randint(2**31)
-        names = {field.name for field in fields(cls)} - {"seed"}
-        return cls(seed=seed, **{name: parameters[name] for name in names})
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch inside the block; the global state is as before after it."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 @contextmanager
@@ -93,6 +54,9 @@ def interruptible() -> Iterator[None]:
 def fit_input_statistics(net: MC2SleepNet, nights: Sequence[Night], seed: int) -> None:
     """Store scale and spectral statistics of usable epochs of ``nights`` in ``net``."""
     rng = np.random.default_rng(seed)
+    if len(nights) > _N_STATISTICS:
+        chosen = rng.choice(len(nights), _N_STATISTICS, replace=False)
+        nights = [nights[i] for i in chosen]
     share = -(-_N_STATISTICS // len(nights))
     parts = []
     for night in nights:
@@ -100,21 +64,6 @@ def fit_input_statistics(net: MC2SleepNet, nights: Sequence[Night], seed: int) -
         parts.append(night.inputs[rng.permutation(usable)[:share]])
     device = next(net.parameters()).device
     net.fit_input_statistics(torch.cat(parts).to(device))
-
-
-class _Phase(Protocol):
-    """One of the two stages of training, for the loop that they share."""
-
-    name: str
-    train_epochs: int
-    net: MC2SleepNet
-    trained: nn.Module
-
-    def embed(self, batch: Batch) -> Embeddings:
-        """Return the embeddings of shape (batch, sequence, width)."""
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms whose sum is minimised."""
 
 
 class _Pretraining:
@@ -138,10 +87,7 @@ class _Pretraining:
         embeddings = self.embed(batch)
         logits = self.net.stage(self.net.contextualize(embeddings, batch.usable))
         return {
-            **{
-                f"stage_{name}": stage_loss(modality, batch.stages)
-                for name, modality in logits._asdict().items()
-            },
+            **_stage_losses(logits._asdict(), batch, self.options),
             "contrastive": self.options.contrastive_weight
             * self._contrastive_loss(embeddings, batch),
             "reconstruction": self.options.reconstruction_weight
@@ -151,14 +97,16 @@ class _Pretraining:
     def _contrastive_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
         usable = batch.usable
         projected = self.net.project(Embeddings(*(e[usable] for e in embeddings)))
+        epochs = [x[usable] for x in (batch.nights, batch.positions, batch.stages)]
+        weight = weight_among_ranks(usable.sum())
+        if self.options.gather_negatives:
+            projected = [gather_rows(rows) for rows in projected]
+            epochs = [gather_rows(rows) for rows in epochs]
+            weight = 1.0
         excluded = excluded_negatives(
-            batch.nights[usable],
-            batch.positions[usable],
-            batch.stages[usable],
-            self.options.excluded_neighbors,
-            self.options.exclude_same_stage,
+            *epochs, self.options.excluded_neighbors, self.options.exclude_same_stage
         )
-        return info_nce_loss(*projected, self.options.temperature, excluded)
+        return weight * info_nce_loss(*projected, self.options.temperature, excluded)
 
     def _reconstruction_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
         ratio = self.options.mask_ratio
@@ -167,14 +115,16 @@ class _Pretraining:
         )
         recovered = self.net.recover(embeddings, masks, batch.usable)
         terms = map(reconstruction_loss, recovered, embeddings, masks)
-        return sum(terms) / len(masks)
+        weights = [weight_among_ranks(mask.sum()) for mask in masks]
+        return sum(w * term for w, term in zip(weights, terms, strict=True)) / 2
 
 
 class _Finetuning:
     name = "Fine-tuning"
 
     def __init__(self, net: MC2SleepNet, options: TrainingOptions):
-        self.net, self.train_epochs = net, options.finetune_train_epochs
+        self.net, self.options = net, options
+        self.train_epochs = options.finetune_train_epochs
         self.trained = nn.ModuleList(
             [net.signal_stack, net.spectrogram_stack, net.modality_head, net.total_head]
         )
@@ -193,19 +143,29 @@ class _Finetuning:
             "signal_only": alone.signal,
             "spectrogram_only": alone.spectrogram,
         }
-        return {
-            f"stage_{name}": stage_loss(modality, batch.stages)
-            for name, modality in logits.items()
-        }
+        return _stage_losses(logits, batch, self.options)
+
+
+def _stage_losses(
+    logits: dict[str, Tensor], batch: Batch, options: TrainingOptions
+) -> dict[str, Tensor]:
+    weight = weight_among_ranks((batch.stages != UNSCORED).sum())
+    smoothing = options.label_smoothing
+    return {
+        # In float32 whatever the precision of the network.
+        f"stage_{name}": weight * stage_loss(modality.float(), batch.stages, smoothing)
+        for name, modality in logits.items()
+    }
 
 
 def pretrain(
     net: MC2SleepNet,
-    nights: Sequence[Night],
+    nights: Sequence[Night] | Callable[[int], Sequence[Night]],
     held_out: Sequence[Night],
     options: TrainingOptions,
     history: list[dict],
     progress: Callable | None = None,
+    checkpoint: str | Path | None = None,
 ) -> None:
     """Train all of ``net`` by InfoNCE, cross-masking and the stages where known.
 
@@ -217,33 +177,49 @@ def pretrain(
     ----------
     net : MC2SleepNet
         Changed in place; holds the best state at the end, also when interrupted.
-    nights, held_out : sequence of Night
-        To train on, and to stop early by; ``held_out`` may be empty. Their inputs are
-        signals.
+    nights : sequence of Night | callable
+        To train on; their inputs are signals. What can be called is, once in each train
+        epoch with its number from 1 on; it returns nights of the same lengths each
+        time (augmented anew, say).
+    held_out : sequence of Night
+        To stop early by; may be empty.
     options : TrainingOptions
         The settings.
     history : list of dict
         Gets the losses and the validation score of each train epoch.
     progress : callable | None
         MNE's ProgressBar, or what can be called like it.
+    checkpoint : path-like | None
+        A file ``*.safetensors`` that is written after each train epoch. If it is there,
+        the training goes on where it stands, and ends with the same weights to the bit.
 
     Raises
     ------
     RuntimeError
-        If the loss is not finite.
+        If the loss is not finite, or another training writes to the checkpoint.
+    ValueError
+        If the checkpoint is damaged or that of another training, or the lengths of the
+        nights change.
+
+    Notes
+    -----
+    Where torch.distributed is initialised, its processes train together (our rules):
+    each takes ``batch_size`` sequences of a batch, the losses are means over all of
+    them, the first one writes the checkpoint, which all must see, and BatchNorm
+    normalises by each process's own sequences.
     """
-    with seeded(options.seed):
-        phase = _Pretraining(net, options)
-        _train(phase, nights, held_out, options, history, progress)
+    phase = _Pretraining(net, options)
+    train(phase, nights, held_out, history, progress, checkpoint)
 
 
 def finetune(
     net: MC2SleepNet,
-    nights: Sequence[Night],
+    nights: Sequence[Night] | Callable[[int], Sequence[Night]],
     held_out: Sequence[Night],
     options: TrainingOptions,
     history: list[dict],
     progress: Callable | None = None,
+    checkpoint: str | Path | None = None,
 ) -> None:
     """Train the sequence level and the heads on the stages; the backbones stay.
 
@@ -255,132 +231,10 @@ def finetune(
     ----------
     net : MC2SleepNet
         Changed in place; holds the best state at the end, also when interrupted.
-    nights, held_out : sequence of Night
+    nights, held_out
         As in `pretrain`, but their inputs are embeddings (n_epochs, 2, width).
-    options, history, progress
-        As in `pretrain`.
-
-    Raises
-    ------
-    RuntimeError
-        If the loss is not finite.
+    options, history, progress, checkpoint
+        As in `pretrain`, which tells the errors too.
     """
-    with seeded(options.seed):
-        phase = _Finetuning(net, options)
-        _train(phase, nights, held_out, options, history, progress)
-
-
-def _train(
-    phase: _Phase,
-    nights: Sequence[Night],
-    held_out: Sequence[Night],
-    options: TrainingOptions,
-    history: list[dict],
-    progress: Callable | None,
-) -> None:
-    """Run one phase: the loop that both stages share."""
-    rng = np.random.default_rng(options.seed)
-    length = phase.net.config.sequence_length
-    n_steps = phase.train_epochs * count_batches(nights, length, options.batch_size)
-    optimizer = torch.optim.AdamW(
-        phase.trained.parameters(),
-        lr=options.learning_rate,
-        weight_decay=options.weight_decay,
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _warm_up_and_cosine(step / n_steps)
-    )
-    bar = progress(n_steps, mesg=phase.name) if progress else None
-    best = copy.deepcopy(phase.trained.state_dict())
-    best_score, best_train_epoch = -math.inf, 0
-    try:
-        for train_epoch in range(1, phase.train_epochs + 1):
-            batches = iterate_batches(nights, length, options.batch_size, rng)
-            row = _train_once(phase, batches, optimizer, schedule, bar)
-            score, name = _validate(phase, held_out, options)
-            history.append(
-                {"phase": phase.name, "train_epoch": train_epoch, **row, name: score}
-            )
-            logger.debug("Train epoch %d: %s", train_epoch, history[-1])
-            if score > best_score or not held_out:
-                best_score, best_train_epoch = score, train_epoch
-                best = copy.deepcopy(phase.trained.state_dict())
-            elif train_epoch - best_train_epoch >= options.patience:
-                break
-    finally:
-        phase.trained.load_state_dict(best)
-        logger.info("Kept the state of train epoch %d.", best_train_epoch)
-
-
-def _train_once(
-    phase: _Phase,
-    batches: Iterator[Batch],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    bar: Any,
-) -> dict[str, float]:
-    """Pass over the batches once; return the mean of each loss."""
-    device = next(phase.trained.parameters()).device
-    sums, n_batches = defaultdict(float), 0
-    phase.trained.train()
-    for batch in batches:
-        losses = phase.losses(batch.to(device))
-        loss = sum(losses.values())
-        if not torch.isfinite(loss):
-            raise RuntimeError(
-                f"The training loss became {loss.item()}. The weights so far are kept; "
-                "train with a lower 'learning_rate'."
-            )
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(phase.trained.parameters(), _MAX_GRADIENT_NORM)
-        optimizer.step()
-        schedule.step()
-        for name, value in {"loss": loss, **losses}.items():
-            sums[name] += value.item()
-        n_batches += 1
-        if bar is not None:
-            bar.update_with_increment_value(1)
-    return {name: value / n_batches for name, value in sums.items()}
-
-
-@torch.no_grad()
-def _validate(
-    phase: _Phase, held_out: Sequence[Night], options: TrainingOptions
-) -> tuple[float, str]:
-    """Return macro-F1 on held-out nights or, where none is scored, minus the loss."""
-    if not held_out:
-        return math.nan, "validation_macro_f1"
-    phase.trained.eval()
-    device = next(phase.trained.parameters()).device
-    length = phase.net.config.sequence_length
-    batches = iterate_batches(held_out, length, options.batch_size)
-    batches = (batch.to(device) for batch in batches)
-    if not any(night.is_scored for night in held_out):
-        # The same masks at every call, so that the scores can be compared.
-        with seeded(options.seed):
-            losses = [sum(phase.losses(batch).values()).item() for batch in batches]
-        return -float(np.mean(losses)), "validation_negative_loss"
-    reference = [night.targets for night in held_out]
-    predicted = [np.zeros_like(stages) for stages in reference]
-    for batch in batches:
-        contexts = phase.net.contextualize(phase.embed(batch), batch.usable)
-        stages = phase.net.stage(contexts).total.argmax(dim=-1)
-        for row, night in enumerate(batch.nights[:, 0].tolist()):
-            part = predicted[night][batch.positions[row, 0] :][:length]
-            part[:] = stages[row, : len(part)].cpu().numpy()
-    reference, predicted = np.concatenate(reference), np.concatenate(predicted)
-    scored = reference != UNSCORED
-    present = np.unique(reference[scored])
-    macro_f1 = f1_score(
-        reference[scored], predicted[scored], labels=present, average="macro"
-    )
-    return float(macro_f1), "validation_macro_f1"
-
-
-def _warm_up_and_cosine(progress: float) -> float:
-    """Return the factor of the learning rate at ``progress`` from 0 to 1."""
-    if progress < _WARM_UP:
-        return max(progress, 1e-3) / _WARM_UP
-    rest = (progress - _WARM_UP) / (1 - _WARM_UP)
-    return 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
+    phase = _Finetuning(net, options)
+    train(phase, nights, held_out, history, progress, checkpoint)

@@ -13,6 +13,7 @@ from mne_mc2sleep._constants import N_TIMES, SFREQ
 from mne_mc2sleep.cohort import Night
 from mne_mc2sleep.inference import encode_epochs
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.network import config as network_config
 from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.training import TrainingOptions, seeded
 
@@ -162,3 +163,27 @@ def raw(scored_raws):
 def fitted(scored_raws):
     """Train a stager on the nights."""
     return MC2SleepClassifier(**QUICK).fit(*scored_raws)
+
+
+@pytest.fixture(scope="module")
+def tiny_small():
+    """Let "small" be a network that trains within a moment."""
+    sizes = {name: TINY_SIZES[name] for name in TINY_SIZES if name != "sequence_length"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(network_config._SIZES, "small", sizes | {"sequence_layers": 1})
+        yield
+
+
+@pytest.fixture(scope="session")
+def two_nights():
+    """Simulate recordings of 40 epochs with stages; the second holds all five."""
+    pairs = [simulate_night(1200, random_state=seed) for seed in SEEDS[:2]]
+    return [(raw, hypno.as_int().to_numpy()) for raw, hypno in pairs]
+
+
+@pytest.fixture(scope="module")
+def hasty(two_nights, tiny_small):
+    """Train a tiny stager for a moment; it must not be modified."""
+    settings = {"finetune_train_epochs": 1, "sequence_length": 8}
+    clf = MC2SleepClassifier(**QUICK | settings, validation_fraction=0)
+    return clf.fit(*map(list, zip(*two_nights, strict=True)))

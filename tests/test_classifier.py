@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.utils import estimator_checks
 from stagers import QUICK
 
-from mne_mc2sleep import MC2SleepClassifier, training
+from mne_mc2sleep import MC2SleepClassifier, _loop, training
 
 STAGES = ["WAKE", "N1", "N2", "N3", "REM"]
 DATA_FREE_CHECKS = [
@@ -296,7 +296,7 @@ def test_groups_are_held_out_whole(scored_raws, monkeypatch):
 
 def test_interrupted_training_keeps_the_best_weights(scored_raws, monkeypatch, capsys):
     """Ctrl-C ends the training, says so, and leaves a stager that stages."""
-    train_once, calls = training._train_once, []
+    train_once, calls = _loop._train_once, []
 
     def interrupt(*args):
         calls.append(args)
@@ -304,7 +304,7 @@ def test_interrupted_training_keeps_the_best_weights(scored_raws, monkeypatch, c
             raise KeyboardInterrupt
         return train_once(*args)
 
-    monkeypatch.setattr(training, "_train_once", interrupt)
+    monkeypatch.setattr(_loop, "_train_once", interrupt)
     clf = MC2SleepClassifier(**QUICK).set_params(pretrain_train_epochs=9)
     clf.fit(*scored_raws, verbose=True)
     assert "interrupted" in capsys.readouterr().out

@@ -1,8 +1,6 @@
 """Input that the stager refuses, or accepts with a warning."""
 
-import mne
 import pytest
-from sklearn.base import clone
 from stagers import QUICK
 
 from mne_mc2sleep import MC2SleepClassifier
@@ -50,57 +48,6 @@ def test_empty_list(fitted):
     """No recording at all is an error."""
     with pytest.raises(ValueError, match="list of recordings is empty"):
         fitted.predict([])
-
-
-def _flat(raw):
-    return raw.copy().apply_function(lambda x: 0 * x)
-
-
-def _epochs(raw):
-    return mne.make_fixed_length_epochs(raw, 30, preload=True, verbose="error")
-
-
-def _marked_bad(raw):
-    raw = raw.copy()
-    raw.info["bads"] = ["EEG Fpz-Cz"]
-    return raw
-
-
-@pytest.mark.parametrize(
-    ("spoil", "error", "match"),
-    [
-        (lambda raw: raw.get_data(), TypeError, "mne.io.Raw"),
-        (_epochs, TypeError, "mne.io.Raw"),
-        (lambda raw: raw.copy().pick(["EEG Pz-Oz"]), ValueError, "EEG Pz-Oz"),
-        (_marked_bad, ValueError, "marked as bad"),
-        (lambda raw: raw.copy().crop(0, 20), ValueError, "30 s"),
-        (_flat, ValueError, "flat"),
-        (lambda raw: "nowhere.edf", FileNotFoundError, "nowhere.edf"),
-    ],
-    ids=["array", "epochs", "no channel", "bad channel", "20 s", "flat", "no file"],
-)
-@pytest.mark.parametrize("call", ["predict", "predict_proba", "score", "fit"])
-def test_bad_recordings_are_refused(call, spoil, error, match, fitted, scored_raws):
-    """What cannot be staged is one clear error in every method."""
-    clf = clone(fitted)
-    clf.stager_ = fitted.stager_
-    arguments = () if call.startswith("predict") else (scored_raws[1][0],)
-    with pytest.raises(error, match=match):
-        getattr(clf, call)(spoil(scored_raws[0][0]), *arguments)
-
-
-@pytest.mark.parametrize(("duration", "n_epochs"), [(30, 1), (45, 1), (60, 2)])
-def test_short_recordings_have_whole_epochs(duration, n_epochs, fitted, raw):
-    """A recording has floor(duration / 30) epochs, even far under a sequence."""
-    short = raw.copy().crop(0, duration, include_tmax=False)
-    assert len(fitted.predict(short)) == n_epochs
-
-
-def test_wrong_units_are_told(fitted, raw):
-    """A signal in µV that is declared volts is staged with a warning."""
-    wrong = raw.copy().apply_function(lambda x: 1e6 * x)
-    with pytest.warns(RuntimeWarning, match="check the unit"):
-        assert len(fitted.predict(wrong)) == 80
 
 
 def test_the_recording_that_fails_is_named(fitted, scored_raws, tmp_path):

@@ -1,12 +1,15 @@
 """The metrics of the field."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
 from mne_mc2sleep.evaluation import (
     cohen_kappa,
     expected_calibration_error,
+    reliability_bins,
+    risk_coverage,
     score_stages,
 )
 
@@ -150,3 +153,74 @@ def test_certain_probabilities_are_all_right_or_all_wrong(stage, error):
     """Full confidence has a bin too."""
     probabilities = np.eye(5)[[0, 0, 0]]
     assert expected_calibration_error(probabilities, np.full(3, stage)) == error
+
+
+def certain_by(*confidences):
+    """Return probabilities whose top one, that of WAKE, is given for each epoch."""
+    top = np.array(confidences)[:, None]
+    return np.hstack([top, np.repeat((1 - top) / 4, 4, axis=1)])
+
+
+def test_a_bin_holds_the_means_of_its_epochs():
+    """Two epochs of one bin, of which one is right."""
+    bins = reliability_bins(certain_by(0.62, 0.68, 0.9), [0, 1, 0], n_bins=5)
+    assert bins["n_epochs"].tolist() == [0, 0, 0, 2, 1]
+    assert bins.loc[3, "confidence"] == pytest.approx(0.65)
+    assert bins.loc[3, "accuracy"] == 0.5
+    assert bins.loc[3, ["lower", "upper"]].tolist() == [0.6, 0.8]
+
+
+def test_an_empty_bin_has_neither_confidence_nor_accuracy():
+    """They are NaN."""
+    bins = reliability_bins(certain_by(0.9), [0], n_bins=2)
+    assert bins.loc[0, ["confidence", "accuracy"]].isna().all()
+
+
+def test_the_bins_give_the_calibration_error():
+    """It is the mean gap, weighted by the epochs of each bin."""
+    probabilities, stages = drawn_probabilities()
+    bins = reliability_bins(probabilities, stages).dropna()
+    gap = (bins["accuracy"] - bins["confidence"]).abs()
+    expected = np.average(gap, weights=bins["n_epochs"])
+    found = expected_calibration_error(probabilities, stages)
+    assert found == pytest.approx(expected)
+
+
+def test_the_least_certain_epochs_are_left_out_first():
+    """The wrong epoch is the least certain: without it all are right."""
+    curve = risk_coverage(certain_by(0.9, 0.5, 0.7, 0.8), [0, 1, 0, 0])
+    assert curve["confidence"].tolist() == [0.9, 0.8, 0.7, 0.5]
+    assert curve["coverage"].tolist() == [0.25, 0.5, 0.75, 1]
+    assert curve["accuracy"].tolist() == [1, 1, 1, 0.75]
+
+
+def test_epochs_of_one_confidence_are_kept_or_left_together():
+    """Their order says nothing."""
+    curve = risk_coverage(certain_by(0.9, 0.6, 0.6), [0, 0, 1])
+    assert curve["coverage"].tolist() == [1 / 3, 1]
+    assert curve["accuracy"].tolist() == [1, 2 / 3]
+
+
+@pytest.mark.parametrize("function", [reliability_bins, risk_coverage])
+def test_unscored_and_unusable_epochs_have_no_confidence(function):
+    """Neither those of the expert nor those that predict_proba gives as UNS."""
+    proba = pd.DataFrame(
+        certain_by(0.9, 0.8, 0.7, 0.6), columns=["WAKE", "N1", "N2", "N3", "REM"]
+    )
+    proba["UNS"] = 0.0
+    proba.loc[1] = [0, 0, 0, 0, 0, 1.0]
+    found = function(proba, np.array([0, 0, -1, 0]))
+    expected = function(certain_by(0.9, 0.6), np.array([0, 0]))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_probabilities_and_stages_must_have_one_length():
+    """The message gives both."""
+    with pytest.raises(ValueError, match="of 2 epochs and stages of 3"):
+        risk_coverage(certain_by(0.9, 0.8), [0, 1, 2])
+
+
+def test_confidence_needs_a_scored_epoch():
+    """An error, and no curve of nothing."""
+    with pytest.raises(ValueError, match="No epoch has both a stage and prob"):
+        reliability_bins(certain_by(0.9), [-1])

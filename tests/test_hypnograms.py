@@ -315,7 +315,7 @@ def test_a_late_first_stage(orig_time, start, values):
 @pytest.mark.parametrize("duration", [10, 1e10])
 def test_too_few_or_too_many_seconds_for_a_hypnogram(duration):
     """A damaged duration must not fill the memory."""
-    with pytest.raises(ValueError, match="one epoch to ten years"):
+    with pytest.raises(ValueError, match="one epoch to one year"):
         annotations_to_hypnogram(annotate((0, duration, "W")))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mne_mc2sleep import training
+from mne_mc2sleep import _loop, training
 from mne_mc2sleep.evaluation import score_stages
 from mne_mc2sleep.inference import (
     calibrate,
@@ -36,7 +36,7 @@ def interrupted(monkeypatch):
     """Return a function that interrupts the training in a train epoch to come."""
 
     def interrupt_in(train_epoch):
-        train_once, n_begun = training._train_once, []
+        train_once, n_begun = _loop._train_once, []
 
         def train_or_interrupt(*args):
             n_begun.append(1)
@@ -44,7 +44,7 @@ def interrupted(monkeypatch):
                 raise KeyboardInterrupt
             return train_once(*args)
 
-        monkeypatch.setattr(training, "_train_once", train_or_interrupt)
+        monkeypatch.setattr(_loop, "_train_once", train_or_interrupt)
 
     return interrupt_in
 

@@ -2,15 +2,18 @@
 
 import copy
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from mne_mc2sleep import training
+from mne_mc2sleep import MC2SleepClassifier, _loop, training
 from mne_mc2sleep.cohort import iterate_batches
 from mne_mc2sleep.network import MC2SleepNet
+from mne_mc2sleep.training import TrainingOptions
 
 BOTH = pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 PHASES = {"pretrain": training._Pretraining, "finetune": training._Finetuning}
@@ -167,7 +170,7 @@ def test_validation_by_the_loss_can_be_compared(net, make_night, options):
     """The same masks are drawn each time, so the same weights score the same."""
     phase = training._Pretraining(net, options)
     held_out = [make_night(9, 16, scored=False)]
-    first, second = (training._validate(phase, held_out, options) for _ in range(2))
+    first, second = (_loop._validate(phase, held_out, options) for _ in range(2))
     assert first == second
 
 
@@ -177,7 +180,7 @@ def test_validation_counts_the_stages_that_are_there(trained, make_night, option
     for night in held_out:
         night.stages[night.stages == 4] = -1
     phase = training._Pretraining(copy.deepcopy(trained.net), options)
-    score, name = training._validate(phase, held_out, options)
+    score, name = _loop._validate(phase, held_out, options)
     assert name == "validation_macro_f1"
     assert score > 0.9
 
@@ -187,7 +190,7 @@ def test_validation_changes_no_weight(net, short_nights, options, as_embeddings,
     """BatchNorm statistics of held-out nights do not enter the network."""
     held_out = short_nights if stage == "pretrain" else as_embeddings(net, short_nights)
     before = copy.deepcopy(net.state_dict())
-    training._validate(PHASES[stage](net.train(), options), held_out, options)
+    _loop._validate(PHASES[stage](net.train(), options), held_out, options)
     assert_equal(net.state_dict(), before)
 
 
@@ -260,3 +263,88 @@ def test_input_statistics_come_from_all_nights(net, make_night, monkeypatch):
     training.fit_input_statistics(net, [quiet, loud], seed=0)
     expected = 30 * math.sqrt((1 + 9) / 2)
     assert net.signal_backbone.scale.item() == pytest.approx(expected, rel=1e-2)
+
+
+@BOTH
+def test_smoothed_labels_ask_for_all_stages(
+    net, make_night, options, as_embeddings, stage
+):
+    """The loss by hand: a share of each epoch goes evenly to all five stages."""
+    night = make_night(0, n_epochs=16)
+    night.stages[::3] = -1
+    if stage == "finetune":
+        (night,) = as_embeddings(net, [night])
+    phase = PHASES[stage](net, replace(options, label_smoothing=0.2))
+    (batch,) = iterate_batches([night], 8, batch_size=2)
+    with torch.no_grad():
+        found = phase.losses(batch)["stage_total"]
+        contexts = net.contextualize(phase.embed(batch), batch.usable)
+        log_posteriors = net.stage(contexts).total.log_softmax(-1).reshape(16, 5)
+    scored = np.flatnonzero(night.stages != -1)
+    chosen = log_posteriors[scored, night.stages[scored]]
+    expected = -(0.8 * chosen + 0.2 * log_posteriors[scored].mean(dim=-1)).mean()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@BOTH
+def test_averaged_weights_are_those_that_are_kept(
+    run_training, net, options, monkeypatch, stage
+):
+    """The moving average over the steps, from the first on, which is validated too."""
+    states, validated = [], []
+
+    def look(optimizer, *_):
+        (group,) = optimizer.param_groups
+        states.append([p.detach().clone() for p in group["params"]])
+
+    def validate(phase, *_):
+        validated.append([p.detach().clone() for p in phase.trained.parameters()])
+        return 0.5, "validation_macro_f1"
+
+    monkeypatch.setattr(_loop, "_validate", validate)
+    handle = register_optimizer_step_post_hook(look)
+    try:
+        run_training(stage, batch_size=1, average_decay=0.7)
+    finally:
+        handle.remove()
+    expected = states[0]
+    for state in states[1:]:
+        expected = [0.7 * e + 0.3 * s for e, s in zip(expected, state, strict=True)]
+    kept = list(PHASES[stage](net, options).trained.parameters())
+    torch.testing.assert_close(kept, expected)
+    torch.testing.assert_close(validated[0], expected)
+
+
+@BOTH
+def test_lower_precision_trains_almost_the_same(run_training, net, stage):
+    """In bfloat16 the losses of a train epoch are close, and the weights float32."""
+    found, expected = (
+        run_training(stage, net=trained, precision=precision)[0]
+        for precision, trained in [("bfloat16", net), ("float32", copy.deepcopy(net))]
+    )
+    assert found["loss"] != expected["loss"]
+    assert found["loss"] == pytest.approx(expected["loss"], rel=0.05)
+    assert all(p.dtype == torch.float32 for p in net.parameters())
+
+
+def test_spectrograms_keep_their_precision(net, make_night):
+    """Faint fast waves beside large slow ones would drown in bfloat16's rounding."""
+    signals = make_night(0, 8).inputs
+    spectrogram = net.spectrogram_backbone.spectrogram
+    with torch.autocast("cpu", torch.bfloat16):
+        found = spectrogram(signals)
+    assert_equal(found, spectrogram(signals))
+
+
+def test_an_unknown_precision_is_refused(options):
+    """The error names those that there are."""
+    with pytest.raises(ValueError, match=r"bfloat16.*not 'float16'"):
+        replace(options, precision="float16")
+
+
+def test_the_parameters_of_the_classifier_are_enough():
+    """What it does not know has the values that change nothing."""
+    options = TrainingOptions.from_parameters(MC2SleepClassifier().get_params())
+    assert options.label_smoothing == options.average_decay == 0
+    assert options.precision == "float32"
+    assert not options.gather_negatives

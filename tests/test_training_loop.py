@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from mne_mc2sleep import training
+from mne_mc2sleep import _loop, training
+from mne_mc2sleep._training_state import _warm_up_and_cosine
 from mne_mc2sleep.cohort import count_batches
 
 BOTH = pytest.mark.parametrize("stage", ["pretrain", "finetune"])
@@ -65,7 +66,7 @@ def scripted_scores(monkeypatch):
             states.append(state_of(phase.trained))
             return next(scores), "validation_macro_f1"
 
-        monkeypatch.setattr(training, "_validate", validate)
+        monkeypatch.setattr(_loop, "_validate", validate)
         return states
 
     return script
@@ -291,7 +292,7 @@ def test_the_learning_rate_follows_its_schedule(run_training, short_nights, stag
     settings = {"batch_size": 1, "learning_rate": 0.002, f"{stage}_train_epochs": 4}
     rates, _ = record_steps(lambda: run_training(stage, **settings))
     n_steps = 4 * count_batches(short_nights[:2], 8, 1)
-    factors = [training._warm_up_and_cosine(i / n_steps) for i in range(len(rates))]
+    factors = [_warm_up_and_cosine(i / n_steps) for i in range(len(rates))]
     np.testing.assert_allclose(rates, 0.002 * np.array(factors))
 
 
@@ -301,7 +302,7 @@ def test_the_learning_rate_follows_its_schedule(run_training, short_nights, stag
 )
 def test_warm_up_and_cosine(progress, factor):
     """A line to the full rate in a tenth of the steps, then half a cosine to zero."""
-    assert training._warm_up_and_cosine(progress) == pytest.approx(factor, abs=1e-9)
+    assert _warm_up_and_cosine(progress) == pytest.approx(factor, abs=1e-9)
 
 
 @BOTH

@@ -2,8 +2,8 @@
 
 ::
 
-    python training_scripts/fit_simulation_constants.py band_power_nights.npz \
-        > mne_mc2sleep/_simulation_constants.py
+    python training_scripts/fitsimulation/constants.py band_power_nights.npz \
+        > mne_mc2sleep/simulation/constants.py
 
 The file holds, for nights ``first_epoch[i]:first_epoch[i + 1]`` named ``night``, the
 arrays ``log_band_power`` (n_epochs, 2, 5), ``log_variance`` (n_epochs, 2) and ``stage``
@@ -24,7 +24,7 @@ WINSOR_PERCENTILES = (1, 99)
 
 TEMPLATE = '''"""What the band powers of real nights look like, for simulated ones.
 
-Computed by ``training_scripts/fit_simulation_constants.py`` from the sleep cassette
+Computed by ``training_scripts/fitsimulation/constants.py`` from the sleep cassette
 nights of the PhysioNet Sleep-EDF Database Expanded 1.0.0:
 {n_epochs:,} scored epochs of {n_nights} nights of {n_subjects} subjects.
 The data are under the Open Data Commons Attribution License 1.0; cite Kemp et al.

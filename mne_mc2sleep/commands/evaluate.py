@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._files import replace_file
 from ._common import (
     add_common_options,
     add_hypnograms,
@@ -92,7 +94,8 @@ def run(args: Namespace) -> int:
         table = _make_table(names, [result for result in compared if result])
         print(table.to_string(float_format="{:.3f}".format))
         if args.out is not None:
-            table.to_csv(args.out, index_label="recording")
+            content = table.to_csv(index_label="recording", lineterminator="\n")
+            replace_file(Path(args.out), content.encode())
     return 0 if len(names) == len(compared) else 2
 
 

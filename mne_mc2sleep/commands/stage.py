@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._files import replace_file
 from ._common import (
     add_common_options,
     add_recordings,
@@ -130,7 +132,9 @@ def _write(hypno: Hypnogram, fnames: list[Path]) -> None:
     # Outside pyplot, a figure needs no screen and no closing.
     fig = Figure(figsize=(12, 6), layout="constrained")
     plot_hypnogram(hypno, axes=fig.subplots(2, 1), show=False)
-    fig.savefig(picture)
+    content = BytesIO()
+    fig.savefig(content)
+    replace_file(picture, content.getvalue())
 
 
 def _print_statistics(hypno: Hypnogram, recording: str) -> None:

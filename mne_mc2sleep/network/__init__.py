@@ -1,5 +1,6 @@
 """MC2SleepNet in plain torch: two backbones, cross-attention and cross-masking."""
 
+from .attention_maps import cross_attention_maps
 from .config import MC2SleepConfig
 from .masking import draw_mask
 from .mc2sleepnet import Embeddings, MC2SleepNet, StageLogits
@@ -9,5 +10,6 @@ __all__ = [
     "MC2SleepConfig",
     "MC2SleepNet",
     "StageLogits",
+    "cross_attention_maps",
     "draw_mask",
 ]

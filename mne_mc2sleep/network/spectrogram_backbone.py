@@ -57,7 +57,9 @@ class LogSpectrogram(nn.Module):
             Natural log of µV²/Hz.
         """
         frames = signals.unfold(-1, _N_WINDOW, _HOP)
-        cosine, sine = (frames @ self.basis).chunk(2, dim=-1)
+        # In bfloat16 the rounding of slow waves would hide the fast ones.
+        with torch.autocast(signals.device.type, enabled=False):
+            cosine, sine = (frames @ self.basis).chunk(2, dim=-1)
         return torch.log(cosine.square() + sine.square() + _POWER_FLOOR)
 
     def fit(self, signals: Tensor) -> None:

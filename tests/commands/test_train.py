@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mne_mc2sleep import MC2SleepClassifier, simulate_night, training
+from mne_mc2sleep import MC2SleepClassifier, _loop, simulate_night
 
 QUICK = ("--train-epochs", 1, "--verbose", "warning")
 
@@ -33,7 +33,7 @@ def no_training(monkeypatch):
 
 def interrupt_pass(monkeypatch, n_done):
     """Press Ctrl-C after some passes over the nights."""
-    train_once, done = training._train_once, []
+    train_once, done = _loop._train_once, []
 
     def train_or_interrupt(*args):
         if len(done) == n_done:
@@ -41,7 +41,7 @@ def interrupt_pass(monkeypatch, n_done):
         done.append(1)
         return train_once(*args)
 
-    monkeypatch.setattr(training, "_train_once", train_or_interrupt)
+    monkeypatch.setattr(_loop, "_train_once", train_or_interrupt)
 
 
 def fnames(nights):

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
-import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from yasa import Hypnogram
 
-from mne_mc2sleep.hypnograms import make_hypnogram
 from mne_mc2sleep.viz import plot_hypnogram
-
-STAGES = np.array([0, 0, 1, 2, 2, 3, 3, 2, 4, 4])
-
-
-@pytest.fixture(autouse=True)
-def _no_screen():
-    """Draw without a screen, and leave no figure open."""
-    backend = mpl.get_backend()
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
-
-
-@pytest.fixture
-def hypno():
-    """Make a hypnogram whose epochs have their stage with a probability of 0.8."""
-    proba = np.full((STAGES.size, 5), 0.05)
-    proba[np.arange(STAGES.size), STAGES] = 0.8
-    usable = np.arange(STAGES.size) != 3
-    return make_hypnogram(proba, usable)
+from mne_mc2sleep.viz._style import STAGE_COLORS
 
 
 def test_a_figure_with_two_axes_is_made(hypno):
@@ -56,6 +34,13 @@ def test_the_bands_are_the_probabilities(hypno):
     fig = plot_hypnogram(hypno, show=False)
     legend = [text.get_text() for text in fig.axes[1].get_legend().get_texts()]
     assert legend == list(hypno.proba)
+
+
+def test_the_bands_have_the_colours_of_the_stages(hypno):
+    """Those of the one palette."""
+    bands = plot_hypnogram(hypno, show=False).axes[1].collections
+    found = [to_hex(band.get_facecolor()[0]).upper() for band in bands]
+    assert found == [STAGE_COLORS[stage] for stage in hypno.proba]
 
 
 def test_both_axes_show_the_same_time(hypno):
@@ -90,15 +75,15 @@ def test_the_hypnogram_is_not_modified(hypno):
     assert hypno.proba.equals(proba)
 
 
-def test_a_hypnogram_without_probabilities_is_an_error():
+def test_a_hypnogram_without_probabilities_is_an_error(stages):
     """There is no hypnodensity to draw."""
     with pytest.raises(ValueError, match=r"no probabilities to plot; use its own"):
-        plot_hypnogram(Hypnogram.from_integers(STAGES), show=False)
+        plot_hypnogram(Hypnogram.from_integers(stages), show=False)
 
 
 @pytest.mark.parametrize("n_axes", [1, 3])
 def test_other_than_two_axes_are_an_error(hypno, n_axes):
     """There are two pictures."""
     axes = Figure().subplots(n_axes, squeeze=False)[:, 0]
-    with pytest.raises(ValueError, match=f"'axes' must be two axes, not {n_axes}"):
+    with pytest.raises(ValueError, match=f"'axes' must be 2 axes, not {n_axes}"):
         plot_hypnogram(hypno, axes=axes, show=False)

@@ -1,6 +1,6 @@
 """What the band powers of real nights look like, for simulated ones.
 
-Computed by ``training_scripts/fit_simulation_constants.py`` from the sleep cassette
+Computed by ``training_scripts/fitsimulation/constants.py`` from the sleep cassette
 nights of the PhysioNet Sleep-EDF Database Expanded 1.0.0:
 156,147 scored epochs of 131 nights of 67 subjects.
 The data are under the Open Data Commons Attribution License 1.0; cite Kemp et al.

@@ -1,8 +1,10 @@
-"""Plots of what YASA does not show by itself."""
+"""The picture of a hypnogram."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from ._style import STAGE_COLORS, finish, get_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,19 +38,17 @@ def plot_hypnogram(
     ValueError
         If the hypnogram has no probabilities, or ``axes`` are not two.
     """
-    from matplotlib import pyplot as plt
-
     if hypno.proba is None:
         raise ValueError(
             "The hypnogram has no probabilities to plot; use its own plot_hypnogram()."
         )
-    if axes is None:
-        _, axes = plt.subplots(2, 1, figsize=(10, 5), layout="constrained")
-    if len(axes) != 2:
-        raise ValueError(f"'axes' must be two axes, not {len(axes)}.")
+    axes = get_axes(axes, 2, (10, 5))
     hypno.plot_hypnogram(ax=axes[0])
-    hypno.plot_hypnodensity(ax=axes[1])
+    # YASA draws REM in red, which some readers cannot tell from black.
+    for line in axes[0].collections:
+        line.set(color=STAGE_COLORS["REM"], linewidth=3)
+    hypno.plot_hypnodensity(ax=axes[1], palette=STAGE_COLORS)
     axes[1].set_xlim(axes[0].get_xlim())
-    if show:
-        plt.show()
-    return axes[0].figure
+    # YASA's legend is larger than the axes of a figure with several rows.
+    axes[1].legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    return finish(axes, show)

@@ -1,0 +1,99 @@
+"""Who is tested, who validates, who trains: always whole subjects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+    from typing import Protocol, TypeVar
+
+    class _OfSubject(Protocol):
+        subject: Hashable
+
+    Item = TypeVar("Item", bound=_OfSubject)
+
+
+class Fold(NamedTuple):
+    """The subjects of one fold, by their part in it."""
+
+    train: tuple[Hashable, ...]
+    validation: tuple[Hashable, ...]
+    test: tuple[Hashable, ...]
+
+    def split(
+        self, nights: Iterable[Item]
+    ) -> tuple[list[Item], list[Item], list[Item]]:
+        """Split nights by subject.
+
+        Parameters
+        ----------
+        nights : iterable of NightRecord or Night
+            Anything with a ``subject``.
+
+        Returns
+        -------
+        train, validation, test : list
+            The nights in their order; those of subjects in no part are left out.
+        """
+        nights = list(nights)
+        train, validation, test = (
+            [night for night in nights if night.subject in set(part)] for part in self
+        )
+        return train, validation, test
+
+
+def make_folds(
+    subjects: Iterable[Hashable], n_folds: int, n_validation: int
+) -> list[Fold]:
+    """Make the folds of a cross-validation.
+
+    Each fold tests the next consecutive subjects, in numbers as equal as can be. Of the
+    others, cut into ``n_validation`` equal parts, the middle one of each part validates
+    (our choice: where subjects are in the order of age, as in Sleep-EDF, those who
+    validate are then of all ages, and no seed is needed to know them).
+
+    Parameters
+    ----------
+    subjects : iterable of hashable
+        The subjects in their order; repeated ones count once.
+    n_folds : int
+        The number of folds; as many as subjects leaves one out at a time.
+    n_validation : int
+        The number of subjects that validate in each fold; it may be 0.
+
+    Returns
+    -------
+    folds : list of Fold
+        The folds. Every subject is tested in exactly one.
+
+    Raises
+    ------
+    ValueError
+        If there are too few subjects for the folds, or none would be left to train on.
+    """
+    subjects = list(dict.fromkeys(subjects))
+    if not 2 <= n_folds <= len(subjects):
+        raise ValueError(
+            f"{len(subjects)} subjects cannot be cut into {n_folds} folds; pass from 2 "
+            "to as many as there are subjects."
+        )
+    largest = -(-len(subjects) // n_folds)
+    if not 0 <= n_validation < len(subjects) - largest:
+        raise ValueError(
+            f"With {n_validation} subjects to validate and {largest} to test, none of "
+            f"{len(subjects)} is left to train on; pass fewer, or more folds."
+        )
+    tests = np.array_split(np.arange(len(subjects)), n_folds)
+    return [_make_fold(subjects, test.tolist(), n_validation) for test in tests]
+
+
+def _make_fold(subjects: Sequence, test: Sequence[int], n_validation: int) -> Fold:
+    rest = [i for i in range(len(subjects)) if i not in test]
+    middles = (2 * np.arange(n_validation) + 1) * len(rest) // (2 * n_validation or 1)
+    validation = {rest[middle] for middle in middles}
+    train = [i for i in rest if i not in validation]
+    parts = (train, sorted(validation), test)
+    return Fold(*(tuple(subjects[i] for i in part) for part in parts))

@@ -1,0 +1,249 @@
+"""A night on disk, whatever cohort it is of, and how it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from mne.utils import logger, warn
+
+from .._constants import EPOCH_DURATION, STAGES
+from ..cohort import Night
+from ..cohort_cache import prepare_cohort
+from ..nights import read_channel, read_stages
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Hashable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+WAKE_MARGIN = 30 * 60.0
+"""Seconds of wake that ``trim="margin"`` keeps on each side of the sleep."""
+
+_WAKE = STAGES.index("WAKE")
+
+
+@dataclass(frozen=True)
+class NightRecord:
+    """Where a scored night lies and how it is to be read.
+
+    Parameters
+    ----------
+    subject : hashable
+        Who slept; all nights of one subject belong to the same part of a fold.
+    recording : Path
+        A file that :func:`mne.io.read_raw` reads.
+    hypnogram : Path | None
+        A file for :func:`mne_mc2sleep.read_hypnogram`; None for a recording that has
+        its stages among its own annotations.
+    picks : str | tuple of str | None
+        The channel, as in ``MC2SleepClassifier``.
+    trim : str | None
+        Which epochs at the night's ends are left out: ``"margin"`` keeps 30 min before
+        the first and after the last epoch of sleep (the convention of Sleep-EDF);
+        ``"balance"`` cuts wake outside sleep, in the evening first, until there is not
+        more of it than of the most frequent sleep stage (the convention of SHHS,
+        see :mod:`mne_mc2sleep.datasets.shhs`); None keeps all.
+
+    Raises
+    ------
+    ValueError
+        If ``trim`` is none of these.
+    """
+
+    subject: Hashable
+    recording: Path
+    hypnogram: Path | None
+    picks: str | tuple[str, ...] | None = None
+    trim: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown rule before hours of reading."""
+        if self.trim not in (None, *_TRIMS):
+            raise ValueError(
+                f"'trim' must be None or one of {list(_TRIMS)}; found {self.trim!r}."
+            )
+
+    @property
+    def name(self) -> str:
+        """The recording's file name without its suffix."""
+        return self.recording.stem
+
+
+class FoundNights(NamedTuple):
+    """What was found in a cohort."""
+
+    records: list[NightRecord]
+    skipped: dict[str, str]
+    """Why each file that cannot be used was left out."""
+
+    def report_skipped(self) -> None:
+        """Log how many nights there are, and each skipped file with its reason."""
+        for name, reason in self.skipped.items():
+            logger.warning("Skipped %s: %s", name, reason)
+        logger.info(
+            "Found %d nights of %d subjects; skipped %d files.",
+            len(self.records),
+            len({record.subject for record in self.records}),
+            len(self.skipped),
+        )
+
+
+def read_night(record: NightRecord, scaling: str | None = None) -> Night:
+    """Read a night from its files.
+
+    Parameters
+    ----------
+    record : NightRecord
+        The night.
+    scaling : str | None
+        As in ``MC2SleepClassifier``.
+
+    Returns
+    -------
+    night : Night
+        Its inputs are signals in µV, an array of its own and not a view of the whole
+        recording.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    ValueError
+        If the recording or the hypnogram cannot be read, do not fit together, or hold
+        no epoch of sleep to trim by; the message begins with the night's name.
+    """
+    try:
+        recording = read_channel(record.recording, record.picks, scaling)
+        stages = read_stages(recording, record.hypnogram)
+        part = trim_wake(stages, record.trim)
+    except ValueError as error:
+        raise ValueError(f"{record.name}: {error}") from error
+    signals = torch.from_numpy(recording.signals[part].copy())
+    return Night(signals, stages[part], recording.usable[part], record.subject)
+
+
+def prepare_nights(
+    records: Sequence[NightRecord],
+    folder: str | os.PathLike,
+    *,
+    scaling: str | None = None,
+    verify: bool = False,
+    n_jobs: int | None = None,
+) -> list[Night]:
+    """Prepare nights once, and give back nights that are read from the disk.
+
+    Parameters
+    ----------
+    records : sequence of NightRecord
+        The nights, each with a recording of its own.
+    folder : path-like
+        Where the prepared nights are kept, whole: another ``trim`` prepares nothing
+        anew.
+    scaling, verify, n_jobs
+        As in :func:`~mne_mc2sleep.cohort_cache.prepare_cohort`.
+
+    Returns
+    -------
+    nights : list of Night
+        In the order of ``records``, trimmed, with the signals on the disk.
+
+    Raises
+    ------
+    ValueError
+        If no night of one channel can be prepared.
+    OSError
+        If a night cannot be written.
+
+    Warns
+    -----
+    RuntimeWarning
+        If nights cannot be prepared or have no sleep to trim by; each is named with
+        the reason and left out.
+    """
+    nights = []
+    for picks in dict.fromkeys(record.picks for record in records):
+        part = [record for record in records if record.picks == picks]
+        nights += prepare_cohort(
+            [record.recording for record in part],
+            folder,
+            [record.hypnogram for record in part],
+            # Those that cannot be prepared are left out: the record has to come back.
+            groups=part,
+            picks=list(picks) if isinstance(picks, tuple) else picks,
+            scaling=scaling,
+            verify=verify,
+            n_jobs=n_jobs,
+        )
+    prepared = {night.subject: night for night in nights}
+    nights = [_trim(prepared[record]) for record in records if record in prepared]
+    return [night for night in nights if night is not None]
+
+
+def _trim(night: Night) -> Night | None:
+    """Trim a prepared night whose subject is, until then, its record."""
+    record = night.subject
+    try:
+        part = trim_wake(night.stages, record.trim)
+    except ValueError as error:
+        warn(f"{record.name} is left out: {error}")
+        return None
+    return replace(
+        night,
+        inputs=night.inputs.crop(part.start, part.stop),
+        stages=night.stages[part],
+        usable=night.usable[part],
+        subject=record.subject,
+    )
+
+
+def trim_wake(stages: NDArray[np.int8], trim: str | None) -> slice:
+    """Find the part of a night that a rule keeps.
+
+    Parameters
+    ----------
+    stages : array of int of shape (n_epochs,)
+        Positions in ``STAGES``, -1 where unscored. Unscored epochs are no sleep.
+    trim : str | None
+        As in :class:`NightRecord`.
+
+    Returns
+    -------
+    part : slice
+        The epochs to keep; unscored ones among them stay, so that time is not cut.
+
+    Raises
+    ------
+    ValueError
+        If there is a rule but no epoch of sleep.
+    """
+    if trim is None:
+        return slice(0, stages.size)
+    sleep = np.flatnonzero(stages > _WAKE)
+    if not sleep.size:
+        raise ValueError("There is no epoch of sleep, so wake cannot be trimmed.")
+    return _TRIMS[trim](stages, sleep[0], sleep[-1])
+
+
+def _keep_margin(stages: NDArray[np.int8], first: int, last: int) -> slice:
+    n_margin = round(WAKE_MARGIN / EPOCH_DURATION)
+    return slice(max(first - n_margin, 0), min(last + 1 + n_margin, stages.size))
+
+
+def _balance_wake(stages: NDArray[np.int8], first: int, last: int) -> slice:
+    wake = np.flatnonzero(stages == _WAKE)
+    evening, morning = wake[wake < first], wake[wake > last]
+    most_frequent = np.bincount(stages[stages > _WAKE]).max()
+    n_excess = max(evening.size + morning.size - most_frequent, 0)
+    n_evening = min(n_excess, evening.size)
+    n_morning = n_excess - n_evening
+    start = evening[n_evening - 1] + 1 if n_evening else 0
+    stop = morning[-n_morning] if n_morning else stages.size
+    return slice(start, stop)
+
+
+_TRIMS = {"margin": _keep_margin, "balance": _balance_wake}

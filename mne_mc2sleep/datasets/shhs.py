@@ -1,0 +1,175 @@
+"""The Sleep Heart Health Study, visit 1, in a folder of the NSRR.
+
+Quan et al. 1997 (https://doi.org/10.1093/sleep/20.12.1077), Zhang et al. 2018
+(https://doi.org/10.1093/jamia/ocy064). The NSRR gives the data to those who ask; this
+module fetches nothing. Which nights are taken, how their wake is trimmed and how many
+subjects are tested follows SleepTransformer's public code
+(https://doi.org/10.1109/TBME.2022.3147187), the source of the published numbers; the
+draw of the subjects is our own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mne.utils import logger
+from sklearn.utils import check_random_state
+
+from .._constants import STAGES
+from ..hypnograms import read_hypnogram
+from ._edf_header import describe_damage, read_edf_header
+from .folds import Fold
+from .records import FoundNights, NightRecord
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Hashable, Iterable
+
+    from numpy.random import RandomState
+
+CHANNEL = "EEG"
+"""C4-A1, which the study's files call so."""
+
+_RECORDINGS = Path("polysomnography", "edfs", "shhs1")
+_HYPNOGRAMS = Path("polysomnography", "annotations-events-nsrr", "shhs1")
+_PREFIX, _SUFFIX = "shhs1-", "-nsrr.xml"
+
+_TEST_FRACTION = 0.3
+_N_VALIDATION = 100
+_VALIDATION_FRACTION = 0.1  # of a cohort too small to spare 100
+
+
+def find_nights(
+    folder: str | os.PathLike,
+    subjects: Iterable[str] | None = None,
+    need_all_stages: bool = True,
+) -> FoundNights:
+    """Find the nights of visit 1 that can be used.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder that ``polysomnography`` is in.
+    subjects : iterable of str | None
+        The subjects to take, for example ``["200001"]``; None takes all.
+    need_all_stages : bool
+        Whether to leave out nights in which one of the five stages is missing, as
+        SleepTransformer does.
+
+    Returns
+    -------
+    found : FoundNights
+        The nights, and why each other file was skipped: its counterpart is missing, it
+        is cut off or damaged, has no channel "EEG", or lacks stages.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has not the NSRR's layout.
+    ValueError
+        If no night can be used.
+    """
+    folder = Path(folder).expanduser()
+    recordings = _list_files(folder / _RECORDINGS, ".edf")
+    hypnograms = _list_files(folder / _HYPNOGRAMS, _SUFFIX)
+    wanted = recordings.keys() | hypnograms.keys()
+    if subjects is not None:
+        wanted &= set(map(str, subjects))
+    logger.info("Looking at %d nights in %s.", len(wanted), folder)
+    found = FoundNights([], {})
+    for subject in sorted(wanted):
+        recording, hypnogram = recordings.get(subject), hypnograms.get(subject)
+        reason = _find_fault(recording, hypnogram, need_all_stages)
+        if reason is None:
+            record = NightRecord(subject, recording, hypnogram, CHANNEL, "balance")
+            found.records.append(record)
+        else:
+            found.skipped[f"{_PREFIX}{subject}"] = reason
+    found.report_skipped()
+    if not found.records:
+        raise ValueError(
+            f"None of {len(wanted)} nights in {folder} can be used; the log tells why."
+        )
+    return found
+
+
+def split_subjects(
+    subjects: Iterable[Hashable], random_state: int | RandomState | None = 0
+) -> Fold:
+    """Draw who is tested (30 %), who validates (100 of the others) and who trains.
+
+    Parameters
+    ----------
+    subjects : iterable of hashable
+        The subjects; repeated ones count once, and their order does not matter.
+    random_state : int | RandomState | None
+        Draws them. The same number draws the same.
+
+    Returns
+    -------
+    fold : Fold
+        The three parts. Where 100 are more than a tenth of those not tested, that tenth
+        validates (our choice), but one at least.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three subjects.
+    """
+    subjects = sorted(set(subjects))
+    if len(subjects) < 3:
+        raise ValueError(
+            f"{len(subjects)} subjects cannot be split into those who train, validate "
+            "and are tested; it takes three at least."
+        )
+    n_test = max(1, round(_TEST_FRACTION * len(subjects)))
+    n_rest = len(subjects) - n_test
+    n_validation = min(_N_VALIDATION, max(1, round(_VALIDATION_FRACTION * n_rest)))
+    order = check_random_state(random_state).permutation(len(subjects))
+    test, validation, train = (
+        tuple(subjects[i] for i in sorted(part))
+        for part in (
+            order[:n_test],
+            order[n_test : n_test + n_validation],
+            order[n_test + n_validation :],
+        )
+    )
+    return Fold(train, validation, test)
+
+
+def _list_files(folder: Path, suffix: str) -> dict[str, Path]:
+    """Return the file of each subject."""
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {folder}; pass the NSRR's folder that holds "
+            f"{_RECORDINGS.as_posix()} and {_HYPNOGRAMS.as_posix()}."
+        )
+    return {
+        fname.name.removeprefix(_PREFIX).removesuffix(suffix): fname
+        for fname in folder.glob(f"{_PREFIX}*{suffix}")
+    }
+
+
+def _find_fault(
+    recording: Path | None, hypnogram: Path | None, need_all_stages: bool
+) -> str | None:
+    """Say why a night cannot be used, None if it can."""
+    if recording is None:
+        return f"there is no recording in {_RECORDINGS.as_posix()}."
+    if hypnogram is None:
+        return f"there is no hypnogram in {_HYPNOGRAMS.as_posix()}."
+    damage = describe_damage(recording)
+    if damage is not None:
+        return damage
+    ch_names = read_edf_header(recording).ch_names
+    if CHANNEL not in ch_names:
+        return f"{recording.name} has no channel {CHANNEL!r}; it has {ch_names}."
+    try:
+        stages = set(read_hypnogram(hypnogram).hypno)
+    except (ValueError, OSError) as error:
+        return str(error)
+    absent = [stage for stage in STAGES if stage not in stages]
+    if absent and (need_all_stages or len(absent) == len(STAGES)):
+        return f"{hypnogram.name} has no epoch of {', '.join(absent)}."
+    return None

@@ -1,0 +1,162 @@
+"""Make EEG from band powers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._constants import N_TIMES
+from .devices import draw_device, mix_channels, record
+from .spectra import BANDS, N_FADE, N_SEGMENT
+from .textures import draw_segments, draw_texture
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    RandomState = int | np.random.Generator | np.random.RandomState | None
+
+# Between any two channels: about that of Fpz-Cz and Pz-Oz; our choice.
+_COHERENCE = 0.3
+
+
+def resynthesize(
+    log_band_power: ArrayLike,
+    log_variance: ArrayLike,
+    *,
+    texture: float = 0.5,
+    random_state: RandomState = None,
+) -> NDArray[np.float32]:
+    """Make a signal that has given band powers in every epoch.
+
+    Parameters
+    ----------
+    log_band_power : array of shape (n_epochs, n_channels, 5)
+        The natural log of the mean power density (µV²/Hz) in each of ``BANDS``, by
+        Welch's method with segments of ``WELCH_N_TIMES`` samples at 100 Hz.
+    log_variance : array of shape (n_epochs, n_channels)
+        The natural log of the variance (µV²) of the epoch.
+    texture : float
+        How widely nights differ in what the powers do not fix: peaks of alpha and
+        sigma, bursts, isolated waves. 0 gives noise that is but shaped.
+    random_state : int | Generator | RandomState | None
+        Seeds the signal. The same number gives the same signal.
+
+    Returns
+    -------
+    signals : array of shape (n_channels, n_epochs * N_TIMES)
+        The signal in µV at 100 Hz.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together, a value is NaN or infinite, or ``texture`` is
+        negative.
+
+    Notes
+    -----
+    All choices are ours. The spectrum is linear in log-log coordinates between the
+    bands' geometric centres, with the texture's peaks and bends, fitted so that Welch's
+    method finds the given powers. What the variance exceeds the bands by becomes a
+    drift below 0.5 Hz with a 1/f spectrum; where the bands alone exceed the variance,
+    they win. Two channels have a coherence of 0.3. Epochs fade into each other within
+    2 s. There is no stage among the parameters, so that none can leak into the signal:
+    spindles or K-complexes drawn by stage would teach a stager the drawing.
+    """
+    if not texture >= 0:
+        raise ValueError(f"'texture' must be 0 or more, not {texture}.")
+    powers = _check_powers(log_band_power, log_variance)
+    rng = check_random_state(random_state)
+    powers = (torch.from_numpy(values) for values in powers)
+    spectrum = draw_segments(*powers, draw_texture(rng, texture), _COHERENCE, rng)
+    signals = _overlap_add(torch.fft.irfft(spectrum, n=N_SEGMENT))
+    return signals.numpy()
+
+
+def resynthesize_anywhere(
+    log_band_power: ArrayLike,
+    log_variance: ArrayLike,
+    *,
+    device: torch.device | str = "cpu",
+    random_state: RandomState = None,
+) -> Tensor:
+    """Make the epochs of one channel of a random montage and recorder, to train on.
+
+    Parameters
+    ----------
+    log_band_power : array of shape (n_epochs, 2, 5)
+        As in `resynthesize`; the montage lies between the two channels.
+    log_variance : array of shape (n_epochs, 2)
+        As in `resynthesize`.
+    device : torch.device | str
+        Where to make them.
+    random_state : int | Generator | RandomState | None
+        Seeds montage, recorder and signal.
+
+    Returns
+    -------
+    signals : Tensor of shape (n_epochs, N_TIMES)
+        In µV at 100 Hz, filtered as recordings are.
+
+    Raises
+    ------
+    ValueError
+        As in `resynthesize`.
+    """
+    powers = _check_powers(log_band_power, log_variance)
+    rng = check_random_state(random_state)
+    powers = mix_channels(*powers, rng)
+    powers = (torch.from_numpy(values).float().to(device) for values in powers)
+    spectrum = draw_segments(*powers, draw_texture(rng, 1.0), _COHERENCE, rng)
+    signals = _overlap_add(record(spectrum, draw_device(rng), rng))
+    return signals.reshape(-1, N_TIMES)
+
+
+def _check_powers(log_band_power, log_variance):
+    """Give both arrays as float32, or say what is wrong with them."""
+    log_band_power = np.asarray(log_band_power, dtype=np.float32)
+    log_variance = np.asarray(log_variance, dtype=np.float32)
+    if log_band_power.ndim != 3 or log_band_power.shape[2] != len(BANDS):
+        raise ValueError(
+            "'log_band_power' must have the shape (n_epochs, n_channels, "
+            f"{len(BANDS)}), but has {log_band_power.shape}."
+        )
+    if log_variance.shape != log_band_power.shape[:2] or not log_variance.size:
+        raise ValueError(
+            "'log_variance' must have the shape (n_epochs, n_channels) of "
+            f"'log_band_power', with one epoch or more, but has {log_variance.shape} "
+            f"beside {log_band_power.shape}."
+        )
+    finite = np.isfinite(log_band_power).all(axis=(1, 2))
+    finite &= np.isfinite(log_variance).all(axis=1)
+    if not finite.all():
+        rows = np.flatnonzero(~finite)
+        named = ", ".join(map(str, rows[:10])) + (", ..." if len(rows) > 10 else "")
+        raise ValueError(
+            f"{len(rows)} of {len(finite)} epochs have NaN or infinite powers: rows "
+            f"{named}. Leave them out, or give them the powers of their neighbours."
+        )
+    return log_band_power, log_variance
+
+
+def check_random_state(random_state: RandomState) -> np.random.Generator:
+    """Make a Generator; scikit-learn's function of this name refuses one."""
+    if isinstance(random_state, np.random.RandomState):
+        random_state = random_state.randint(2**31 - 1)
+    return np.random.default_rng(random_state)
+
+
+def _overlap_add(segments: Tensor) -> Tensor:
+    """Cross-fade segments with constant power: (n_channels, n_epochs * N_TIMES)."""
+    n_epochs, n_channels, _ = segments.shape
+    angle = torch.pi / 2 * (torch.arange(N_FADE, device=segments.device) + 0.5) / N_FADE
+    fade = angle.sin()
+    signals = segments[..., :N_TIMES].clone()  # (n_epochs, n_channels, n_times)
+    signals[1:, :, :N_FADE] *= fade
+    signals[1:, :, :N_FADE] += segments[:-1, :, N_TIMES:] * fade.flip(0)
+    # The fades straddle the epochs' borders, so that no epoch bears them alone.
+    signals = signals.transpose(0, 1).reshape(n_channels, n_epochs * N_TIMES)
+    signals = torch.cat([signals, segments[-1, :, N_TIMES:]], dim=1)
+    return signals[:, N_FADE // 2 : N_FADE // 2 + n_epochs * N_TIMES]

@@ -1,0 +1,87 @@
+"""The picture of how a stager and an expert agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from .._constants import STAGES, UNSCORED
+from ..evaluation import score_stages
+from ..hypnograms import stages_on_grid
+from ._style import finish, get_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+    from yasa import Hypnogram
+
+
+def plot_confusion_matrix(
+    reference: Hypnogram | ArrayLike,
+    predicted: Hypnogram | ArrayLike,
+    *,
+    axes: Axes | None = None,
+    show: bool = True,
+) -> Figure:
+    """Plot which stages a stager gives to the epochs of each stage of an expert.
+
+    Parameters
+    ----------
+    reference, predicted : yasa.Hypnogram | array-like of shape (n_epochs,)
+        The expert's stages and the stager's: hypnograms, or YASA's integers or names;
+        several nights concatenated, to pool them. They are compared by position.
+        Epochs that either left unscored do not count.
+    axes : Axes | None
+        The axes to draw into; None makes a figure.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    fig : Figure
+        The figure: in each cell the percentage of the row, so that the diagonal is the
+        recall, and the number of epochs.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or no epoch is scored in both.
+    """
+    reference, predicted = _as_stages(reference), _as_stages(predicted)
+    scores = score_stages(reference, predicted)
+    scored = (reference != UNSCORED) & (predicted != UNSCORED)
+    counts = confusion_matrix(
+        reference[scored], predicted[scored], labels=range(len(STAGES))
+    )
+    (ax,) = axes = get_axes(axes, 1, (5.5, 5))
+    shares = 100 * counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.ndindex(counts.shape):
+        share, n_epochs = shares[row, column], counts[row, column]
+        color = "white" if share > 50 else "black"
+        text = f"{share:.0f} %\n{n_epochs}"
+        ax.text(column, row, text, ha="center", va="center", color=color)
+    names = [
+        f"{stage}\n({n_epochs})"
+        for stage, n_epochs in zip(STAGES, counts.sum(axis=1), strict=True)
+    ]
+    ax.set_xticks(range(len(STAGES)), STAGES)
+    ax.set_yticks(range(len(STAGES)), names)
+    ax.set(
+        xlabel="Predicted",
+        ylabel="Reference (epochs)",
+        title="{n_epochs} epochs, accuracy {accuracy:.1%}, kappa {kappa:.2f}".format(
+            **scores
+        ),
+    )
+    return finish(axes, show)
+
+
+def _as_stages(stages: Hypnogram | ArrayLike) -> np.ndarray:
+    """Return integers, -1 where unscored."""
+    # Without its start a hypnogram is compared by position.
+    values = stages.as_int() if hasattr(stages, "as_int") else np.asarray(stages)
+    return stages_on_grid(values, len(values))

@@ -1,0 +1,169 @@
+"""The table of bad inputs: how each is made, and what must become of it."""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+import mne
+import numpy as np
+from yasa import Hypnogram
+
+N_EPOCHS = 40
+CHANNEL = "EEG Fpz-Cz"
+
+
+def spoil(start, stop, value):
+    """Return a function that sets what lies between two seconds to a value."""
+
+    def apply(raw):
+        times = raw.times
+        inside = (times >= start) & (times < stop)
+        return raw.copy().apply_function(lambda x: np.where(inside, value, x))
+
+    return apply
+
+
+def gain(factor):
+    """Return a function that multiplies the signal."""
+    return lambda raw: raw.copy().apply_function(lambda x: factor * x)
+
+
+def cut(duration):
+    """Return a function that keeps so many seconds."""
+    return lambda raw: raw.copy().crop(0, duration, include_tmax=False)
+
+
+def at_rate(sfreq):
+    """Return a function that resamples."""
+    return lambda raw: raw.copy().resample(sfreq)
+
+
+def annotate(onset, duration):
+    """Return a function that annotates as BAD."""
+
+    def apply(raw):
+        raw = raw.copy()
+        raw.annotations.append(onset, duration, "BAD_move")
+        return raw
+
+    return apply
+
+
+def mark_bad(raw):
+    """Put the channel into info["bads"]."""
+    raw = raw.copy()
+    raw.info["bads"] = [CHANNEL]
+    return raw
+
+
+def as_misc(raw):
+    """Give the channel another type."""
+    return raw.copy().set_channel_types({CHANNEL: "misc"}, on_unit_change="ignore")
+
+
+def as_epochs(raw):
+    """Cut into epochs of 30 s by MNE."""
+    return mne.make_fixed_length_epochs(raw, 30, preload=True)
+
+
+class Refused(NamedTuple):
+    """What cannot be staged."""
+
+    make: object
+    error: type = ValueError
+    match: str = ""
+
+
+class Staged(NamedTuple):
+    """What is staged, with a warning or with epochs that are UNS."""
+
+    make: object
+    warning: str | None = None
+    unusable: tuple = ()
+    n_epochs: int = N_EPOCHS
+    is_same_elsewhere: bool = False
+
+
+REFUSED = {
+    "array": Refused(lambda raw: raw.get_data(), TypeError, "mne.io.Raw"),
+    "epochs": Refused(as_epochs, TypeError, "mne.io.Raw"),
+    "no file": Refused(lambda _: "nowhere.edf", FileNotFoundError, "nowhere.edf"),
+    "channel missing": Refused(
+        lambda raw: raw.copy().pick(["EEG Pz-Oz"]), match="EEG channels are .*Pz-Oz"
+    ),
+    "channel bad": Refused(mark_bad, match="marked as bad"),
+    "channel of another type": Refused(as_misc, match="of type 'misc', not 'eeg'"),
+    "complex": Refused(lambda raw: raw.copy().apply_hilbert(), match="complex numbers"),
+    "20 s": Refused(cut(20), match="lasts 20 s.* one epoch of 30 s"),
+    "32 Hz": Refused(at_rate(32), match="sampled at 32 Hz"),
+    "all NaN": Refused(spoil(0, 1e9, np.nan), match="40 of 40 epochs .40 not finite"),
+    "all flat": Refused(spoil(0, 1e9, 0), match="40 of 40 epochs .40 flat"),
+    "all beyond volts": Refused(gain(1e20), match="40 of 40 epochs .40 not finite"),
+    "all BAD": Refused(annotate(0, 1e300), match="40 of 40 epochs .40 bad annot"),
+    "BAD without a time": Refused(annotate(0, np.nan), match="duration nan s; correct"),
+}
+STAGED = {
+    "45 s": Staged(cut(45), n_epochs=1),
+    "60 s": Staged(cut(60), n_epochs=2),
+    "partial last epoch": Staged(cut(N_EPOCHS * 30 - 0.01), n_epochs=N_EPOCHS - 1),
+    "volts are µV": Staged(gain(1e6), "amplitude of .* µV .*check the unit"),
+    "1e-6 too small": Staged(gain(1e-6), "amplitude of .* µV .*check the unit"),
+    "50 Hz": Staged(at_rate(50), "sampled at 50 Hz"),
+    "64 Hz": Staged(at_rate(64), "sampled at 64 Hz"),
+    "NaN": Staged(spoil(301, 350, np.nan), None, (10, 11), is_same_elsewhere=True),
+    "Inf": Staged(spoil(301, 301.01, -np.inf), None, (10,), is_same_elsewhere=True),
+    "flat 5 min": Staged(
+        spoil(300, 600, 1e-4), None, tuple(range(10, 20)), is_same_elsewhere=True
+    ),
+    "BAD": Staged(annotate(310, 65), None, (10, 11), is_same_elsewhere=True),
+    "low-pass 12 Hz": Staged(
+        lambda raw: raw.copy().filter(None, 12), "low-pass filtered at 12 Hz"
+    ),
+}
+
+
+def annotated(stages, orig_time=None, shift=0.0, tail=0):
+    """Return stages as annotations, an epoch each, and an unscored tail."""
+    names = [f"Sleep stage {'W123R'[stage]}" for stage in stages] + ["Sleep stage ?"]
+    onset = 30.0 * np.arange(len(names)) + shift
+    duration = [30.0] * len(stages) + [tail]
+    return mne.Annotations(onset, duration, names, orig_time)
+
+
+# From the stages and the start of a recording: a hypnogram, and the same on the grid.
+ALIGNED = {
+    "longer": lambda stages, _: (np.r_[stages, stages], stages),
+    "shorter": lambda stages, _: (stages[:30], np.r_[stages[:30], [-2] * 10]),
+    "a ? tail of a day": lambda stages, start: (
+        annotated(stages, start, tail=86_400),
+        stages,
+    ),
+    "no time of its own": lambda stages, _: (annotated(stages), stages),
+    "from an hour before": lambda stages, start: (
+        annotated([0] * 120 + stages.tolist(), start - timedelta(hours=1)),
+        stages,
+    ),
+    "from 5 epochs on": lambda stages, start: (
+        Hypnogram.from_integers(stages[5:], start=start + timedelta(seconds=150)),
+        np.r_[[-2] * 5, stages[5:]],
+    ),
+    "12 s late": lambda stages, _: (annotated(stages, shift=12), stages),
+}
+MISFITS = {
+    "another day": (
+        lambda stages, start: annotated(stages, start + timedelta(days=1)),
+        "no epoch in common",
+    ),
+    "two stages at once": (
+        lambda stages, _: annotated(stages) + annotated((stages + 1) % 5),
+        "Two stages, .* cover the epoch at 0 s",
+    ),
+    "unknown stage": (
+        lambda *_: mne.Annotations([0], [900], ["Sleep stage N5"]),
+        "unknown sleep stages",
+    ),
+    "no stage": (lambda *_: mne.Annotations([0], [900], ["move"]), "no sleep stage"),
+    "no duration": (
+        lambda *_: mne.Annotations([0], [0], ["Sleep stage W"]),
+        "duration of 0 s",
+    ),
+}

@@ -1,0 +1,118 @@
+"""Where the command line writes, and what is there if it cannot."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mne_mc2sleep.commands.stage import _stem
+
+SUFFIXES = (".csv", ".tsv", ".edf", ".png")
+
+
+def files_below(folder):
+    """Return the files anywhere in a folder, by their paths in it."""
+    return {
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture
+def place(tmp_path, nights, monkeypatch):
+    """Return a folder tree to work in, with a recording in several places."""
+    work = tmp_path / "work"
+    for folder in (work, work / "in", work / "in" / "deep", tmp_path / "elsewhere"):
+        folder.mkdir()
+        shutil.copy(nights[1].fname, folder / "night.edf")
+    monkeypatch.chdir(work)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "night.edf",
+        "../elsewhere/night.edf",
+        "in/deep/../../../elsewhere/night.edf",
+        "./in//deep/night.edf",
+    ],
+)
+@pytest.mark.parametrize("out_dir", ["staged", "in/../staged", "staged/", "../other"])
+def test_all_files_are_in_the_folder_that_was_asked_for(
+    run, weights, place, name, out_dir
+):
+    """Whatever the path of the recording holds."""
+    before = files_below(place)
+    status, _, _ = run("stage", name, "--weights", weights, "--out-dir", out_dir)
+    assert status == 0
+    asked = Path(out_dir).resolve().relative_to(place)
+    written = {f"{asked}/night_hypnogram{suffix}" for suffix in SUFFIXES}
+    assert files_below(place) - before == written
+
+
+@given(st.text(st.sampled_from("ab./\\ \n~$é-"), min_size=1))
+def test_no_name_of_a_recording_leaves_the_folder(name):
+    """What is written begins with a single name, without a folder."""
+    try:
+        stem = _stem(name)
+    except ValueError:
+        return  # no name at all: refused before anything is staged
+    fname = Path("out") / f"{stem}_hypnogram.csv"
+    assert fname.parent == Path("out")
+    assert fname.name not in (".", "..")
+
+
+def test_a_link_in_the_folder_is_not_followed(run, nights, weights, tmp_path):
+    """Somebody's file that it points to stays as it was, also where none was."""
+    out_dir, mine = tmp_path / "staged", tmp_path / "mine"
+    out_dir.mkdir()
+    for suffix in SUFFIXES:
+        (out_dir / f"second_hypnogram{suffix}").symlink_to(mine)
+    command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", out_dir)
+    assert run(*command)[0] == 0
+    assert not mine.exists()
+
+
+@pytest.fixture
+def full_disk():
+    """Return a function that lets no file grow beyond some bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda n_bytes: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (n_bytes, limits[1])
+    )
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_whole_files(
+    fails, full_disk, run, nights, weights, tmp_path
+):
+    """Each file is the old one or the new one, and one sentence tells of the fault."""
+    out_dir = tmp_path / "staged"
+    command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", out_dir)
+    run(*command)
+    fnames = [out_dir / f"second_hypnogram{suffix}" for suffix in SUFFIXES]
+    new = [fname.read_bytes() for fname in fnames]
+    for fname in fnames:
+        fname.write_text("old")
+    # The tables of a short night are smaller, the picture is larger.
+    full_disk(8192)
+    fails(*command, "--overwrite", match="File too large")
+    assert [fname.read_bytes() for fname in fnames] == [*new[:3], b"old"]
+    assert set(out_dir.iterdir()) == set(fnames)
+
+
+def test_a_full_disk_leaves_the_old_table(fails, full_disk, nights, weights, tmp_path):
+    """``evaluate --out`` replaces its table in one step."""
+    fname = tmp_path / "scores.csv"
+    fname.write_text("old")
+    full_disk(16)
+    command = ("evaluate", nights[1].fname, "--hypnograms", nights[1].hypno_fname)
+    options = ("--weights", weights, "--out", fname, "--overwrite")
+    fails(*command, *options, match="File too large")
+    assert fname.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [fname]

@@ -1,0 +1,124 @@
+"""Finding nights by a table or in a BIDS folder."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from mne_mc2sleep import read_hypnogram, write_hypnogram
+from mne_mc2sleep.datasets import folder, read_night
+
+RECORDING, HYPNOGRAM = "SC4001E0-PSG.edf", "SC4001EC-Hypnogram.edf"
+
+
+@pytest.fixture
+def write_table(rehearsal_folder):
+    """Return a function that writes a table beside nights, and returns its path."""
+    fname = rehearsal_folder / "physionet" / "nights.csv"
+
+    def write_table(**columns):
+        pd.DataFrame(columns).to_csv(fname, index=False)
+        return fname
+
+    yield write_table
+    fname.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def bids(tmp_path, rehearsal_folder):
+    """Write a BIDS folder of two subjects, one with sessions."""
+    source = rehearsal_folder / "physionet"
+    hypno = read_hypnogram(source / HYPNOGRAM)
+    for stem in (
+        "sub-a/eeg/sub-a_task-sleep",
+        "sub-b/ses-1/eeg/sub-b_ses-1_task-sleep",
+    ):
+        recording = tmp_path / f"{stem}_eeg.edf"
+        recording.parent.mkdir(parents=True)
+        shutil.copy(source / RECORDING, recording)
+        recording.with_suffix(".json").write_text("{}")
+        write_hypnogram(tmp_path / f"{stem}_events.tsv", hypno)
+    return tmp_path
+
+
+def test_reads_a_table(write_table):
+    """Paths count from the table; a night has its own channel and subject."""
+    table = write_table(
+        recording=[RECORDING, "SC4002E0-PSG.edf"],
+        hypnogram=[HYPNOGRAM, ""],
+        subject=["007", "8"],
+        picks=["EEG Pz-Oz", ""],
+    )
+    first, second = folder.find_nights(table, picks="EEG Fpz-Cz").records
+    assert (first.subject, first.picks) == ("007", "EEG Pz-Oz")
+    assert (second.hypnogram, second.picks) == (None, "EEG Fpz-Cz")
+    assert read_night(first).is_scored
+
+
+def test_optional_columns_may_be_absent(write_table):
+    """Recording and subject suffice; several channels may be named for all."""
+    table = write_table(recording=[RECORDING], subject=["1"])
+    (record,) = folder.find_nights(table, ["C4-M1", "EEG Fpz-Cz"], "margin").records
+    assert record.picks == ("C4-M1", "EEG Fpz-Cz")
+    assert (record.hypnogram, record.trim) == (None, "margin")
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ({"recording": [RECORDING]}, ValueError, r"lacks the columns \['subject'\]"),
+        (
+            {"recording": [RECORDING] * 2, "subject": [1, 2]},
+            ValueError,
+            "more than once",
+        ),
+        (
+            {"recording": [RECORDING], "subject": [""]},
+            ValueError,
+            "Line 2 of nights.csv names no subject",
+        ),
+        (
+            {"recording": [RECORDING, "no.edf"], "subject": [1, 2]},
+            FileNotFoundError,
+            "Line 3 of nights.csv: there is no file",
+        ),
+        ({"recording": [], "subject": []}, ValueError, "no scored night"),
+    ],
+)
+def test_refuses_tables(write_table, columns, error, message):
+    """Each mistake in a table is told with its line."""
+    with pytest.raises(error, match=message):
+        folder.find_nights(write_table(**columns))
+
+
+def test_refuses_a_table_that_does_not_exist(tmp_path):
+    """The path is told."""
+    with pytest.raises(FileNotFoundError, match="no table or folder"):
+        folder.find_nights(tmp_path / "nights.csv")
+
+
+def test_finds_bids(bids):
+    """Recordings with and without sessions are found with their events."""
+    records, skipped = folder.find_nights(bids, picks="EEG Fpz-Cz")
+    assert [record.subject for record in records] == ["a", "b"]
+    assert [record.hypnogram.name for record in records] == [
+        "sub-a_task-sleep_events.tsv",
+        "sub-b_ses-1_task-sleep_events.tsv",
+    ]
+    assert not skipped
+    assert all(read_night(record).is_scored for record in records)
+
+
+def test_bids_recording_without_hypnogram_is_skipped(bids):
+    """It is named with what was looked for."""
+    (events,) = bids.glob("sub-a/eeg/*_events.tsv")
+    events.unlink()
+    records, skipped = folder.find_nights(bids)
+    assert [record.subject for record in records] == ["b"]
+    assert "sub-a_task-sleep_events.tsv" in skipped["sub-a_task-sleep_eeg.edf"]
+
+
+def test_refuses_a_folder_without_nights(tmp_path):
+    """An empty folder is an error."""
+    with pytest.raises(ValueError, match="no scored night"):
+        folder.find_nights(tmp_path)

@@ -1,0 +1,168 @@
+"""Reading nights, whatever cohort they are of."""
+
+import shutil
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+from rehearsal import STAGES, simulate_signals
+
+from mne_mc2sleep.datasets import NightRecord, prepare_nights, read_night
+from mne_mc2sleep.datasets.records import trim_wake
+from mne_mc2sleep.hypnograms import read_hypnogram, stages_on_grid
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "sleep_edf"
+SLEEP = [1, 2, -1, 2, 0, 4]
+
+
+def make_record(folder, name="SC4001E", scorer="C", **settings):
+    """Return the record of a night of the rehearsal."""
+    recording = folder / "physionet" / f"{name}0-PSG.edf"
+    hypnogram = folder / "physionet" / f"{name}{scorer}-Hypnogram.edf"
+    settings = {"picks": "EEG Fpz-Cz", "trim": "margin"} | settings
+    return NightRecord(0, recording, hypnogram, **settings)
+
+
+@pytest.fixture
+def record(rehearsal_folder):
+    """Return the record of one night."""
+    return make_record(rehearsal_folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "scorer"), [("SC4001E", "C"), ("SC4002E", "C"), ("SC4362F", "C")]
+)
+def test_reads_sleep_edf(rehearsal_folder, name, scorer):
+    """Stages 3 and 4 are N3, movement and "?" unscored, 30 min of wake are kept."""
+    night = read_night(make_record(rehearsal_folder, name, scorer))
+    last = np.flatnonzero(STAGES > 0)[-1]
+    np.testing.assert_array_equal(night.stages, STAGES[10 : last + 61])
+    assert night.inputs.shape == (len(night.stages), 3000)
+
+
+def test_trimmed_signals_belong_to_the_stages(record):
+    """The first epoch of sleep, 10 epochs earlier, looks like that of the recording."""
+    first = np.flatnonzero(STAGES > 0)[0]
+    signals = simulate_signals(STAGES, seed=1)[0].reshape(-1, 3000)
+    epoch = read_night(record).inputs[first - 10].numpy()
+    correlations = [np.corrcoef(epoch, signal)[0, 1] for signal in signals]
+    assert np.argmax(correlations) == first
+
+
+def test_trimmed_night_holds_no_more_memory(record):
+    """The signals are no view of the whole recording."""
+    night = read_night(record)
+    assert night.inputs.untyped_storage().nbytes() == night.inputs.numel() * 4
+
+
+def test_error_names_the_night(record):
+    """What cannot be read is told with the night's name."""
+    wrong = NightRecord(0, record.recording, record.hypnogram, "EEG Cz")
+    with pytest.raises(ValueError, match=r"SC4001E0-PSG: .*no channel 'EEG Cz'"):
+        read_night(wrong)
+
+
+def test_refuses_unknown_trim():
+    """A rule that does not exist is an error before anything is read."""
+    with pytest.raises(ValueError, match="'trim' must be None or one of"):
+        NightRecord(0, Path("night.edf"), None, trim="wake")
+
+
+@pytest.mark.parametrize(
+    ("n_evening", "n_morning", "expected"),
+    [(70, 70, (10, 136)), (60, 60, (0, 126)), (3, 2, (0, 11)), (0, 61, (0, 66))],
+)
+def test_margin_keeps_30_min(n_evening, n_morning, expected):
+    """At most 60 epochs are kept on each side of the sleep."""
+    stages = np.array([0] * n_evening + SLEEP + [0] * n_morning, dtype=np.int8)
+    part = trim_wake(stages, "margin")
+    assert (part.start, part.stop) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_evening", "n_morning", "expected"),
+    [(1, 1, (0, 8)), (5, 1, (4, 12)), (1, 5, (1, 9)), (0, 2, (0, 8)), (0, 4, (0, 8))],
+)
+def test_balance_cuts_the_evening_first(n_evening, n_morning, expected):
+    """As much wake is kept outside sleep as there is N2, here two epochs."""
+    stages = np.array([0] * n_evening + SLEEP + [0] * n_morning, dtype=np.int8)
+    part = trim_wake(stages, "balance")
+    assert (part.start, part.stop) == expected
+
+
+def test_no_rule_keeps_all():
+    """Without a rule nothing is trimmed, sleep or not."""
+    assert trim_wake(np.zeros(9, dtype=np.int8), None) == slice(0, 9)
+
+
+@pytest.mark.parametrize("trim", ["margin", "balance"])
+def test_refuses_to_trim_without_sleep(trim):
+    """A night without sleep has nothing to trim by."""
+    with pytest.raises(ValueError, match="no epoch of sleep"):
+        trim_wake(np.zeros(9, dtype=np.int8), trim)
+
+
+def test_prepared_nights_are_what_is_read(rehearsal_folder, tmp_path):
+    """From the disk come the same nights, in the order of the records."""
+    records = [
+        make_record(rehearsal_folder, picks=("EEG Cz", "EEG Pz-Oz")),
+        make_record(rehearsal_folder, "SC4362F"),
+        make_record(rehearsal_folder, "SC4002E", picks=("EEG Cz", "EEG Pz-Oz")),
+    ]
+    prepared = prepare_nights(records, tmp_path)
+    for record, night in zip(records, prepared, strict=True):
+        read = read_night(record)
+        assert night.subject == 0
+        np.testing.assert_array_equal(night.stages, read.stages)
+        np.testing.assert_array_equal(night.usable, read.usable)
+        np.testing.assert_allclose(night.inputs[:], read.inputs, atol=0.05)
+
+
+def test_other_trim_prepares_nothing_anew(record, tmp_path):
+    """The prepared files hold whole nights."""
+    prepare_nights([record], tmp_path)
+    files = {fname: fname.stat().st_mtime_ns for fname in tmp_path.iterdir()}
+    whole = NightRecord(0, record.recording, record.hypnogram, record.picks)
+    (night,) = prepare_nights([whole], tmp_path)
+    assert len(night.stages) == len(STAGES)
+    assert {fname: fname.stat().st_mtime_ns for fname in tmp_path.iterdir()} == files
+
+
+def test_unusable_nights_are_left_out(record, tmp_path):
+    """One is damaged, one has no sleep: both are named, the third is there."""
+    damaged, awake = tmp_path / "damaged.edf", tmp_path / "awake.edf"
+    damaged.write_text("no recording")
+    shutil.copy(record.recording, awake)
+    mne.Annotations(0, 3000, "Sleep stage W").save(tmp_path / "awake_annot.csv")
+    records = [
+        NightRecord(1, damaged, record.hypnogram, record.picks, "margin"),
+        NightRecord(2, awake, tmp_path / "awake_annot.csv", record.picks, "margin"),
+        record,
+    ]
+    with pytest.warns(RuntimeWarning) as warnings:
+        nights = prepare_nights(records, tmp_path / "prepared")
+    assert [night.subject for night in nights] == [0]
+    messages = [str(warning.message) for warning in warnings]
+    assert any("damaged.edf" in message for message in messages)
+    assert any("awake is left out" in message for message in messages)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"there is no {SHARED}")
+def test_real_hypnograms_have_the_known_counts():
+    """Trimmed, 15 real hypnograms have the stages that the field counts in them."""
+    with np.load(SHARED / "band_power_nights.npz") as file:
+        names, edges = file["night"], file["first_epoch"]
+        stages, measured = file["stage"], file["measured"]
+    n_compared = 0
+    for hypnogram in sorted((SHARED / "hypnograms").glob("*.edf")):
+        (night,) = np.flatnonzero([name[:6] == hypnogram.name[:6] for name in names])
+        if not measured[night]:
+            continue
+        start = read_hypnogram(hypnogram).start
+        day = stages_on_grid(hypnogram, 24 * 120, start)
+        kept = day[trim_wake(day, "margin")]
+        known = stages[edges[night] : edges[night + 1]]
+        np.testing.assert_array_equal(np.bincount(kept[kept >= 0]), np.bincount(known))
+        n_compared += 1
+    assert n_compared == 15

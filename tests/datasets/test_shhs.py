@@ -1,0 +1,173 @@
+"""Finding the nights of SHHS in a folder of the NSRR."""
+
+import shutil
+
+import numpy as np
+import pytest
+from rehearsal import STAGES, nsrr_xml
+
+from mne_mc2sleep.datasets import read_night, shhs
+
+BOMB = '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;&b;">]>'
+
+
+@pytest.fixture
+def add_night(tmp_path, shhs_night):
+    """Return a function that adds a night to a folder, and returns its files."""
+
+    def add_night(subject):
+        fnames = []
+        for source in shhs_night:
+            relative = source.relative_to(source.parents[3])
+            name = source.name.replace("200001", subject)
+            fname = tmp_path / relative.with_name(name)
+            fname.parent.mkdir(parents=True, exist_ok=True)
+            fnames.append(shutil.copy(source, fname))
+        return fnames
+
+    return add_night
+
+
+def cut(fname):
+    """Keep the first half of a file."""
+    content = fname.read_bytes()
+    fname.write_bytes(content[: len(content) // 2])
+
+
+def replace_bytes(old, new):
+    """Return a function that replaces bytes of a file."""
+
+    def replace(fname):
+        content = fname.read_bytes()
+        assert old in content
+        fname.write_bytes(content.replace(old, new, 1))
+
+    return replace
+
+
+def test_finds_nights(add_night, tmp_path):
+    """Each recording of visit 1 is paired with its annotations."""
+    recording, hypnogram = add_night("200002")
+    add_night("200001")
+    records, skipped = shhs.find_nights(tmp_path)
+    assert [record.subject for record in records] == ["200001", "200002"]
+    assert (records[1].recording, records[1].hypnogram) == (recording, hypnogram)
+    assert not skipped
+
+
+def test_reads_a_night(add_night, tmp_path):
+    """C4-A1 at 125 Hz becomes 100 Hz, and wake is cut to the most frequent stage."""
+    add_night("200001")
+    (record,) = shhs.find_nights(tmp_path).records
+    night = read_night(record)
+    sleep = np.flatnonzero(STAGES > 0)
+    # N2 and N3 have 12 epochs each; so much wake is left, all of it in the morning.
+    np.testing.assert_array_equal(night.stages, STAGES[sleep[0] : sleep[-1] + 13])
+    assert night.inputs.shape == (len(night.stages), 3000)
+    assert night.usable.all()
+
+
+FAULTS = {
+    "no hypnogram": (1, lambda fname: fname.unlink(), "there is no hypnogram"),
+    "no recording": (0, lambda fname: fname.unlink(), "there is no recording"),
+    "half a recording": (0, cut, "is cut off: it has"),
+    "no EDF": (0, lambda fname: fname.write_text("<html>"), "no valid EDF header"),
+    "empty EDF": (0, lambda fname: fname.write_text(""), "no valid EDF header"),
+    "other channels": (
+        0,
+        replace_bytes(b"EEG     ", b"EEG2    "),
+        "has no channel 'EEG'; it has ['SaO2', 'EEG(sec)', 'EEG2']",
+    ),
+    "half an XML": (1, cut, "damaged or cut off"),
+    "empty XML": (1, lambda fname: fname.write_text(""), "damaged or cut off"),
+    "entities": (
+        1,
+        lambda fname: fname.write_text(BOMB + "<a>&c;</a>"),
+        "declares a document type",
+    ),
+    "no number": (1, replace_bytes(b"<Start>2100", b"<Start>x"), "must be numbers"),
+    "no stages": (1, lambda f: f.write_text("<a></a>"), "hold no sleep stage"),
+    "no N1": (
+        1,
+        lambda fname: fname.write_text(nsrr_xml(np.where(STAGES == 1, 2, STAGES))),
+        "shhs1-200002-nsrr.xml has no epoch of N1.",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_names_what_it_skips(add_night, tmp_path, training_log, fault):
+    """A file that cannot be used is told with its reason; the others are found."""
+    add_night("200001")
+    files = add_night("200002")
+    index, damage, reason = FAULTS[fault]
+    damage(files[index])
+    records, skipped = shhs.find_nights(tmp_path)
+    assert [record.subject for record in records] == ["200001"]
+    assert list(skipped) == ["shhs1-200002"]
+    assert reason in skipped["shhs1-200002"]
+    assert "Skipped shhs1-200002: " in training_log.text
+    assert "Found 1 nights of 1 subjects; skipped 1 files." in training_log.text
+
+
+def test_nights_without_a_stage_are_a_choice(add_night, tmp_path):
+    """A night without N1 is found where that is wanted."""
+    _, hypnogram = add_night("200001")
+    hypnogram.write_text(nsrr_xml(np.where(STAGES == 1, 2, STAGES)))
+    assert shhs.find_nights(tmp_path, need_all_stages=False).records
+
+
+def test_unscored_nights_are_never_found(add_night, tmp_path):
+    """A night without any scored epoch is skipped all the same."""
+    add_night("200001")
+    _, hypnogram = add_night("200002")
+    hypnogram.write_text(nsrr_xml(np.full(9, -1)))
+    found = shhs.find_nights(tmp_path, need_all_stages=False)
+    assert list(found.skipped) == ["shhs1-200002"]
+
+
+def test_takes_the_subjects_asked_for(add_night, tmp_path):
+    """Others are neither found nor skipped."""
+    for subject in ("200001", "200002", "200003"):
+        add_night(subject)
+    records, skipped = shhs.find_nights(tmp_path, subjects=[200002, "200003"])
+    assert [record.subject for record in records] == ["200002", "200003"]
+    assert not skipped
+
+
+def test_refuses_another_folder(tmp_path):
+    """A folder without the layout is told what it lacks."""
+    with pytest.raises(FileNotFoundError, match="polysomnography/edfs/shhs1"):
+        shhs.find_nights(tmp_path)
+
+
+def test_refuses_a_folder_without_usable_nights(add_night, tmp_path):
+    """If all are skipped, that is an error."""
+    recording, _ = add_night("200001")
+    cut(recording)
+    with pytest.raises(ValueError, match="None of 1 nights"):
+        shhs.find_nights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("n_subjects", "expected"),
+    [(5463, (3724, 100, 1639)), (100, (63, 7, 30)), (3, (1, 1, 1))],
+)
+def test_splits_70_to_30(n_subjects, expected):
+    """30 % are tested; of the others 100 validate, or a tenth where they are few."""
+    fold = shhs.split_subjects(range(n_subjects))
+    assert tuple(map(len, fold)) == expected
+    assert sorted(sum(fold, ())) == list(range(n_subjects))
+
+
+def test_split_depends_on_the_seed_alone():
+    """Neither order nor repetition of the subjects matters."""
+    fold = shhs.split_subjects(range(50))
+    assert shhs.split_subjects([*range(49, -1, -1), 3]) == fold
+    assert shhs.split_subjects(range(50), random_state=1) != fold
+
+
+def test_refuses_to_split_two_subjects():
+    """Three parts need three subjects."""
+    with pytest.raises(ValueError, match="2 subjects cannot be split"):
+        shhs.split_subjects(["a", "b"])

@@ -1,0 +1,139 @@
+"""Fetching Sleep-EDF from a server of ours, its protocols and its counts."""
+
+import numpy as np
+import pytest
+from mne.datasets.sleep_physionet import age
+from rehearsal import physionet
+
+from mne_mc2sleep.cohort import Night
+from mne_mc2sleep.datasets import sleep_edf
+
+# METHOD.md: the field's folds of consecutive subjects.
+EDF78_TESTS = [
+    *([*range(first, first + 8)] for first in (0, 8, 16, 24)),
+    [*range(32, 39), 40],
+    *([*range(first, first + 8)] for first in (41, 49, 57)),
+    [65, 66, 67, 70, 71, 72, 73],
+    [74, 75, 76, 77, 80, 81, 82],
+]
+
+
+def list_files(folder):
+    """Return the names of the files that were fetched."""
+    return sorted(fname.name for fname in folder.rglob("*.edf"))
+
+
+def test_fetches_the_nights_of_subjects(server, tmp_path):
+    """Each night has its recording, hypnogram and subject; subject 36 has one night."""
+    records, skipped = sleep_edf.fetch_nights([0, 36], tmp_path)
+    assert [(record.subject, record.name) for record in records] == [
+        (0, "SC4001E0-PSG"),
+        (0, "SC4002E0-PSG"),
+        (36, "SC4362F0-PSG"),
+    ]
+    assert [record.hypnogram.name for record in records] == [
+        "SC4001EC-Hypnogram.edf",
+        "SC4002EC-Hypnogram.edf",
+        "SC4362FC-Hypnogram.edf",
+    ]
+    assert not skipped
+
+
+def test_fetches_nothing_twice(server, tmp_path):
+    """What is there is not asked for."""
+    first = sleep_edf.fetch_nights([36], tmp_path)
+    server.served.clear()
+    assert sleep_edf.fetch_nights([36], tmp_path) == first
+    assert not server.served
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("half", ConnectionError, "could not be fetched from http://127.0.0.1"),
+        ("gone", ConnectionError, "could not be fetched from http://127.0.0.1"),
+        ("damaged", OSError, "arrived damaged from http://127.0.0.1"),
+    ],
+)
+def test_next_run_goes_on(rehearsal_folder, tmp_path, fault, error, message):
+    """A fault is told in a sentence; the next run fetches only what is missing."""
+    with physionet(rehearsal_folder, ()) as server:
+        server.faults["SC4002E0-PSG.edf"] = fault
+        with pytest.raises(error, match=f"subject 0 {message}.*; run the same again"):
+            sleep_edf.fetch_nights([0, 36], tmp_path)
+    assert list_files(tmp_path) == ["SC4001E0-PSG.edf", "SC4001EC-Hypnogram.edf"]
+    with physionet(rehearsal_folder, ()) as server:
+        sleep_edf.fetch_nights([0, 36], tmp_path)
+        assert len(server.served) == 4
+        assert "SC4001E0-PSG.edf" not in server.served
+
+
+@pytest.mark.parametrize("n_bytes", [100_000, 1000, 0])
+def test_half_a_file_is_fetched_again(server, tmp_path, training_log, n_bytes):
+    """A file in the cache that is cut off is told, and replaced by a whole one."""
+    (record,), _ = sleep_edf.fetch_nights([36], tmp_path)
+    content = record.recording.read_bytes()
+    record.recording.write_bytes(content[:n_bytes])
+    server.served.clear()
+    sleep_edf.fetch_nights([36], tmp_path)
+    assert record.recording.read_bytes() == content
+    assert server.served == ["SC4362F0-PSG.edf"]
+    assert "It is fetched again." in training_log.text
+
+
+def test_fetches_from_a_mirror(server, tmp_path, monkeypatch):
+    """An address that is passed is used in place of PhysioNet's."""
+    monkeypatch.setattr(age, "BASE_URL", "http://127.0.0.1:9/")
+    assert sleep_edf.fetch_nights([36], tmp_path, base_url=server.url).records
+
+
+def test_refuses_subjects_that_do_not_exist(tmp_path):
+    """The gaps in PhysioNet's numbers are told."""
+    with pytest.raises(ValueError, match=r"no subjects \[39, 83\]"):
+        sleep_edf.fetch_nights([0, 39, 83], tmp_path)
+
+
+@pytest.mark.parametrize(("protocol", "n_nights"), [("edf20", 39), ("edf78", 153)])
+def test_protocols_have_the_known_nights(protocol, n_nights):
+    """The subjects' nights in MNE's table are as many as published."""
+    table = np.loadtxt(age.AGE_SLEEP_RECORDS, str, delimiter=",", skiprows=1)
+    subjects = table[table[:, 2] == "PSG", 0].astype(int)
+    assert np.isin(subjects, sleep_edf.SUBJECTS[protocol]).sum() == n_nights
+
+
+def test_edf20_leaves_one_subject_out():
+    """Twenty folds test one subject each; four validate."""
+    folds = sleep_edf.get_folds("edf20")
+    assert [fold.test for fold in folds] == [(subject,) for subject in range(20)]
+    assert {len(fold.validation) for fold in folds} == {4}
+
+
+def test_edf78_has_the_field_s_folds():
+    """Ten folds test consecutive subjects; seven validate."""
+    folds = sleep_edf.get_folds("edf78")
+    assert [list(fold.test) for fold in folds] == EDF78_TESTS
+    assert {len(fold.validation) for fold in folds} == {7}
+
+
+def test_published_counts_add_up():
+    """The stages sum to 42,308 and 195,479."""
+    counts = sleep_edf.PUBLISHED_COUNTS
+    assert counts["total"].to_dict() == {"edf20": 42308, "edf78": 195479}
+    stages = counts.drop(columns=["n_nights", "total"])
+    np.testing.assert_array_equal(stages.sum(axis=1), counts["total"])
+
+
+def test_compares_counts(training_log):
+    """Scored epochs count whether usable or not, unscored ones do not."""
+    stages = np.array([0, 1, 1, 4, -1], dtype=np.int8)
+    night = Night(None, stages, np.zeros(5, dtype=bool), 0)
+    counts = sleep_edf.compare_counts(iter([night, night]), "edf20")
+    assert counts.loc["found"].tolist() == [2, 2, 4, 0, 0, 2, 8]
+    assert counts.loc["difference", "total"] == 8 - 42308
+    assert "Scored epochs of edf20" in training_log.text
+
+
+def test_refuses_unknown_protocol():
+    """Only two protocols exist."""
+    with pytest.raises(ValueError, match="no protocol 'edf40'"):
+        sleep_edf.get_folds("edf40")

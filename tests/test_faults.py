@@ -1,0 +1,245 @@
+"""Faults while working: what was there stays whole, and what can go on does."""
+
+import logging
+import os
+import resource
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from stagers import QUICK
+from yasa import Hypnogram
+
+from mne_mc2sleep import MC2SleepClassifier, inference, onnx_export
+from mne_mc2sleep._files import replace_file
+from mne_mc2sleep.hypnograms import write_hypnogram
+from mne_mc2sleep.inference import encode_epochs, log_posteriors
+from mne_mc2sleep.weights import save_weights
+
+
+@pytest.fixture(params=["weights", "csv", "tsv", "edf", "onnx"])
+def save(request, monkeypatch, net, trained, tmp_path):
+    """Return a function that saves 10 kB and more under a name, and that name."""
+    suffix = {"weights": "safetensors"}.get(request.param, request.param)
+    fname = tmp_path / f"saved.{suffix}"
+    if request.param == "weights":
+        return lambda: save_weights(fname, net, {}, overwrite=True), fname
+    if request.param == "onnx":
+        text = "x" * 10_000
+        model = onnx.helper.make_model(
+            onnx.helper.make_graph([], "empty", [], [], doc_string=text)
+        )
+        # The conversion itself takes seconds.
+        monkeypatch.setattr(onnx_export, "_make_model", lambda stager: model)
+        export = onnx_export.export_onnx
+        return lambda: export(trained, fname, None, None, overwrite=True), fname
+    hypno = Hypnogram.from_integers(np.arange(1000) % 5)
+    return lambda: write_hypnogram(fname, hypno, overwrite=True), fname
+
+
+@contextmanager
+def full_disk(n_bytes=4096):
+    """Let no file grow beyond some bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_the_old_file(save):
+    """Saving fails with the system's words, and nothing half is left."""
+    save, fname = save
+    fname.write_text("old")
+    with full_disk(), pytest.raises(OSError, match="too large"):
+        save()
+    assert fname.read_text() == "old"
+    assert os.listdir(fname.parent) == [fname.name]
+
+
+def test_a_full_disk_leaves_no_new_file(save):
+    """Where there was no file before there is none after."""
+    save, fname = save
+    with full_disk(), pytest.raises(OSError, match="too large"):
+        save()
+    assert os.listdir(fname.parent) == []
+
+
+def kill_at(step):
+    """Kill this process, as kill -9 does, in the middle of saving."""
+
+    def die(*args):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    class HalfFile:
+        def __init__(self, path):
+            self.path = path
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args):
+            pass
+
+        def write(self, content):
+            with open(self.path, "wb") as file:
+                file.write(content[: len(content) // 2])
+            die()
+
+    if step == "write":
+        Path.open = lambda path, mode: HalfFile(path)
+    else:
+        setattr({"fsync": os, "replace": Path}[step], step, die)
+
+
+def run_and_die(function, step):
+    """Call a function in a process that is killed at a step; return its signal."""
+    if process := os.fork():
+        _, status = os.waitpid(process, 0)
+        return os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    try:
+        kill_at(step)
+        function()
+    finally:
+        os._exit(1)
+
+
+# Python 3.12 warns of threads in the parent; the child needs none.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
+def test_kill_9_while_saving_leaves_the_old_file(save, step):
+    """Whenever it comes, the file is whole, and it can be saved once more."""
+    save, fname = save
+    fname.write_text("old")
+    assert run_and_die(save, step) == signal.SIGKILL
+    assert fname.read_text() == "old"
+    save()
+    assert fname.stat().st_size > 10_000
+
+
+def test_kill_9_after_the_rename_leaves_the_new_file(tmp_path):
+    """From the moment that it has its name it is complete, on the disk too."""
+    fname, replaced = tmp_path / "saved", []
+    fname.write_text("old")
+    fsync, replace = os.fsync, Path.replace
+
+    def spy(path, target):
+        replaced.append(path.read_bytes())
+        return replace(path, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda n: replaced.append("synced") or fsync(n))
+        patch.setattr(Path, "replace", spy)
+        replace_file(fname, b"new")
+    assert replaced == ["synced", b"new"]
+    assert fname.read_bytes() == b"new"
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    """What it points to, elsewhere, stays as it was."""
+    other, fname = tmp_path / "other", tmp_path / "saved"
+    other.write_text("mine")
+    fname.symlink_to(other)
+    replace_file(fname, b"new")
+    assert other.read_text() == "mine"
+    assert not fname.is_symlink()
+    assert fname.read_text() == "new"
+
+
+def test_ctrl_c_in_fit_leaves_a_stager(scored_raws):
+    """A real SIGINT in fine-tuning: what was learnt before can stage and be saved."""
+
+    class Interrupt(logging.Handler):
+        def emit(self, record):
+            if "Train epoch" in record.msg and record.args[0] == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    handler = Interrupt(logging.DEBUG)
+    logger = logging.getLogger("mne")
+    # Tests that run in the background ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    logger.addHandler(handler)
+    try:
+        clf = MC2SleepClassifier(**QUICK | {"finetune_train_epochs": 9})
+        clf.fit(*scored_raws, verbose="DEBUG")
+    finally:
+        logger.removeHandler(handler)
+        signal.signal(signal.SIGINT, before)
+    assert clf.history_["phase"].tolist() == ["Pretraining", *["Fine-tuning"] * 2]
+    assert len(clf.predict(scored_raws[0][0])) == 80
+
+
+class SmallMemory(torch.nn.Module):
+    """A network on a GPU that holds a few epochs or windows at once."""
+
+    def __init__(self, net, n_rows):
+        super().__init__()
+        self.net, self.n_rows, self.asked = net, n_rows, []
+        self.config = net.config
+
+    def encode(self, signals):
+        """Embed, if there is memory for it."""
+        self._allocate(len(signals))
+        return self.net.encode(signals)
+
+    def contextualize(self, embeddings, *args, **kwargs):
+        """Read sequences, if there is memory for it."""
+        self._allocate(len(embeddings[0]))
+        return self.net.contextualize(embeddings, *args, **kwargs)
+
+    def stage(self, contexts):
+        """Give logits."""
+        return self.net.stage(contexts)
+
+    def _allocate(self, n_rows):
+        self.asked.append(n_rows)
+        if n_rows > self.n_rows:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.fixture
+def _gpu(monkeypatch):
+    """Let parts be computed as on a GPU, though on the CPU."""
+    compute = inference._map_in_threads
+    monkeypatch.setattr(
+        inference,
+        "_map_in_threads",
+        lambda function, parts, device: compute(function, parts, torch.device("cuda")),
+    )
+
+
+def stage(net, night):
+    """Return the log-posteriors of a night."""
+    return log_posteriors(net, encode_epochs(net, night.inputs), night.usable)
+
+
+@pytest.mark.usefixtures("_gpu")
+@pytest.mark.parametrize("n_rows", [1, 3, 4, 100])
+def test_staging_goes_on_when_the_gpu_is_full(trained, make_night, n_rows):
+    """With smaller batches, and the same result."""
+    night = make_night(7, n_epochs=45)
+    found = stage(SmallMemory(trained.net, n_rows), night)
+    np.testing.assert_allclose(found, stage(trained.net, night), atol=1e-5)
+
+
+@pytest.mark.usefixtures("_gpu")
+def test_the_batch_is_halved_once_and_logged(trained, make_night, training_log):
+    """Not anew for each batch."""
+    net = SmallMemory(trained.net, 4)
+    encode_epochs(net, make_night(7, n_epochs=45).inputs)
+    assert net.asked == [16, 8, *[4] * 8, 4, 4, 4, 1]
+    messages = [r.getMessage() for r in training_log.records]
+    assert [m.split()[-1] for m in messages if "memory" in m] == ["8.", "4."]
+
+
+@pytest.mark.usefixtures("_gpu")
+def test_a_gpu_without_any_memory_is_one_clear_error(net, make_night):
+    """A batch of one epoch cannot be halved; the message says what to do."""
+    inputs = make_night(7).inputs
+    with pytest.raises(RuntimeError, match=r"does not hold .* pass device='cpu'"):
+        encode_epochs(SmallMemory(net, 0), inputs)

@@ -1,0 +1,119 @@
+"""What must not change the stages, on a tiny stager that stages well."""
+
+import copy
+import pickle
+
+import mne
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from signals import make_raw
+from stagers import TINY_SIZES
+
+from mne_mc2sleep import MC2SleepClassifier
+
+CONTEXT = TINY_SIZES["sequence_length"]
+N_EPOCHS = 300
+# Neighbouring windows begin a quarter of a sequence apart.
+STRIDE = CONTEXT // 4
+
+
+@pytest.fixture(scope="module")
+def clf(trained):
+    """Return the stager as a classifier; it must not be modified."""
+    clf = MC2SleepClassifier("C4-M1", sequence_length=CONTEXT, device="cpu")
+    clf.stager_ = trained
+    return clf
+
+
+@pytest.fixture(scope="module")
+def night(make_night):
+    """Return a recording of two and a half hours that was not trained on."""
+    return make_raw(make_night(20, n_epochs=N_EPOCHS).inputs.numpy().ravel())
+
+
+@pytest.fixture(scope="module")
+def proba(clf, night):
+    """Return the night's probabilities."""
+    return clf.predict_proba(night).to_numpy()
+
+
+def test_the_stager_stages(clf, night, make_night):
+    """What follows says something only of a stager that tells stages apart."""
+    assert clf.score(night, make_night(20, n_epochs=N_EPOCHS).stages) > 0.7
+
+
+@pytest.mark.parametrize("k", [STRIDE, 8 * STRIDE, 75 * STRIDE])
+def test_a_shift_by_whole_epochs_shifts_the_hypnogram(clf, night, proba, k):
+    """Beyond the context of the cut, the same windows give the same probabilities."""
+    shifted = clf.predict_proba(night.copy().crop(30 * k)).to_numpy()
+    assert len(shifted) == N_EPOCHS - k
+    assert_allclose(shifted[CONTEXT:], proba[k + CONTEXT :], atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [1, 3, 101])
+def test_a_shift_that_moves_the_windows_moves_few_stages(clf, night, proba, k):
+    """Other windows hold the same epochs: nearly all stages stay."""
+    shifted = clf.predict_proba(night.copy().crop(30 * k)).to_numpy()
+    is_same = shifted.argmax(axis=1) == proba[k:].argmax(axis=1)
+    assert is_same[CONTEXT:].mean() > 0.97
+
+
+def test_a_second_night_does_not_change_the_first(clf, night, proba, make_night):
+    """Beyond the context of the seam, the first night is staged as alone."""
+    second = make_raw(make_night(21, n_epochs=100).inputs.numpy().ravel())
+    both = mne.concatenate_raws([night.copy(), second])
+    found = clf.predict_proba(both).to_numpy()
+    assert len(found) == N_EPOCHS + 100
+    assert_allclose(found[: N_EPOCHS - CONTEXT], proba[:-CONTEXT], atol=1e-4)
+
+
+def test_a_masked_hour_leaves_the_others(clf, night, proba):
+    """The hour is UNS; beyond its context nothing has changed."""
+    masked = night.copy().set_annotations(mne.Annotations(3000, 3600, "BAD_hour"))
+    hypno = clf.predict(masked)
+    epochs = np.arange(N_EPOCHS)
+    hour = (epochs >= 100) & (epochs < 220)
+    assert_array_equal(hypno.hypno == "UNS", hour)
+    far = (epochs < 100 - CONTEXT) | (epochs >= 220 + CONTEXT)
+    assert_allclose(hypno.proba.iloc[:, :5][far], proba[far], atol=1e-4)
+
+
+def test_dates_and_other_annotations_do_not_matter(clf, night, proba):
+    """When the night was, and what else was noted, changes no bit."""
+    other = make_raw(1e6 * night.get_data()[0], first_samp=12_345)
+    other.set_meas_date(None)
+    other.set_annotations(mne.Annotations([5, 900], [100, 0], ["arousal", "N2"]))
+    assert_array_equal(clf.predict_proba(other), proba)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.apply_function(np.negative),
+        lambda raw: raw.apply_function(lambda x: x + 1e-3),
+        lambda raw: raw.resample(256),
+    ],
+    ids=["polarity", "offset", "256 Hz"],
+)
+def test_few_stages_depend_on_the_amplifier(clf, night, proba, change):
+    """Polarity, an electrode's offset and the rate change few stages."""
+    changed = clf.predict_proba(change(night.copy())).to_numpy()
+    assert (changed.argmax(axis=1) == proba.argmax(axis=1)).mean() > 0.9
+
+
+def test_every_copy_stages_to_the_same_bits(clf, night, proba, tmp_path):
+    """Copied, pickled, saved and loaded, one after the other."""
+    for i in range(2):
+        fname = tmp_path / f"{i}.safetensors"
+        clf.save(fname)
+        clf = MC2SleepClassifier.from_pretrained(fname, device="cpu")
+        assert_array_equal(clf.predict_proba(night), proba)
+        clf = pickle.loads(pickle.dumps(copy.deepcopy(copy.copy(clf))))
+        assert_array_equal(clf.predict_proba(night), proba)
+
+
+def test_staging_twice_gives_the_same_bits(clf, night, proba):
+    """Nothing is kept from one recording to the next."""
+    clf.predict(night.copy().crop(0, 600))
+    assert_array_equal(clf.predict_proba(night), proba)

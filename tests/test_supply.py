@@ -1,0 +1,140 @@
+"""What is shipped, what it brings along, and that it calls nobody."""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mne_mc2sleep import MC2SleepClassifier, simulate_night
+
+ROOT = Path(__file__).parents[1]
+LICENCES = ROOT / "docs" / "licences.md"
+# Of packages that may be shipped with BSD-licensed ones.
+PERMISSIVE = re.compile(r"\b(BSD|0BSD|MIT|Apache|PSF|Python Software|MPL|CMU|Zlib)\b")
+
+STAGE_WITHOUT_NETWORK = """
+import socket, sys
+
+def refuse(*args, **kwargs):
+    raise SystemExit(f"the network was used: {args}")
+
+for name in ("connect", "connect_ex", "sendto"):
+    setattr(socket.socket, name, refuse)
+for name in ("getaddrinfo", "gethostbyname", "create_connection"):
+    setattr(socket, name, refuse)
+
+from mne_mc2sleep import MC2SleepClassifier
+
+clf = MC2SleepClassifier.from_pretrained(sys.argv[1])
+print(len(clf.predict(sys.argv[2])), "epochs")
+"""
+
+
+def test_nothing_connects_at_import_load_and_predict(trained, tmp_path):
+    """In a new process in which every connection ends the program."""
+    weights, recording = tmp_path / "lab.safetensors", tmp_path / "night_raw.fif"
+    trained.save(weights, MC2SleepClassifier("EEG Fpz-Cz").get_params())
+    simulate_night(600.0, random_state=0)[0].save(recording, verbose="ERROR")
+    command = [sys.executable, "-c", STAGE_WITHOUT_NETWORK, weights, recording]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("20 epochs\n")
+
+
+def build(folder, environment=None):
+    """Build wheel and sdist as a build front end would; return their paths."""
+    pytest.importorskip("hatchling", reason="hatchling, the build backend, is missing")
+    command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    environment = os.environ | (environment or {})
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, sdist
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return a wheel and an sdist."""
+    return build(tmp_path_factory.mktemp("built"))
+
+
+def sources(folder):
+    """Return the package's files in a folder, without what Python adds."""
+    return {
+        f"{folder.name}/{path.relative_to(folder)}"
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(built):
+    """Every file of the package, its licence and metadata."""
+    with zipfile.ZipFile(built[0]) as wheel:
+        names = set(wheel.namelist())
+    (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    added = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+    expected = sources(ROOT / "mne_mc2sleep") | {f"{info}/{name}" for name in added}
+    assert names == expected
+
+
+def test_the_sdist_holds_package_and_tests(built):
+    """And nothing of the working folder that does not belong there."""
+    with tarfile.open(built[1]) as sdist:
+        names = {name.split("/", 1)[1] for name in sdist.getnames()}
+    texts = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "PKG-INFO", "README.md"}
+    texts |= {"SECURITY.md", "pyproject.toml", ".gitignore"}
+    assert sources(ROOT / "mne_mc2sleep") <= names
+    assert {f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py")} <= names
+    assert {n for n in names if not n.startswith(("mne_mc2sleep/", "tests/"))} == texts
+
+
+def test_two_builds_have_the_same_bytes(built, tmp_path):
+    """Whenever and wherever they are made."""
+    environment = {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}
+    for first, second in zip(built, build(tmp_path, environment), strict=True):
+        assert first.name == second.name
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_build_takes_its_date_from_the_environment(tmp_path):
+    """SOURCE_DATE_EPOCH, as packagers of distributions set it."""
+    wheel, _ = build(tmp_path, {"SOURCE_DATE_EPOCH": "1700000000"})
+    with zipfile.ZipFile(wheel) as content:
+        dates = {info.date_time[:3] for info in content.infolist()}
+    assert dates == {(2023, 11, 14)}
+
+
+def licences():
+    """Return the licence of each package of the page."""
+    if not LICENCES.exists():
+        pytest.skip("docs/licences.md is in the repository, not in the sdist")
+    rows = re.findall(r"^\| (\S+) \| \S+ \| (.*?) \|", LICENCES.read_text(), re.M)
+    return dict(rows[1:] if rows[0][0] == "package" else rows)
+
+
+def test_the_page_of_licences_names_every_dependency():
+    """Those of pyproject.toml at least; the others come by the script."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.match(r"[\w-]+", text)[0] for text in project["dependencies"]}
+    assert {name.replace("_", "-") for name in names} <= licences().keys()
+
+
+def test_all_dependencies_are_under_permissive_licences():
+    """None that would bind who uses the package, such as the (A)GPL."""
+    found = licences()
+    assert [name for name, text in found.items() if not PERMISSIVE.search(text)] == []
+    assert [name for name, text in found.items() if "GPL" in text] == []
+
+
+@pytest.mark.parametrize("module", ["pickle", "marshal", "shelve", "dill"])
+def test_nothing_in_the_package_unpickles(module):
+    """No module imports what could execute a file, or calls what could."""
+    text = "\n".join(p.read_text() for p in (ROOT / "mne_mc2sleep").rglob("*.py"))
+    assert not re.search(rf"^\s*(import|from) {module}\b", text, re.M)
+    assert not re.search(r"\b(torch|joblib)\.load\(", text)
+    assert "allow_pickle=True" not in text

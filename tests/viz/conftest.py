@@ -1,0 +1,40 @@
+"""What the tests of plots share: no screen, a hypnogram, probabilities."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from mne_mc2sleep.hypnograms import make_hypnogram
+
+STAGES = np.array([0, 0, 1, 2, 2, 3, 3, 2, 4, 4])
+
+
+@pytest.fixture(autouse=True)
+def _no_screen():
+    """Draw without a screen, and leave no figure open."""
+    backend = mpl.get_backend()
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+@pytest.fixture
+def stages():
+    """Return the stages of ten epochs."""
+    return STAGES.copy()
+
+
+@pytest.fixture
+def proba():
+    """Return probabilities that give each epoch its stage with 0.8."""
+    proba = np.full((STAGES.size, 5), 0.05)
+    proba[np.arange(STAGES.size), STAGES] = 0.8
+    return proba
+
+
+@pytest.fixture
+def hypno(proba):
+    """Return a hypnogram of which one epoch holds no EEG."""
+    return make_hypnogram(proba, np.arange(STAGES.size) != 3)

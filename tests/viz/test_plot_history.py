@@ -1,0 +1,79 @@
+"""The picture of a training."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mne_mc2sleep.viz import plot_history
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def history():
+    """Return three passes of pretraining and two of fine-tuning."""
+    return pd.DataFrame(
+        {
+            "phase": ["Pretraining"] * 3 + ["Fine-tuning"] * 2,
+            "train_epoch": [1, 2, 3, 1, 2],
+            "loss": [3.0, 2.0, 1.5, 4.0, 3.0],
+            "contrastive": [0.5, 0.4, 0.3, NAN, NAN],
+            "validation_macro_f1": [0.2, 0.5, 0.4, 0.6, 0.7],
+        }
+    )
+
+
+def line(ax, label):
+    """Return the data of the line of that label."""
+    return next(item for item in ax.lines if item.get_label() == label).get_data()
+
+
+def test_a_line_has_the_values_of_its_column(history):
+    """Against the count of passes, up to where the stage of the training ends."""
+    x, y = line(plot_history(history, show=False).axes[0], "InfoNCE")
+    np.testing.assert_array_equal(x, [1, 2, 3])
+    np.testing.assert_array_equal(y, [0.5, 0.4, 0.3])
+
+
+def test_the_best_pass_of_each_stage_is_marked(history):
+    """It is the one whose weights were kept."""
+    ax = plot_history(history, show=False).axes[1]
+    dots = [tuple(map(float, np.ravel(d.get_data()))) for d in ax.lines]
+    assert {dot for dot in dots if len(dot) == 2} >= {(2.0, 0.5), (5.0, 0.7)}
+
+
+def test_the_stages_of_the_training_are_named(history):
+    """And parted by a line."""
+    ax = plot_history(history, show=False).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["Pretraining", "Fine-tuning"]
+    assert [list(item.get_xdata()) for item in ax.lines if item.get_label()[0] == "_"][
+        -1
+    ] == [3.5, 3.5]
+
+
+def test_losses_share_one_entry_of_the_legend(history):
+    """Each column has one, whatever the number of stages."""
+    legend = plot_history(history, show=False).axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["sum", "InfoNCE"]
+
+
+def test_a_training_without_validation_has_no_best_pass(history):
+    """The lower axes stay empty."""
+    history["validation_macro_f1"] = NAN
+    ax = plot_history(history, show=False).axes[1]
+    assert not [item for item in ax.lines if item.get_marker() == "o"]
+    assert ax.get_legend() is None
+
+
+def test_an_empty_history_is_an_error():
+    """Weights from a file have none."""
+    with pytest.raises(ValueError, match="history is empty: these weights"):
+        plot_history(pd.DataFrame(), show=False)
+
+
+def test_the_history_of_a_stager_can_be_plotted(trained):
+    """All its columns have a name in the legend."""
+    history = pd.DataFrame(trained.history)
+    n_losses = len(history.columns.drop(["phase", "train_epoch"])) - 1
+    legend = plot_history(history, show=False).axes[0].get_legend()
+    assert len(legend.get_texts()) == n_losses

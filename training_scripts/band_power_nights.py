@@ -1,0 +1,126 @@
+"""Nights that are known by their band powers: who they are, and signals made of them.
+
+The file ``band_power_nights.npz`` holds, for nights
+``first_epoch[i]:first_epoch[i + 1]`` named ``night``, the arrays ``log_band_power`` (n_epochs, 2, 5), ``log_variance``
+(n_epochs, 2) and ``stage`` (0-4, or -1 for unscored), all of real people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mne_mc2sleep.cohort import Night
+from mne_mc2sleep.scaling import scale_signals
+from mne_mc2sleep.simulation import resynthesize_anywhere
+
+# Each recording is filtered towards a common spectrum, in training as in staging.
+SCALING = "spectrum"
+
+# Which subjects are drawn for what must not change with a run's seed.
+SPLIT_SEED = 20250224
+N_FOLDS = 5
+N_VALIDATION = 6
+
+# Some nights of the training hold but short stretches, as short recordings do; the
+# epochs between them are left out.
+SHARE_IN_PIECES = 0.3
+PIECE = (5, 60)
+GAP = (20, 50)
+
+
+@dataclass(frozen=True)
+class PowerNight:
+    """One night: its name, its powers and the stages of its expert."""
+
+    name: str
+    log_band_power: np.ndarray
+    log_variance: np.ndarray
+    stages: np.ndarray
+
+    @property
+    def subject(self) -> str:
+        """The subject: ``SC4ssNE0`` is night N of subject ss."""
+        return self.name[:5]
+
+
+def read_power_nights(fname):
+    """Read all nights of the file."""
+    with np.load(fname) as file:
+        edges = file["first_epoch"]
+        arrays = [
+            np.split(file[name], edges[1:-1])
+            for name in ("log_band_power", "log_variance", "stage")
+        ]
+        names = [str(name) for name in file["night"]]
+    return [PowerNight(*parts) for parts in zip(names, *arrays, strict=True)]
+
+
+def split_nights(nights, fold=0):
+    """Split nights by subject: to train on, to validate on, to test on.
+
+    Every subject is tested on in one of ``N_FOLDS`` folds; the ``N_VALIDATION``
+    subjects after them, in a fixed random order, are validated on.
+    """
+    subjects = sorted({night.subject for night in nights})
+    order = np.random.default_rng(SPLIT_SEED).permutation(subjects)
+    first, last = (round(len(order) * i / N_FOLDS) for i in (fold, fold + 1))
+    order = np.roll(order, -first)
+    test = set(order[: last - first])
+    validation = set(order[last - first :][:N_VALIDATION])
+    return (
+        [n for n in nights if n.subject not in test | validation],
+        [n for n in nights if n.subject in validation],
+        [n for n in nights if n.subject in test],
+    )
+
+
+def make_nights(power_nights, seed, device="cpu", in_pieces=False):
+    """Make signals of random montages and recorders from powers.
+
+    Parameters
+    ----------
+    power_nights : list of PowerNight
+        The nights.
+    seed : sequence of int
+        The same numbers give the same signals.
+    device : torch.device | str
+        Where to make them.
+    in_pieces : bool
+        Whether to leave but short stretches of some nights.
+
+    Returns
+    -------
+    nights : list of Night
+        Of the same lengths whatever the seed.
+    """
+    nights = []
+    for index, night in enumerate(power_nights):
+        rng = np.random.default_rng([*seed, index])
+        signals = resynthesize_anywhere(
+            night.log_band_power, night.log_variance, device=device, random_state=rng
+        )
+        usable = np.ones(len(night.stages), dtype=bool)
+        pieces = [slice(None)]
+        if in_pieces and rng.uniform() < SHARE_IN_PIECES:
+            usable, pieces = _in_pieces(len(usable), rng)
+        signals = signals.cpu().numpy()
+        for piece in pieces:
+            signals[piece] = scale_signals(signals[piece], usable[piece], SCALING)
+        signals = torch.from_numpy(signals)
+        nights.append(Night(signals, night.stages, usable, night.subject))
+    return nights
+
+
+def _in_pieces(n_epochs, rng):
+    """Draw pieces and gaps in turn: where an epoch stays, and the pieces."""
+    usable, pieces = np.zeros(n_epochs, dtype=bool), []
+    start = 0
+    while start < n_epochs:
+        stop = start + rng.integers(*PIECE, endpoint=True)
+        usable[start:stop] = True
+        pieces.append(slice(start, stop))
+        start = stop + rng.integers(*GAP, endpoint=True)
+    return usable, pieces

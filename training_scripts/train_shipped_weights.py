@@ -1,0 +1,182 @@
+"""Train the weights that ship, on real nights resynthesised from their band powers.
+
+::
+
+    python training_scripts/train_shipped_weights.py band_power_nights.npz \
+        --out-dir weights_small
+
+Needs torch, NumPy, SciPy, scikit-learn and safetensors, but neither MNE nor YASA. The
+same command again goes on after the last train epoch that was finished. In each train
+epoch every night has another montage, recorder and texture; see
+``mne_mc2sleep.simulation``. ``--fold`` chooses the subjects that are left for tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from band_power_nights import SCALING, make_nights, read_power_nights, split_nights
+
+from mne_mc2sleep import training
+from mne_mc2sleep.cohort import count_stages
+from mne_mc2sleep.inference import encode_epochs, fit_temperature, log_posteriors
+from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.stager import Stager, find_device
+from mne_mc2sleep.training import TrainingOptions
+
+logger = logging.getLogger("mne")
+
+SEQUENCE_LENGTH = 60
+# Fine-tuning reads this many montages of each night, encoded once each.
+N_FINETUNE_VERSIONS = 3
+VALIDATION_SEED = 1
+
+DATA = (
+    "nights resynthesised from the band powers of the sleep cassette nights of the "
+    "PhysioNet Sleep-EDF Database Expanded 1.0.0 (Kemp et al. 2000, Goldberger et al. "
+    "2000), never their raw signal"
+)
+
+
+def training_options(args):
+    """Return the settings of both stages."""
+    return TrainingOptions(
+        pretrain_train_epochs=args.pretrain_train_epochs,
+        finetune_train_epochs=args.finetune_train_epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        weight_decay=0.02,
+        patience=max(args.pretrain_train_epochs, args.finetune_train_epochs),
+        mask_ratio=0.5,
+        temperature=0.1,
+        contrastive_weight=0.1,
+        reconstruction_weight=0.1,
+        excluded_neighbors=5,
+        exclude_same_stage=False,
+        validation_fraction=0.0,
+        seed=args.seed,
+        label_smoothing=0.05,
+        average_decay=0.998,
+        precision=args.precision,
+    )
+
+
+def encode(net, nights):
+    """Replace the signals of nights by their embeddings."""
+    return [replace(n, inputs=encode_epochs(net, n.inputs)) for n in nights]
+
+
+def train(args):
+    """Train both stages; return the stager."""
+    nights = read_power_nights(args.fname)[:: args.every]
+    train_nights, validation_nights, test_nights = split_nights(nights, args.fold)
+    device, options = find_device(args.device), training_options(args)
+    seeds = {"pretrain": 0, "finetune": 10_000}
+
+    def draw(part, number):
+        seed = (args.seed, seeds[part] + number)
+        return make_nights(train_nights, seed, device, in_pieces=True)
+
+    with training.seeded(args.seed):
+        config = MC2SleepConfig.from_size(args.size, SEQUENCE_LENGTH)
+        net = MC2SleepNet(config).to(device)
+    validation = make_nights(validation_nights, (VALIDATION_SEED, args.fold), device)
+    training.fit_input_statistics(net, draw("pretrain", 0), args.seed)
+    stager = Stager(net, can_stage=True)
+    training.pretrain(
+        net,
+        lambda train_epoch: draw("pretrain", train_epoch),
+        validation,
+        options,
+        stager.history,
+        checkpoint=args.out_dir / "pretraining.safetensors",
+    )
+    versions = lru_cache(lambda version: encode(net, draw("finetune", version)))
+    validation = encode(net, validation)
+    training.finetune(
+        net,
+        lambda train_epoch: versions(train_epoch % N_FINETUNE_VERSIONS),
+        validation,
+        options,
+        stager.history,
+        checkpoint=args.out_dir / "finetuning.safetensors",
+    )
+    stager.temperature = calibrate(net, validation)
+    stager.scores = {"validation_macro_f1": max_score(stager.history)}
+    stager.training_data = {
+        "source": DATA,
+        "n_nights": len(train_nights),
+        "n_subjects": len({night.subject for night in train_nights}),
+        "n_epochs": count_stages(versions(0)),
+        "fold": args.fold,
+        "seed": args.seed,
+        "test_subjects": sorted({night.subject for night in test_nights}),
+        "validation_subjects": sorted({night.subject for night in validation_nights}),
+    }
+    return stager
+
+
+def calibrate(net, nights):
+    """Fit the temperature on encoded nights."""
+    posteriors = [log_posteriors(net, n.inputs, n.usable) for n in nights]
+    targets = [night.targets for night in nights]
+    return fit_temperature(np.concatenate(posteriors), np.concatenate(targets))
+
+
+def max_score(history):
+    """Return the validation score of the state that fine-tuning kept."""
+    return max(
+        row["validation_macro_f1"] for row in history if row["phase"] == "Fine-tuning"
+    )
+
+
+def parse_args():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("fname", help="band_power_nights.npz")
+    parser.add_argument("--out-dir", type=Path, required=True)
+    parser.add_argument("--size", default="small", choices=["small", "base"])
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device")
+    parser.add_argument("--precision", default="bfloat16")
+    parser.add_argument("--batch-size", type=int, default=5)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--pretrain-train-epochs", type=int, default=10)
+    parser.add_argument("--finetune-train-epochs", type=int, default=12)
+    parser.add_argument("--every", type=int, default=1, help="of so many nights, one")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser.parse_args()
+
+
+def main():
+    """Train, save, and say how long it took."""
+    args = parse_args()
+    args.out_dir.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(args.threads)
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.DEBUG)
+    start = time.monotonic()
+    stager = train(args)
+    hours = (time.monotonic() - start) / 3600
+    parameters = {
+        "size": args.size,
+        "sequence_length": SEQUENCE_LENGTH,
+        "scaling": SCALING,
+    }
+    fname = args.out_dir / f"{args.size}.safetensors"
+    stager.save(fname, parameters, overwrite=True)
+    history = fname.with_suffix(".history.json")
+    history.write_text(json.dumps({"hours": hours, "history": stager.history}))
+    print(f"{fname}: {hours:.2f} h in this run, scores {stager.scores}")
+
+
+if __name__ == "__main__":
+    main()
