@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test test-slow lint
+.PHONY: demo docs test test-slow lint
 
 # Stages a simulated night from an EDF file; see examples/demo.py.
 demo: $(INSTALLED)
@@ -19,6 +19,11 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
+
+# Builds the site into docs/_build/html; needs no network once installed.
+docs: $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --group docs
+	$(VENV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

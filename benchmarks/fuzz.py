@@ -25,13 +25,19 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from hostile_files import KINDS, N_EPOCHS
+from hostile_files import N_EPOCHS, HostileEDF, HostileHypnograms
+from hostile_weights import HostileWeights
 
 import mne_mc2sleep
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
 from mne_mc2sleep.hypnograms import stages_on_grid
 from mne_mc2sleep.recordings import read_recording
 
+KINDS = {
+    "weights": HostileWeights,
+    "edf": HostileEDF,
+    "hypnogram": HostileHypnograms,
+}
 MIB = 2**20
 CPU_LIMIT = 10.0  # seconds for one case
 WALL_LIMIT = 60.0  # the same on a busy machine; then the worker is killed

@@ -4,7 +4,7 @@ For simulated nights of 256 Hz: the share of the stages that differ from those o
 unchanged night, over all nights and in the worst one, and by how much the largest
 probability moves on average.
 
-    python benchmarks/metamorphic.py                             # trained for seconds
+    python benchmarks/metamorphic.py                     # trained for half a minute
     python benchmarks/metamorphic.py --weights lab.safetensors --hours 8
 """
 
@@ -33,15 +33,18 @@ def main():
         clf = MC2SleepClassifier.from_pretrained(args.weights)
     else:
         clf = train_briefly()
-    raws = [
-        simulate_night(3600 * args.hours, sfreq=SFREQ, random_state=i)[0]
-        for i in range(args.nights)
-    ]
+    raws, hypnos = zip(
+        *(
+            simulate_night(3600 * args.hours, sfreq=SFREQ, random_state=i)
+            for i in range(args.nights)
+        ),
+        strict=True,
+    )
     expected = clf.predict_proba(raws)
     print(describe_machine())
     print(
-        f"{args.weights or 'weights trained for seconds'}; {args.nights} simulated "
-        f"nights of {args.hours:g} h"
+        f"{args.weights or 'weights trained for half a minute'}; {args.nights} "
+        f"simulated nights of {args.hours:g} h, kappa {clf.score(raws, hypnos):.2f}"
     )
     print_header("change", "stages changed", "in the worst night", "top probability by")
     for name, change in CHANGES.items():

@@ -1,5 +1,7 @@
 from .attention import attention_maps as attention_maps
 from .classifier import MC2SleepClassifier as MC2SleepClassifier
+from .cohort_cache import prepare_cohort as prepare_cohort
+from .evaluation import epochs_to_review as epochs_to_review
 from .evaluation import expected_calibration_error as expected_calibration_error
 from .evaluation import reliability_bins as reliability_bins
 from .evaluation import risk_coverage as risk_coverage

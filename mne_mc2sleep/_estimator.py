@@ -1,7 +1,8 @@
-"""What scikit-learn asks of the stager: parameters, tags, and whether it is fitted."""
+"""What the stager has in common with others: parameters, tags, saving and loading."""
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._constants import STAGES
 from .network import MC2SleepConfig
+from .onnx_export import export_onnx
+from .registry import KNOWN_WEIGHTS, find_weights
 from .scaling import SCALINGS
 from .stager import Stager
 from .weights import MAX_SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
     from .cohort import Night
     from .training import TrainingOptions
 
@@ -27,6 +33,7 @@ class StagerEstimator(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints = {
         "picks": [str, list, tuple, None],
+        "weights": [str, os.PathLike, None],
         "size": [StrOptions({"small", "base"})],
         "sequence_length": [Interval(Integral, 1, MAX_SEQUENCE_LENGTH, closed="both")],
         "scaling": [StrOptions(set(SCALINGS)), None],
@@ -65,6 +72,82 @@ class StagerEstimator(ClassifierMixin, BaseEstimator):
         tags.no_validation = True
         return tags
 
+    def save(self, fname: str | Path, *, overwrite: bool = False) -> None:
+        """Save the stager as safetensors, with what `from_pretrained` must know.
+
+        Parameters
+        ----------
+        fname : path-like
+            The file, ``*.safetensors``.
+        overwrite : bool
+            Whether to replace a file of that name; else that is a FileExistsError.
+        """
+        self._check_is_fitted(can_stage=False)
+        # Where it was trained and drawn does not matter to who loads it.
+        elsewhere = {"weights": None, "device": None, "random_state": None}
+        self.stager_.save(fname, self.get_params() | elsewhere, overwrite)
+
+    def export_onnx(self, fname: str | Path, *, overwrite: bool = False) -> None:
+        """Write one ONNX file that stages where torch is not; its metadata say how.
+
+        Parameters
+        ----------
+        fname, overwrite
+            As in `save`, but ``*.onnx``.
+
+        Raises
+        ------
+        ImportError
+            If what ``mne-mc2sleep[onnx]`` installs is missing.
+        """
+        self._check_is_fitted()
+        export_onnx(self.stager_, fname, self.picks, self.scaling, overwrite)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        weights: str | Path = "small",
+        *,
+        sha256: str | None = None,
+        device: str | None = None,
+    ) -> Self:
+        """Load a stager that was trained before.
+
+        Parameters
+        ----------
+        weights : str | path-like
+            ``"small"`` ships with the package and needs no network; see the model card
+            for what it can do. Else the path of a file that `save` wrote, or its
+            address (``https://...``).
+        sha256 : str | None
+            The checksum of the file behind an address, which needs it.
+        device : str | None
+            Torch's name of the device; None takes a GPU if there is one.
+
+        Returns
+        -------
+        clf : MC2SleepClassifier
+            Ready to stage, or to be fine-tuned.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there are no such weights, or they are damaged or from elsewhere.
+        ConnectionError
+            If an address cannot be reached.
+        """
+        fname = find_weights(weights, sha256)
+        stager, parameters = Stager.load(fname, device)
+        if unknown := parameters.keys() - cls().get_params().keys():
+            raise ValueError(
+                f"{fname} was saved with parameters {sorted(unknown)}, which this "
+                "version of mne_mc2sleep does not know; install a newer one."
+            )
+        source = weights if weights in KNOWN_WEIGHTS else str(fname)
+        clf = cls(**parameters | {"weights": source, "device": device})
+        clf.stager_ = stager
+        return clf
+
     def _check_is_fitted(self, can_stage: bool = True) -> None:
         name = type(self).__name__
         if not hasattr(self, "stager_"):
@@ -89,6 +172,11 @@ class StagerEstimator(ClassifierMixin, BaseEstimator):
     @property
     def _config(self) -> MC2SleepConfig:
         return MC2SleepConfig.from_size(self.size, self.sequence_length)
+
+    def _start_from_weights(self) -> None:
+        stager, _ = Stager.load(find_weights(self.weights), self.device)
+        self.stager_ = stager
+        self._check_size()
 
     def _start(self, nights: list[Night], options: TrainingOptions) -> None:
         self.stager_ = Stager.from_nights(

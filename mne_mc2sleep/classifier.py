@@ -19,8 +19,6 @@ from .nights import (
     read_stages,
     telling_which,
 )
-from .onnx_export import export_onnx
-from .stager import Stager
 from .training import TrainingOptions, interruptible
 
 if TYPE_CHECKING:
@@ -40,6 +38,10 @@ class MC2SleepClassifier(StagerEstimator):
         The EEG channel to stage by: a name, a list of names of which the first that the
         recording has is taken, or None for the first in the order of preference of
         `mne_mc2sleep.recordings.pick_channel`.
+    weights : str | path-like | None
+        What `fit` starts from, and then fine-tunes only; None trains anew.
+        `from_pretrained` sets it, so that scikit-learn's copies of the stager adapt the
+        same weights.
     size : {"small", "base"}
         ``"base"`` is the network of the paper (6.1 M parameters), ``"small"`` the same
         structure for a CPU (0.57 M, our choice).
@@ -94,6 +96,7 @@ class MC2SleepClassifier(StagerEstimator):
         self,
         picks: str | list[str] | None = None,
         *,
+        weights: str | Path | None = None,
         size: str = "small",
         sequence_length: int = 20,
         scaling: str | None = None,
@@ -114,6 +117,7 @@ class MC2SleepClassifier(StagerEstimator):
         random_state: int | np.random.RandomState | None = None,
     ):
         self.picks = picks
+        self.weights = weights
         self.size = size
         self.sequence_length = sequence_length
         self.scaling = scaling
@@ -137,6 +141,8 @@ class MC2SleepClassifier(StagerEstimator):
     def fit(self, raws, hypnos=None, *, groups=None, verbose=None):
         """Train a stager on scored nights: `pretrain` anew, then `finetune`.
 
+        With ``weights``, `finetune` these and no more.
+
         Parameters
         ----------
         raws : Raw | path-like | list
@@ -158,16 +164,21 @@ class MC2SleepClassifier(StagerEstimator):
         Raises
         ------
         ValueError
-            If no recording is scored, or a recording or hypnogram cannot be used.
+            If no recording is scored, a recording or hypnogram cannot be used, or
+            ``weights`` are of another size.
         """
         self._validate_params()
         nights = read_nights(
             raws, hypnos, groups, self.picks, self.scaling, need_stages=True
         )
         options = TrainingOptions.from_parameters(self.get_params())
-        self._start(nights, options)
+        if self.weights is None:
+            self._start(nights, options)
+        else:
+            self._start_from_weights()
         with interruptible():
-            self.stager_.pretrain(nights, options, ProgressBar)
+            if self.weights is None:
+                self.stager_.pretrain(nights, options, ProgressBar)
             self.stager_.finetune(nights, options, ProgressBar)
         return self
 
@@ -321,70 +332,6 @@ class MC2SleepClassifier(StagerEstimator):
         scores = score_stages(np.concatenate(references), np.concatenate(predictions))
         logger.info("kappa %(kappa).3f on %(n_epochs)d epochs", scores)
         return scores["kappa"]
-
-    def save(self, fname: str | Path, *, overwrite: bool = False) -> None:
-        """Save the stager as safetensors, with what `from_pretrained` must know.
-
-        Parameters
-        ----------
-        fname : path-like
-            The file, ``*.safetensors``.
-        overwrite : bool
-            Whether to replace a file of that name; else that is a FileExistsError.
-        """
-        self._check_is_fitted(can_stage=False)
-        # Where it was trained and drawn does not matter to who loads it.
-        parameters = self.get_params() | {"device": None, "random_state": None}
-        self.stager_.save(fname, parameters, overwrite)
-
-    def export_onnx(self, fname: str | Path, *, overwrite: bool = False) -> None:
-        """Write one ONNX file that stages where torch is not; its metadata say how.
-
-        Parameters
-        ----------
-        fname, overwrite
-            As in `save`, but ``*.onnx``.
-
-        Raises
-        ------
-        ImportError
-            If what ``mne-mc2sleep[onnx]`` installs is missing.
-        """
-        self._check_is_fitted()
-        export_onnx(self.stager_, fname, self.picks, self.scaling, overwrite)
-
-    @classmethod
-    def from_pretrained(
-        cls, fname: str | Path, *, device: str | None = None
-    ) -> MC2SleepClassifier:
-        """Load a stager that `save` wrote.
-
-        Parameters
-        ----------
-        fname : path-like
-            The file.
-        device : str | None
-            Torch's name of the device; None takes a GPU if there is one.
-
-        Returns
-        -------
-        clf : MC2SleepClassifier
-            Ready to stage, or to be fine-tuned.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If there is no such file, or it is damaged or from elsewhere.
-        """
-        stager, parameters = Stager.load(fname, device)
-        if unknown := parameters.keys() - cls().get_params().keys():
-            raise ValueError(
-                f"{fname} was saved with parameters {sorted(unknown)}, which this "
-                "version of mne_mc2sleep does not know; install a newer one."
-            )
-        clf = cls(**parameters | {"device": device})
-        clf.stager_ = stager
-        return clf
 
     def _read(self, raw, picks=None) -> list[Recording]:
         if picks and isinstance(picks, list | tuple):

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
-from ._constants import STAGES, UNSCORED
+from ._constants import EPOCH_DURATION, STAGES, UNSCORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
+    from yasa import Hypnogram
 
 
 def score_stages(
@@ -166,6 +167,54 @@ def risk_coverage(
     )
     # No threshold tells epochs of one confidence apart: they are kept or left together.
     return curve.drop_duplicates("confidence", keep="last", ignore_index=True)
+
+
+def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
+    """List the epochs that a human should look at first.
+
+    Parameters
+    ----------
+    hypno : Hypnogram
+        What `MC2SleepClassifier.predict` returned.
+    share : float
+        Share of the epochs to list, from 0 to 1. `risk_coverage` tells on scored nights
+        what a share brings.
+
+    Returns
+    -------
+    epochs : DataFrame
+        One row for each listed epoch, the least certain first: ``epoch`` (from 0),
+        ``onset`` in seconds from the recording's start, ``stage``, ``confidence`` (its
+        probability), and the ``second`` most probable stage. Epochs that hold no EEG
+        are not listed: no stage can be read from them.
+
+    Raises
+    ------
+    ValueError
+        If the hypnogram has no probabilities, or ``share`` is not from 0 to 1.
+    """
+    if hypno.proba is None:
+        raise ValueError(
+            "The hypnogram has no probabilities ('proba'): pass one that "
+            "MC2SleepClassifier.predict returned."
+        )
+    if not 0 <= share <= 1:
+        raise ValueError(f"'share' must be from 0 to 1, not {share}.")
+    proba = hypno.proba[list(STAGES)].to_numpy()
+    ranks = np.argsort(-proba, axis=1)
+    epochs = pd.DataFrame(
+        {
+            "epoch": np.arange(len(proba)),
+            "onset": np.arange(len(proba)) * EPOCH_DURATION,
+            "stage": np.array(STAGES)[ranks[:, 0]],
+            "confidence": proba.max(axis=1),
+            "second": np.array(STAGES)[ranks[:, 1]],
+        }
+    )
+    # The epochs that hold no EEG have all their probability in the column UNS.
+    epochs = epochs[proba.sum(axis=1) > 0]
+    n_listed = round(share * len(epochs))
+    return epochs.nsmallest(n_listed, "confidence").reset_index(drop=True)
 
 
 def _confidence(

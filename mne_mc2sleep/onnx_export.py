@@ -25,8 +25,8 @@ from ._constants import (
 )
 from ._files import replace_file
 from .inference import fuse_windows, stage_windows, window_epochs
-from .scaling import ROBUST_IQR
 from .recordings import FILTER_PADDING
+from .scaling import ROBUST_IQR
 from .weights import check_fname
 
 if TYPE_CHECKING:
@@ -209,12 +209,13 @@ def _describe(
     stager: Stager, picks: str | list[str] | None, scaling: str | None
 ) -> dict[str, str]:
     """Return the metadata: what the file holds and what to feed it."""
-    scaled = ""
-    if scaling is not None:
-        scaled = (
-            ", and multiplied by one factor that brings the interquartile range of its "
-            f"usable epochs to {ROBUST_IQR:g} µV"
-        )
+    scaled = {
+        None: "",
+        "robust": ", and multiplied by one factor that brings the interquartile range "
+        f"of its usable epochs to {ROBUST_IQR:g} µV",
+        "spectrum": ", and scaled by mne_mc2sleep.scaling.scale_signals(signals, "
+        "usable, 'spectrum'), which needs NumPy and SciPy alone",
+    }[scaling]
     return {
         "description": "Sleep stager MC2SleepNet (arXiv 2502.17470), one EEG channel.",
         "inputs": (

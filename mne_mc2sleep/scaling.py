@@ -23,8 +23,8 @@ night of EEG, so that µV keep their meaning. Our choice."""
 # All of these are our choice. The reference is about the median night of Sleep-EDF by
 # either channel: 55 µV²/Hz at 1 Hz, falling as 1/f to the power of 1.8.
 _REFERENCE = (4.0, -1.8)
-# Half the way: a recording of one stage alone must not look like a mixture of all.
-_SHARE = 0.5
+# Not all the way: a recording of one stage alone must not look like a mixture of all.
+_SHARE = 0.75
 _EDGES = (0.5, 1.2, 2.0, 3.0, 4.5, 6.5, 9.0, 12.0, 16.0, 22.0, 32.0)  # Hz
 _MAX_LOG_DISTANCE = 6.0  # beyond, a band is missing rather than weak
 _N_WELCH = 256
@@ -47,7 +47,7 @@ def scale_signals(
     scaling : {None, "robust", "spectrum"}
         None changes nothing. ``"robust"`` brings the interquartile range to
         ``ROBUST_IQR``. ``"spectrum"`` filters the recording so that its median spectrum
-        comes half the way to a reference, in steps of an octave or less.
+        comes three quarters of the way to a reference, in steps of an octave or less.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def _equalizer(signals: NDArray[np.float32]) -> NDArray[np.float32]:
             for i in range(1, len(_EDGES))
         ]
     )
-    # Half of it once more: of a log power, for an amplitude.
+    # Half of it: of a log power, for an amplitude.
     log_gain = np.interp(_log_freqs(), np.log(_centers()), -0.5 * _SHARE * distances)
     grid = np.linspace(0, SFREQ / 2, len(log_gain))
     return firwin2(_N_TAPS, grid, np.exp(log_gain), fs=SFREQ).astype(np.float32)

@@ -4,14 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
+from yasa import Hypnogram
 
 from mne_mc2sleep.evaluation import (
     cohen_kappa,
+    epochs_to_review,
     expected_calibration_error,
     reliability_bins,
     risk_coverage,
     score_stages,
 )
+from mne_mc2sleep.hypnograms import make_hypnogram
 
 
 def two_scorers(n_epochs=300, n_stages=5):
@@ -224,3 +227,39 @@ def test_confidence_needs_a_scored_epoch():
     """An error, and no curve of nothing."""
     with pytest.raises(ValueError, match="No epoch has both a stage and prob"):
         reliability_bins(certain_by(0.9), [-1])
+
+
+def make_hypnogram_of_three():
+    """Make a hypnogram of a sure, a doubtful and an unusable epoch, and a fair one."""
+    proba = np.array(
+        [[0.9, 0.05, 0.05, 0, 0], [0.1, 0.4, 0.35, 0.05, 0.1], [0.2] * 5]
+        + [[0, 0, 0.3, 0.7, 0]]
+    )
+    return make_hypnogram(proba, np.array([True, True, False, True]), None)
+
+
+def test_review_lists_the_least_certain_first():
+    """The doubtful epoch comes first, with its place, its stage and the second one."""
+    epochs = epochs_to_review(make_hypnogram_of_three(), share=1)
+    assert epochs["epoch"].tolist() == [1, 3, 0]
+    assert epochs["onset"].tolist() == [30, 90, 0]
+    assert epochs.loc[0, ["stage", "second"]].tolist() == ["N1", "N2"]
+    assert epochs["confidence"].tolist() == pytest.approx([0.4, 0.7, 0.9])
+
+
+@pytest.mark.parametrize(("share", "n_listed"), [(0, 0), (1 / 3, 1), (1, 3)])
+def test_review_lists_the_share_that_was_asked_for(share, n_listed):
+    """The share is of the epochs that hold EEG."""
+    assert len(epochs_to_review(make_hypnogram_of_three(), share)) == n_listed
+
+
+def test_review_needs_probabilities():
+    """A human's hypnogram does not say how sure it is."""
+    with pytest.raises(ValueError, match="has no probabilities"):
+        epochs_to_review(Hypnogram(["N1", "N2"]))
+
+
+def test_error_of_a_share_beyond_all():
+    """More than all epochs cannot be listed."""
+    with pytest.raises(ValueError, match="from 0 to 1, not 10"):
+        epochs_to_review(make_hypnogram_of_three(), share=10)

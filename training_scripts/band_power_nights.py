@@ -1,8 +1,9 @@
 """Nights that are known by their band powers: who they are, and signals made of them.
 
 The file ``band_power_nights.npz`` holds, for nights
-``first_epoch[i]:first_epoch[i + 1]`` named ``night``, the arrays ``log_band_power`` (n_epochs, 2, 5), ``log_variance``
-(n_epochs, 2) and ``stage`` (0-4, or -1 for unscored), all of real people.
+``first_epoch[i]:first_epoch[i + 1]`` named ``night``, the arrays ``log_band_power``
+(n_epochs, 2, 5), ``log_variance`` and Hjorth's ``mobility`` (n_epochs, 2) and ``stage``
+(0-4, or -1 for unscored), all of real people.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ GAP = (20, 50)
 
 @dataclass(frozen=True)
 class PowerNight:
-    """One night: its name, its powers and the stages of its expert."""
+    """One night: its name, its powers, its mobility and the stages of its expert."""
 
     name: str
     log_band_power: np.ndarray
     log_variance: np.ndarray
+    mobility: np.ndarray
     stages: np.ndarray
 
     @property
@@ -52,7 +54,7 @@ def read_power_nights(fname):
         edges = file["first_epoch"]
         arrays = [
             np.split(file[name], edges[1:-1])
-            for name in ("log_band_power", "log_variance", "stage")
+            for name in ("log_band_power", "log_variance", "mobility", "stage")
         ]
         names = [str(name) for name in file["night"]]
     return [PowerNight(*parts) for parts in zip(names, *arrays, strict=True)]

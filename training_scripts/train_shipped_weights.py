@@ -64,7 +64,7 @@ def training_options(args):
         validation_fraction=0.0,
         seed=args.seed,
         label_smoothing=0.05,
-        average_decay=0.998,
+        average_decay=0.995,
         precision=args.precision,
     )
 

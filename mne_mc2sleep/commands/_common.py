@@ -74,9 +74,10 @@ def add_stager(parser: ArgumentParser) -> None:
     """Add the options for the weights and the channel to stage by."""
     parser.add_argument(
         "--weights",
-        required=True,
-        metavar="FILE",
-        help="the stager: a *.safetensors file of 'mne-mc2sleep train'",
+        default="small",
+        metavar="WEIGHTS",
+        help="the stager: a name of 'mne-mc2sleep weights list', or a *.safetensors "
+        "file of 'mne-mc2sleep train' (default: %(default)s, which ships)",
     )
     parser.add_argument(
         "--picks",
@@ -93,7 +94,7 @@ def load_stager(weights: str, device: str | None) -> MC2SleepClassifier:
     Parameters
     ----------
     weights : str
-        A file of weights.
+        A name, a path or an address, as in ``from_pretrained``.
     device : str | None
         Torch's name of the device; None takes a GPU if there is one.
 

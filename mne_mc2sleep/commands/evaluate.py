@@ -35,7 +35,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     """
     parser = subparsers.add_parser(
         "evaluate",
-        usage="%(prog)s FILE [FILE ...] --weights FILE [options]",
+        usage="%(prog)s FILE [FILE ...] [options]",
         help="compare a stager with scored recordings",
         description="Stage scored recordings and compare with their hypnograms: "
         "accuracy, macro-F1, Cohen's kappa, F1 of each stage and expected calibration "

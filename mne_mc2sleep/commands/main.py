@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from . import evaluate, stage, train
+from . import evaluate, stage, train, weights
 from ._common import PROGRAM, attempt, tell
 
 if TYPE_CHECKING:
@@ -68,6 +68,6 @@ def _make_parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     subparsers.required = True
-    for command in (stage, train, evaluate):
+    for command in (stage, train, evaluate, weights):
         command.add_parser(subparsers)
     return parser

@@ -36,7 +36,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     """
     parser = subparsers.add_parser(
         "stage",
-        usage="%(prog)s FILE [FILE ...] --weights FILE [options]",
+        usage="%(prog)s FILE [FILE ...] [options]",
         help="stage recordings",
         description="Stage recordings. For each one, print the sleep statistics "
         "(minutes and percent) and write STEM_hypnogram.csv (stage and probabilities "

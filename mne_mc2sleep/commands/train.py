@@ -61,7 +61,9 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
-        "--weights", metavar="FILE", help="fine-tune these weights, do not train anew"
+        "--weights",
+        metavar="WEIGHTS",
+        help="fine-tune these weights (a name or a file), do not train anew",
     )
     start.add_argument(
         "--size",

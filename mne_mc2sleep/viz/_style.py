@@ -17,15 +17,16 @@ BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#999999"
 
-# The deeper the sleep, the darker (our choice).
+# The deeper the sleep, the darker (our choice); tests/viz/test_style.py measures how
+# far apart they are for the colour-blind.
 STAGE_COLORS = {
-    "WAKE": ORANGE,
+    "WAKE": YELLOW,
     "N1": SKY_BLUE,
     "N2": BLUE,
     "N3": BLACK,
-    "REM": PURPLE,
-    "ART": GREY,
-    "UNS": "#DDDDDD",
+    "REM": VERMILION,
+    "ART": "#666666",
+    "UNS": "#AAAAAA",
 }
 
 

@@ -1,0 +1,81 @@
+"""How Sphinx builds the site."""
+
+import runpy
+import sys
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import mne_mc2sleep
+
+DOCS = Path(__file__).parent
+GENERATED = DOCS / "_generated"
+
+project = "mne_mc2sleep"
+author = "The mne_mc2sleep developers"
+release = mne_mc2sleep.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinxcontrib.bibtex",
+]
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+bibtex_bibfiles = ["references.bib"]
+myst_heading_anchors = 3
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {"GL03", "GL08", "PR01", "PR02", "RT01", "SS05"}
+# What scikit-learn's base class adds has docstrings of its own style.
+numpydoc_validation_exclude = {r"\.set_\w+_request$", r"\.(get|set)_params$"}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "mne_mc2sleep"
+html_theme_options = {
+    "header_links_before_dropdown": 4,
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+}
+# Pages without pages below them need no column for these.
+html_sidebars = {"[!_]*": []}
+html_show_sourcelink = False
+
+
+def reachable(mapping):
+    """Leave out the inventories of other projects where there is no network."""
+    found = {}
+    for name, url in mapping.items():
+        try:
+            urlopen(f"{url}objects.inv", timeout=3).close()
+        except (URLError, OSError):
+            continue
+        found[name] = (url, None)
+    return found
+
+
+intersphinx_mapping = reachable(
+    {
+        "python": "https://docs.python.org/3/",
+        "mne": "https://mne.tools/stable/",
+        "sklearn": "https://scikit-learn.org/stable/",
+    }
+)
+
+
+def draw_figures(app):
+    """Run each script of figures/; it saves one picture."""
+    GENERATED.mkdir(exist_ok=True)
+    sys.path.insert(0, str(DOCS / "figures"))
+    for script in sorted((DOCS / "figures").glob("draw_*.py")):
+        draw = runpy.run_path(script)["draw"]
+        fname = script.stem.removeprefix("draw_") + ".png"
+        draw().savefig(GENERATED / fname, dpi=150, facecolor="white")
+
+
+def setup(app):
+    """Draw before the pages are read."""
+    app.connect("builder-inited", draw_figures)

@@ -1,0 +1,116 @@
+"""``mne-mc2sleep weights``: what weights there are, and what they are."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ._common import add_common_options
+
+if TYPE_CHECKING:
+    from argparse import Namespace, _SubParsersAction
+
+_WHAT = "a name, the path of a file, or an address (https://...) with --sha256"
+
+
+def add_parser(subparsers: _SubParsersAction) -> None:
+    """Add the sub-command.
+
+    Parameters
+    ----------
+    subparsers : object
+        What ``ArgumentParser.add_subparsers`` returned.
+    """
+    parser = subparsers.add_parser(
+        "weights", help="list, fetch or describe weights", description=__doc__
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    actions.required = True
+    listing = actions.add_parser("list", help="name the weights that have a name")
+    listing.set_defaults(run=run_list)
+    fetch = actions.add_parser("fetch", help="fetch weights and print where they are")
+    fetch.set_defaults(run=run_fetch)
+    card = actions.add_parser(
+        "card", help="print what weights were trained on, and their settings, as JSON"
+    )
+    card.set_defaults(run=run_card)
+    for action in (fetch, card):
+        action.add_argument("weights", metavar="WEIGHTS", help=_WHAT)
+        action.add_argument("--sha256", help="the checksum of the file")
+    for action in (listing, fetch, card):
+        add_common_options(action, log_level="warning")
+
+
+def run_list(args: Namespace) -> int:
+    """Print one line for each weights that have a name.
+
+    Parameters
+    ----------
+    args : Namespace
+        The parsed arguments.
+
+    Returns
+    -------
+    status : int
+        The exit code, 0.
+    """
+    from ..registry import KNOWN_WEIGHTS
+
+    for name, known in KNOWN_WEIGHTS.items():
+        place = "in the package" if known.url is None else known.url
+        size = f"{known.n_bytes / 1e6:.1f} MB"
+        print(f"{name}\t{size}\t{place}\t{known.description}")
+    return 0
+
+
+def run_fetch(args: Namespace) -> int:
+    """Fetch weights, check them, and print their path.
+
+    Parameters
+    ----------
+    args : Namespace
+        The parsed arguments.
+
+    Returns
+    -------
+    status : int
+        The exit code, 0.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there are no such weights, or they cannot be fetched or are damaged.
+    """
+    from ..registry import find_weights
+    from ..weights import load_weights
+
+    fname = find_weights(args.weights, args.sha256)
+    load_weights(fname)
+    print(fname)
+    return 0
+
+
+def run_card(args: Namespace) -> int:
+    """Print the metadata of weights.
+
+    Parameters
+    ----------
+    args : Namespace
+        The parsed arguments.
+
+    Returns
+    -------
+    status : int
+        The exit code, 0.
+
+    Raises
+    ------
+    ValueError, OSError
+        As for `run_fetch`.
+    """
+    from ..registry import find_weights
+    from ..weights import load_weights
+
+    _, metadata = load_weights(find_weights(args.weights, args.sha256))
+    print(json.dumps(metadata, indent=2, ensure_ascii=False))
+    return 0

@@ -1,0 +1,102 @@
+"""Tests of the script that trains the shipped weights, on nights made up of numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mne_mc2sleep import MC2SleepClassifier, simulate_night
+
+SCRIPTS = Path(__file__).parents[1] / "training_scripts"
+N_SUBJECTS, N_EPOCHS = 10, 24
+# As where only torch, NumPy, SciPy, scikit-learn and safetensors are.
+RUN = """
+import runpy, sys
+for name in ("mne", "yasa", "pandas", "matplotlib", "pooch"):
+    sys.modules[name] = None
+sys.argv = sys.argv[1:]
+sys.path.insert(0, str(__import__("pathlib").Path(sys.argv[0]).parent))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def powers(tmp_path_factory):
+    """Write ten short nights of ten subjects, whose delta tells the stage."""
+    rng = np.random.default_rng(0)
+    n_rows = N_SUBJECTS * N_EPOCHS
+    stage = np.tile(np.repeat(np.arange(-1, 5), N_EPOCHS // 6), N_SUBJECTS)
+    bands = np.array([2.0, 1.0, 0.0, -1.0, -2.0]) + 0.3 * rng.normal(
+        size=(n_rows, 2, 5)
+    )
+    bands[..., 0] += stage[:, None]
+    fname = tmp_path_factory.mktemp("powers") / "nights.npz"
+    np.savez(
+        fname,
+        night=[f"SC4{i:02d}1E0" for i in range(N_SUBJECTS)],
+        first_epoch=np.arange(N_SUBJECTS + 1) * N_EPOCHS,
+        log_band_power=bands.astype(np.float16),
+        log_variance=(bands[..., 0] + 2).astype(np.float16),
+        mobility=np.full((n_rows, 2), 0.3, np.float16),
+        stage=stage.astype(np.int8),
+    )
+    return fname
+
+
+def train(powers, folder):
+    """Run the script, as short as it can be; return what it printed."""
+    script = SCRIPTS / "train_shipped_weights.py"
+    options = ["--pretrain-train-epochs", "1", "--finetune-train-epochs", "1"]
+    command = [script, powers, "--out-dir", folder, "--threads", "1", *options]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *map(str, command)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(powers, tmp_path_factory):
+    """Train once; return the folder and what was printed."""
+    folder = tmp_path_factory.mktemp("weights")
+    return folder, train(powers, folder)
+
+
+def test_weights_are_trained_without_mne(trained):
+    """Where MNE and YASA are missing, the script writes weights that can stage."""
+    folder, _ = trained
+    clf = MC2SleepClassifier.from_pretrained(folder / "small.safetensors")
+    assert (clf.sequence_length, clf.scaling) == (60, "spectrum")
+    raw, _ = simulate_night(600, random_state=0)
+    assert len(clf.predict(raw)) == 20
+
+
+def test_weights_tell_whom_they_do_not_know(trained):
+    """The subjects of tests and validation are written down, and are not the same."""
+    folder, _ = trained
+    clf = MC2SleepClassifier.from_pretrained(folder / "small.safetensors")
+    told = clf.stager_.training_data
+    test, validation = (
+        set(told[f"{part}_subjects"]) for part in ("test", "validation")
+    )
+    assert test
+    assert validation
+    assert not test & validation
+    assert told["n_subjects"] == N_SUBJECTS - len(test | validation)
+    assert "resynthesised" in told["source"]
+
+
+def test_the_same_command_again_trains_nothing_anew(powers, trained):
+    """All train epochs are in the checkpoints, so the second run makes no new one."""
+    folder, first = trained
+    before = (folder / "small.safetensors").read_bytes()
+    second = train(powers, folder)
+    assert "Train epoch 1" in first
+    assert "Train epoch 1" not in second
+    assert (folder / "small.safetensors").read_bytes() == before

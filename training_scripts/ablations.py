@@ -1,0 +1,211 @@
+"""Leave parts of the method out, one at a time, and see what each is worth.
+
+::
+
+    python training_scripts/ablations.py band_power_nights.npz docs/ablations.json
+    python training_scripts/ablations.py --table docs/ablations.json
+
+Every variant sees the same nights for as many passes, with the same three seeds. Nights
+are resynthesised from the band powers of real ones by Fpz-Cz, without the montages and
+recorders at random that the shipped weights are trained on. A run that is in the file
+already is not done again. The budget is small on purpose: 48 runs in about an hour of
+one core. What helps here may not help in a long training, nor the other way round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from band_power_nights import read_power_nights, split_nights
+
+from mne_mc2sleep import training
+from mne_mc2sleep.cohort import Night
+from mne_mc2sleep.evaluation import score_stages
+from mne_mc2sleep.inference import encode_epochs, log_posteriors
+from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.simulation import resynthesize
+from mne_mc2sleep.training import TrainingOptions
+
+SEEDS = (0, 1, 2)
+N_NIGHTS, N_TEST_NIGHTS, N_EPOCHS = 20, 8, 500
+PRETRAIN_PASSES, FINETUNE_PASSES = 4, 8
+NO_LABELS = np.full(N_EPOCHS, -1, dtype=np.int8)
+
+
+class OneModalityNet(MC2SleepNet):
+    """A network that is blind in one modality."""
+
+    blind = "spectrogram"
+
+    def encode(self, signals):
+        """Embed each epoch, one modality as zeros."""
+        if self.blind == "spectrogram":
+            seen = self.signal_backbone(signals)
+            return Embeddings(seen, torch.zeros_like(seen))
+        seen = self.spectrogram_backbone(signals)
+        return Embeddings(torch.zeros_like(seen), seen)
+
+
+class SpectrogramOnlyNet(OneModalityNet):
+    """A network that sees no raw signal."""
+
+    blind = "signal"
+
+
+ALONE = {"contrastive_weight": 0.0, "reconstruction_weight": 0.0}
+# What differs from the whole method: options, and the arguments of `run`.
+VARIANTS = {
+    "whole method": ({}, {}),
+    "raw signal only": (ALONE, {"network": OneModalityNet}),
+    "spectrogram only": (ALONE, {"network": SpectrogramOnlyNet}),
+    "without InfoNCE": ({"contrastive_weight": 0.0}, {}),
+    "without cross-masking": ({"reconstruction_weight": 0.0}, {}),
+    "mask ratio 0": ({"mask_ratio": 0.0}, {}),
+    "mask ratio 0.25": ({"mask_ratio": 0.25}, {}),
+    "mask ratio 0.75": ({"mask_ratio": 0.75}, {}),
+    "backbones not frozen": ({}, {"frozen": False}),
+    "no pretraining": (ALONE, {"finetune": False}),
+    **{
+        f"{n} scored nights, {how}": ({}, {"n_scored": n, "unlabelled": unlabelled})
+        for n in (5, 10, 20)
+        for how, unlabelled in (
+            ("pretrained without labels on all 20", True),
+            ("whole method on these alone", False),
+        )
+    },
+}
+
+
+def make_nights(power_nights, seed):
+    """Resynthesise the beginning of nights by Fpz-Cz."""
+    nights = []
+    for index, night in enumerate(power_nights):
+        part = slice(30, 30 + N_EPOCHS)
+        signals = resynthesize(
+            night.log_band_power[part, :1],
+            night.log_variance[part, :1],
+            random_state=np.random.default_rng([seed, index]),
+        )
+        signals = torch.from_numpy(signals.reshape(N_EPOCHS, -1))
+        usable = np.ones(N_EPOCHS, dtype=bool)
+        nights.append(Night(signals, night.stages[part], usable, night.subject))
+    return nights
+
+
+def make_options(seed, changes):
+    """Return the options of the whole method, with some changed."""
+    options = TrainingOptions(
+        pretrain_train_epochs=PRETRAIN_PASSES,
+        finetune_train_epochs=FINETUNE_PASSES,
+        batch_size=10,
+        learning_rate=2e-3,
+        weight_decay=0.01,
+        patience=100,
+        mask_ratio=0.5,
+        temperature=0.1,
+        contrastive_weight=0.1,
+        reconstruction_weight=0.1,
+        excluded_neighbors=0,
+        exclude_same_stage=False,
+        validation_fraction=0.0,
+        seed=seed,
+        precision="bfloat16",
+    )
+    return replace(options, **changes)
+
+
+def run(
+    nights,
+    test,
+    options,
+    network=MC2SleepNet,
+    frozen=True,
+    finetune=True,
+    n_scored=N_NIGHTS,
+    unlabelled=False,
+):
+    """Train a variant; return its kappa and macro-F1 on the test nights."""
+    with training.seeded(options.seed):
+        net = network(MC2SleepConfig.from_size("small"))
+    training.fit_input_statistics(net, nights, options.seed)
+    scored = nights[:n_scored]
+    seen = [replace(n, stages=NO_LABELS) for n in nights] if unlabelled else scored
+    # The same number of steps, whatever the nights.
+    passes = PRETRAIN_PASSES * len(nights) // len(seen)
+    options = replace(
+        options,
+        pretrain_train_epochs=passes,
+        finetune_train_epochs=FINETUNE_PASSES * len(nights) // len(scored),
+    )
+    training.pretrain(net, seen, [], options, [])
+    if finetune and frozen:
+        encoded = [replace(n, inputs=encode_epochs(net, n.inputs)) for n in scored]
+        training.finetune(net, encoded, [], options, [])
+    elif finetune:
+        # All of the network goes on, by the losses of the stages alone.
+        more = replace(options, seed=options.seed + 1, **ALONE)
+        training.pretrain(net, scored, [], more, [])
+    predicted = [
+        log_posteriors(net, encode_epochs(net, n.inputs), n.usable).argmax(axis=1)
+        for n in test
+    ]
+    reference = np.concatenate([night.stages for night in test])
+    scores = score_stages(reference, np.concatenate(predicted))
+    return {name: scores[name] for name in ("kappa", "macro_f1", "n_epochs")}
+
+
+def do_all(powers, fname):
+    """Do the runs that the file does not hold, and add each to it."""
+    train, _, unseen = split_nights(read_power_nights(powers))
+    long = [n for n in train if len(n.stages) >= N_EPOCHS + 30]
+    order = np.random.default_rng(0).permutation(len(long))[:N_NIGHTS]
+    test = make_nights(unseen[:N_TEST_NIGHTS], seed=1000)
+    results = json.loads(fname.read_text()) if fname.exists() else {}
+    for seed in SEEDS:
+        nights = make_nights([long[i] for i in order], seed)
+        for name, (changes, arguments) in VARIANTS.items():
+            if f"{name}|{seed}" in results:
+                continue
+            start = time.monotonic()
+            scores = run(nights, test, make_options(seed, changes), **arguments)
+            scores["seconds"] = round(time.monotonic() - start)
+            results[f"{name}|{seed}"] = scores
+            fname.write_text(json.dumps(results, indent=1) + "\n")
+            print(name, seed, scores, flush=True)
+
+
+def print_table(fname):
+    """Print mean and spread over the seeds, as Markdown."""
+    results = json.loads(fname.read_text())
+    print("| variant | kappa | macro-F1 | seeds |\n|---|---|---|---|")
+    for name in VARIANTS:
+        rows = [v for key, v in results.items() if key.rpartition("|")[0] == name]
+        if rows:
+            cells = [
+                f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+                for values in ([row[k] for row in rows] for k in ("kappa", "macro_f1"))
+            ]
+            print("|", " | ".join([name, *cells, str(len(rows))]), "|")
+
+
+def main():
+    """Do the runs, or print the table of those that were done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("powers", nargs="?", help="band_power_nights.npz")
+    parser.add_argument("results", type=Path, help="a JSON file")
+    parser.add_argument("--table", action="store_true", help="print what is there")
+    args = parser.parse_args()
+    if not args.table:
+        torch.set_num_threads(1)
+        do_all(args.powers, args.results)
+    print_table(args.results)
+
+
+if __name__ == "__main__":
+    main()
