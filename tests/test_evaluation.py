@@ -230,11 +230,9 @@ def test_confidence_needs_a_scored_epoch():
 
 
 def make_hypnogram_of_three():
-    """Make a hypnogram of a sure, a doubtful and an unusable epoch, and a fair one."""
-    proba = np.array(
-        [[0.9, 0.05, 0.05, 0, 0], [0.1, 0.4, 0.35, 0.05, 0.1], [0.2] * 5]
-        + [[0, 0, 0.3, 0.7, 0]]
-    )
+    """Make a hypnogram of a sure, a doubtful, an unusable and a fair epoch."""
+    sure, doubtful = [0.9, 0.05, 0.05, 0, 0], [0.1, 0.4, 0.35, 0.05, 0.1]
+    proba = np.array([sure, doubtful, [0.2] * 5, [0, 0, 0.3, 0.7, 0]])
     return make_hypnogram(proba, np.array([True, True, False, True]), None)
 
 

@@ -12,9 +12,8 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from mne_mc2sleep import MC2SleepClassifier, onnx_export
-from mne_mc2sleep._constants import STAGES
+from mne_mc2sleep._constants import BAND, STAGES
 from mne_mc2sleep.nights import read_channel
-from mne_mc2sleep._constants import BAND
 from mne_mc2sleep.stager import Stager
 
 LENGTH = 8  # epochs of a sequence of the tiny network
