@@ -146,7 +146,8 @@ def main():
     for key, scores in results.items():
         print_row(*table_row(key, scores))
     if args.json:
-        about = {"n_nights": len(nights), "yasa": version("yasa"), "results": results}
+        about = {"n_nights": len(nights), "yasa": version("yasa")}
+        about |= {"package_version": version("mne-mc2sleep"), "results": results}
         args.json.write_text(json.dumps(about, indent=1) + "\n")
 
 
