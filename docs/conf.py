@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import matplotlib
 import mne_mc2sleep
 
 DOCS = Path(__file__).parent
-GENERATED = DOCS / "_generated"
+FIGURES = DOCS / "figures"
 
 project = "mne_mc2sleep"
 author = "The mne_mc2sleep developers"
@@ -21,9 +22,22 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
+    "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
 ]
 exclude_patterns = ["_build"]
+# The model card is written when weights are released.
+suppress_warnings = ["toc.empty_glob"]
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "ignore_pattern": r"demo\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "reference_url": {"mne_mc2sleep": None},
+    "min_reported_time": 60,
+    "show_signature": False,
+    "download_all_examples": False,
+}
 default_role = "py:obj"
 bibtex_bibfiles = ["references.bib"]
 myst_heading_anchors = 3
@@ -67,13 +81,15 @@ intersphinx_mapping = reachable(
 
 
 def draw_figures(app):
-    """Run each script of figures/; it saves one picture."""
-    GENERATED.mkdir(exist_ok=True)
-    sys.path.insert(0, str(DOCS / "figures"))
-    for script in sorted((DOCS / "figures").glob("draw_*.py")):
+    """Run each script of figures/; it draws the picture of its name beside it."""
+    sys.path.insert(0, str(FIGURES))
+    # The same picture is the same file.
+    style = {"svg.hashsalt": "mne_mc2sleep", "savefig.facecolor": "white"}
+    for script in sorted(FIGURES.glob("draw_*.py")):
         draw = runpy.run_path(script)["draw"]
-        fname = script.stem.removeprefix("draw_") + ".png"
-        draw().savefig(GENERATED / fname, dpi=150, facecolor="white")
+        fname = FIGURES / f"{script.stem.removeprefix('draw_')}.svg"
+        with matplotlib.rc_context(style):
+            draw().savefig(fname, metadata={"Date": None})
 
 
 def setup(app):

@@ -173,10 +173,15 @@ class StagerEstimator(ClassifierMixin, BaseEstimator):
     def _config(self) -> MC2SleepConfig:
         return MC2SleepConfig.from_size(self.size, self.sequence_length)
 
-    def _start_from_weights(self) -> None:
-        stager, _ = Stager.load(find_weights(self.weights), self.device)
-        self.stager_ = stager
-        self._check_size()
+    def _load_weights(self) -> None:
+        self.stager_, _ = Stager.load(find_weights(self.weights), self.device)
+
+    def _take_weights(self) -> None:
+        """Take the weights at hand, or those that the parameter names, if any."""
+        if not hasattr(self, "stager_") and self.weights is not None:
+            self._load_weights()
+        if hasattr(self, "stager_"):
+            self._check_size()
 
     def _start(self, nights: list[Night], options: TrainingOptions) -> None:
         self.stager_ = Stager.from_nights(

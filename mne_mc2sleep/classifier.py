@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from mne.utils import ProgressBar, logger, verbose
+from mne.utils import ProgressBar, logger, use_log_level, verbose
+from sklearn.utils.parallel import Parallel, delayed
 
 from ._estimator import StagerEstimator
 from .evaluation import score_stages
@@ -175,7 +177,8 @@ class MC2SleepClassifier(StagerEstimator):
         if self.weights is None:
             self._start(nights, options)
         else:
-            self._start_from_weights()
+            self._load_weights()
+            self._check_size()
         with interruptible():
             if self.weights is None:
                 self.stager_.pretrain(nights, options, ProgressBar)
@@ -186,8 +189,8 @@ class MC2SleepClassifier(StagerEstimator):
     def pretrain(self, raws, hypnos=None, *, groups=None, verbose=None):
         """Train the whole network by InfoNCE and cross-masking: the first stage.
 
-        It goes on from the weights at hand (those of `from_pretrained`, or of an
-        earlier call), and starts anew if there are none.
+        It goes on from the weights at hand (of `from_pretrained`, of the parameter
+        ``weights``, or of an earlier call), and starts anew if there are none.
 
         Parameters
         ----------
@@ -202,8 +205,7 @@ class MC2SleepClassifier(StagerEstimator):
             It can stage only if stages were learnt; else call `finetune`.
         """
         self._validate_params()
-        if hasattr(self, "stager_"):
-            self._check_size()
+        self._take_weights()
         nights = read_nights(
             raws, hypnos, groups, self.picks, self.scaling, need_stages=False
         )
@@ -237,8 +239,8 @@ class MC2SleepClassifier(StagerEstimator):
             If there are no weights to start from.
         """
         self._validate_params()
+        self._take_weights()
         self._check_is_fitted(can_stage=False)
-        self._check_size()
         nights = read_nights(
             raws, hypnos, groups, self.picks, self.scaling, need_stages=True
         )
@@ -249,7 +251,12 @@ class MC2SleepClassifier(StagerEstimator):
 
     @verbose
     def predict(
-        self, raws, *, picks: str | list[str] | None = None, verbose=None
+        self,
+        raws,
+        *,
+        picks: str | list[str] | None = None,
+        n_jobs: int | None = None,
+        verbose=None,
     ) -> Hypnogram | list[Hypnogram]:
         """Stage recordings.
 
@@ -260,6 +267,10 @@ class MC2SleepClassifier(StagerEstimator):
         picks : str | list of str | None
             The channel to stage by, if it is not the one of the constructor. Of several
             names **all** are staged, and their log-posteriors averaged.
+        n_jobs : int | None
+            Recordings staged at once, by joblib; None is 1 unless
+            :func:`joblib.parallel_config` says otherwise, which can also name a
+            cluster. The stages do not depend on it.
         verbose : bool | str | int | None
             MNE's verbosity.
 
@@ -278,21 +289,29 @@ class MC2SleepClassifier(StagerEstimator):
         """
         self._check_is_fitted()
         raws, is_list = as_list(raws)
-        hypnos = []
-        for index, raw in enumerate(raws):
-            with telling_which(index, raws):
-                hypnos.append(self._stage(self._read(raw, picks)))
+        # What is sent along with each recording should hold no other one.
+        names = [raw if isinstance(raw, str | os.PathLike) else None for raw in raws]
+        stage_one = delayed(self._stage_one)
+        hypnos = Parallel(n_jobs)(
+            stage_one(index, names, raw, picks, logger.level)
+            for index, raw in enumerate(raws)
+        )
         return hypnos if is_list else hypnos[0]
 
     @verbose
     def predict_proba(
-        self, raws, *, picks: str | list[str] | None = None, verbose=None
+        self,
+        raws,
+        *,
+        picks: str | list[str] | None = None,
+        n_jobs: int | None = None,
+        verbose=None,
     ) -> pd.DataFrame | list[pd.DataFrame]:
         """Return the calibrated probabilities of the stages.
 
         Parameters
         ----------
-        raws, picks, verbose
+        raws, picks, n_jobs, verbose
             As in `predict`.
 
         Returns
@@ -301,7 +320,7 @@ class MC2SleepClassifier(StagerEstimator):
             The ``proba`` of the hypnograms that `predict` gives: columns WAKE, N1, N2,
             N3, REM, and UNS if there are epochs that hold no EEG.
         """
-        hypnos = self.predict(raws, picks=picks)
+        hypnos = self.predict(raws, picks=picks, n_jobs=n_jobs)
         is_list = isinstance(hypnos, list)
         return [hypno.proba for hypno in hypnos] if is_list else hypnos.proba
 
@@ -332,6 +351,11 @@ class MC2SleepClassifier(StagerEstimator):
         scores = score_stages(np.concatenate(references), np.concatenate(predictions))
         logger.info("kappa %(kappa).3f on %(n_epochs)d epochs", scores)
         return scores["kappa"]
+
+    def _stage_one(self, index, names, raw, picks, log_level) -> Hypnogram:
+        # Another process knows nothing of what was to be logged in this one.
+        with use_log_level(log_level), telling_which(index, names):
+            return self._stage(self._read(raw, picks))
 
     def _read(self, raw, picks=None) -> list[Recording]:
         if picks and isinstance(picks, list | tuple):

@@ -91,6 +91,7 @@ class Stager:
         options: TrainingOptions,
         progress: Callable | None = None,
         checkpoint: str | Path | None = None,
+        held_out: Sequence[Night] | None = None,
     ) -> None:
         """Train on signals, see `training.pretrain`; subjects are held out here.
 
@@ -100,8 +101,11 @@ class Stager:
             All nights; their inputs are signals.
         options, progress, checkpoint
             As in `training.pretrain`.
+        held_out : sequence of Night | None
+            More nights, to validate on; None draws subjects of ``nights`` by
+            ``validation_fraction``.
         """
-        train, held_out = self._hold_out(nights, options)
+        train, held_out = self._hold_out(nights, options, held_out)
         n_before = len(self.history)
         try:
             training.pretrain(
@@ -124,6 +128,7 @@ class Stager:
         options: TrainingOptions,
         progress: Callable | None = None,
         checkpoint: str | Path | None = None,
+        held_out: Sequence[Night] | None = None,
     ) -> None:
         """Train the sequence level, see `training.finetune`, and calibrate.
 
@@ -133,13 +138,13 @@ class Stager:
             All nights; their inputs are signals, which are encoded here, once.
         options, progress, checkpoint
             As in `training.finetune`.
+        held_out : sequence of Night | None
+            As in `pretrain`; their inputs are signals too.
         """
-        nights = [
-            replace(night, inputs=encode_epochs(self.net, night.inputs[:]))
-            for night in nights
-            if night.is_scored
-        ]
-        train, held_out = self._hold_out(nights, options)
+        nights = self._encode(nights)
+        if held_out is not None:
+            held_out = self._encode(held_out)
+        train, held_out = self._hold_out(nights, options, held_out)
         n_before = len(self.history)
         try:
             training.finetune(
@@ -220,17 +225,29 @@ class Stager:
         parameters = record.pop("parameters")
         return cls(net.to(find_device(device)), **record), parameters
 
+    def _encode(self, nights: Sequence[Night]) -> list[Night]:
+        return [
+            replace(night, inputs=encode_epochs(self.net, night.inputs[:]))
+            for night in nights
+            if night.is_scored
+        ]
+
     def _hold_out(
-        self, nights: Sequence[Night], options: TrainingOptions
+        self,
+        nights: Sequence[Night],
+        options: TrainingOptions,
+        held_out: Sequence[Night] | None,
     ) -> tuple[list[Night], list[Night]]:
-        rng = np.random.default_rng(options.seed)
-        train, held_out = hold_out_subjects(nights, options.validation_fraction, rng)
+        if held_out is None:
+            rng = np.random.default_rng(options.seed)
+            fraction = options.validation_fraction
+            nights, held_out = hold_out_subjects(nights, fraction, rng)
         if not held_out:
             logger.info(
                 "No subject is held out: training does not stop early, keeps its last "
                 "state, and the probabilities are not calibrated."
             )
-        return train, held_out
+        return list(nights), list(held_out)
 
     def _record(self, nights: Sequence[Night], n_before: int) -> None:
         # Interrupted within the first train epoch, it has learnt next to nothing.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from io import BytesIO
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".csv", ".tsv", ".edf", ".png")
 
+# What a folder is searched for: of the endings that MNE knows, those of EEG that stand
+# for one recording each. Others, such as .eeg or .dat, may belong to a recording of
+# several files.
+_RECORDINGS = (".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".fif", ".fif.gz", ".set")
+_RECORDINGS += (".cnt", ".mff", ".nedf", ".nxe", ".cdt", ".lay")
+
 
 def add_parser(subparsers: _SubParsersAction) -> None:
     """Add the sub-command.
@@ -36,11 +44,13 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     """
     parser = subparsers.add_parser(
         "stage",
-        usage="%(prog)s FILE [FILE ...] [options]",
+        usage="%(prog)s FILE|DIR [FILE|DIR ...] [options]",
         help="stage recordings",
         description="Stage recordings. For each one, print the sleep statistics "
         "(minutes and percent) and write STEM_hypnogram.csv (stage and probabilities "
-        "of each epoch), .tsv (BIDS events), .edf (EDF+ annotations) and .png.",
+        "of each epoch), .tsv (BIDS events), .edf (EDF+ annotations) and .png. DIR "
+        "stands for the recordings in it, known by their endings "
+        f"({' '.join(_RECORDINGS)}); files whose names end in 'hypnogram' are none.",
     )
     add_recordings(parser)
     add_stager(parser)
@@ -52,6 +62,13 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace files that exist"
+    )
+    parser.add_argument(
+        "--n-jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="recordings staged at once; -1: as many as there are cores (default: 1)",
     )
     add_common_options(parser, log_level="warning")
     parser.set_defaults(run=run)
@@ -73,20 +90,65 @@ def run(args: Namespace) -> int:
     Raises
     ------
     FileNotFoundError, ValueError
-        If two recordings would write the same files, or the weights, the device or the
+        If two recordings would write the same files, or the weights, the device or a
         folder cannot be used: nothing is staged.
     """
-    _check_stems(args.recordings)
+    from joblib import Parallel, delayed
+
+    recordings = [fname for name in args.recordings for fname in _list_folder(name)]
+    _check_stems(recordings)
+    _check_n_jobs(args.n_jobs)
     clf = load_stager(args.weights, args.device)
     out_dir = Path(args.out_dir)
     if out_dir.exists() and not out_dir.is_dir():
         raise ValueError(f"{args.out_dir} is a file; pass a folder as --out-dir.")
     out_dir.mkdir(parents=True, exist_ok=True)
-    staged = [
-        attempt(_stage, clf, recording, args, name=recording)
-        for recording in args.recordings
-    ]
-    return 2 if None in staged else 0
+    results = Parallel(args.n_jobs, return_as="generator")(
+        delayed(_attempt)(clf, recording, args) for recording in recordings
+    )
+    is_staged = []
+    for is_one_staged, out, err in results:
+        print(out, end="", flush=True)
+        print(err, end="", file=sys.stderr, flush=True)
+        is_staged.append(is_one_staged)
+    return 0 if all(is_staged) else 2
+
+
+def _list_folder(name: str) -> list[str]:
+    """Return the recordings in a folder, or the name itself if it is none."""
+    path = Path(name)
+    # Some formats are folders, such as night.mff.
+    if not path.is_dir() or path.suffix.lower() in _RECORDINGS:
+        return [name]
+    found = sorted(
+        str(fname)
+        for fname in path.iterdir()
+        if fname.name.lower().endswith(_RECORDINGS)
+        and not _stem(fname.name).lower().endswith("hypnogram")
+    )
+    if not found:
+        raise FileNotFoundError(
+            f"The folder {name} holds no recording that ends in one of "
+            f"{' '.join(_RECORDINGS)}; pass the files by name."
+        )
+    return found
+
+
+def _check_n_jobs(n_jobs: int) -> None:
+    if n_jobs == 0:
+        raise ValueError("--n-jobs must be 1 or more, or -1 for as many as cores.")
+
+
+def _attempt(
+    clf: MC2SleepClassifier, recording: str, args: Namespace
+) -> tuple[bool, str, str]:
+    """Stage a recording, here or in another process; return what to print."""
+    from mne.utils import use_log_level
+
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err), use_log_level(args.verbose):
+        staged = attempt(_stage, clf, recording, args, name=recording)
+    return staged is not None, out.getvalue(), err.getvalue()
 
 
 def _stem(recording: str) -> str:

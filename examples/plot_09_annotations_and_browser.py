@@ -1,0 +1,61 @@
+"""
+Hypnogram to annotations, and MNE's browser
+===========================================
+
+As annotations of the recording, stages can be looked at beside the EEG, edited by hand,
+and used by all of MNE.
+
+The night is **simulated**.
+"""
+
+import matplotlib.pyplot as plt
+import mne
+
+from mne_mc2sleep import (
+    MC2SleepClassifier,
+    annotations_to_hypnogram,
+    hypnogram_to_annotations,
+    simulate_night,
+)
+
+mne.set_log_level("warning")
+# Its window can be edited; without this line, mne-qt-browser is taken where installed.
+mne.viz.set_browser_backend("matplotlib")
+
+raw, _ = simulate_night(8 * 3600, random_state=3)
+clf = MC2SleepClassifier.from_pretrained()
+hypno = clf.predict(raw, picks="EEG Fpz-Cz")
+
+# %%
+# One annotation for each run of a stage.
+
+raw.set_annotations(hypnogram_to_annotations(hypno))
+raw.annotations.count()
+
+# %%
+# Look at five minutes around the first change to another stage. Press ``a`` to edit.
+
+change = raw.annotations.onset[1] - raw.annotations.onset[0]
+fig = raw.plot(start=max(change - 150, 0), duration=300, scalings={"eeg": 100e-6})
+
+# %%
+# What was edited becomes a hypnogram again.
+
+edited = annotations_to_hypnogram(raw.annotations, scorer="by hand")
+edited.hypno.equals(hypno.hypno)
+
+# %%
+# MNE can do with the stages what it does with any event: the spectrum of each.
+
+stages = ("W", "N1", "N2", "N3", "R")
+event_id = {f"Sleep stage {stage}": number for number, stage in enumerate(stages)}
+present = {name: i for name, i in event_id.items() if name in raw.annotations.count()}
+events, _ = mne.events_from_annotations(raw, present, chunk_duration=30)
+epochs = mne.Epochs(raw, events, present, 0, 30 - 1 / raw.info["sfreq"], baseline=None)
+
+fig, ax = plt.subplots(layout="constrained")
+for name in present:
+    spectrum = epochs[name].compute_psd("welch", fmax=30, n_fft=400, picks="EEG Fpz-Cz")
+    ax.semilogy(spectrum.freqs, spectrum.average().get_data()[0] * 1e12, label=name)
+ax.set(xlabel="Frequency (Hz)", ylabel="Power density (µV²/Hz)")
+_ = ax.legend(frameon=False)
