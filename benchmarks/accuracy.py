@@ -34,23 +34,30 @@ sys.path.append(str(Path(__file__).parents[1] / "training_scripts"))
 from band_power_nights import read_power_nights
 
 STAGES = ("WAKE", "N1", "N2", "N3", "REM")
-# Weights of both channels' log powers; epochs of a cut (None: the night); rate in Hz.
+# Weights of both channels' log powers; epochs of a cut (None: the night); rate in Hz;
+# whether spindles and K-complexes are drawn by stage. Nothing was ever trained on such
+# drawings: they show what comes of a signal that is otherwise than the training's.
 MONTAGES = {
-    "Fpz-Cz": ((1.0, 0.0), None, 100),
-    "Pz-Oz": ((0.0, 1.0), None, 100),
-    "mixture": ((0.5, 0.5), None, 100),
-    "mixture, 30 min": ((0.5, 0.5), 60, 100),
-    "mixture, 30 min, 50 Hz": ((0.5, 0.5), 60, 50),
+    "Fpz-Cz": ((1.0, 0.0), None, 100, False),
+    "Pz-Oz": ((0.0, 1.0), None, 100, False),
+    "mixture": ((0.5, 0.5), None, 100, False),
+    "mixture, 30 min": ((0.5, 0.5), 60, 100, False),
+    "mixture, 30 min, 50 Hz": ((0.5, 0.5), 60, 50, False),
+    "mixture, drawn spindles": ((0.5, 0.5), None, 100, True),
 }
+# By stage: spindles and K-complexes per epoch.
+DRAWN = {2: (2.0, 1.0), 3: (0.8, 0.0)}
 REVIEWED = (0.05, 0.10, 0.20)
 
 
 def make_recordings(night, montage, seed):
     """Make the recordings of a night by a montage; return them and their stages."""
-    weights, n_epochs, sfreq = MONTAGES[montage]
+    weights, n_epochs, sfreq, drawn = MONTAGES[montage]
     powers = np.tensordot(weights, night.log_band_power.astype(float), (0, 1))
     variance = night.log_variance.astype(float) @ weights
     signal = resynthesize(powers[:, None], variance[:, None], random_state=seed)
+    if drawn:
+        draw_spindles(signal[0], night.stages, np.random.default_rng(seed))
     if sfreq != 100:
         signal = resample_poly(signal, sfreq, 100, axis=1)
     length = n_epochs or len(night.stages)
@@ -60,6 +67,25 @@ def make_recordings(night, montage, seed):
         raw = make_raw(signal[:, part], ["EEG"], sfreq=sfreq)
         recordings.append((raw, night.stages[start : start + length]))
     return recordings
+
+
+def draw_spindles(signal, stages, rng):
+    """Add spindles and K-complexes to N2, and spindles to N3, in place."""
+    times = np.arange(-100, 100) / 100
+    complex_ = -np.exp(-0.5 * (times / 0.12) ** 2)
+    complex_ += 0.6 * np.exp(-0.5 * ((times - 0.4) / 0.2) ** 2)
+    for index in np.flatnonzero(np.isin(stages, list(DRAWN))):
+        epoch = signal[index * 3000 : (index + 1) * 3000]
+        scale = epoch.std()
+        n_spindles, n_complexes = map(rng.poisson, DRAWN[stages[index]])
+        for start in rng.integers(2800, size=n_spindles):
+            wave = np.sin(2 * np.pi * rng.normal(13.3, 0.5) * times)
+            envelope = np.exp(-0.5 * (times / 0.25) ** 2)
+            epoch[start : start + 200] += (
+                rng.uniform(0.5, 1.2) * scale * envelope * wave
+            )
+        for start in rng.integers(2800, size=n_complexes):
+            epoch[start : start + 200] += rng.uniform(2, 4) * scale * complex_
 
 
 def stage_by_yasa(raw):

@@ -7,6 +7,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import matplotlib
+
 import mne_mc2sleep
 
 DOCS = Path(__file__).parent
@@ -26,8 +27,6 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 exclude_patterns = ["_build"]
-# The model card is written when weights are released.
-suppress_warnings = ["toc.empty_glob"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",

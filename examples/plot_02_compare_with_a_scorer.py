@@ -8,6 +8,7 @@ The night is **simulated**, and the "scorer" is who simulated it: the figures sa
 nothing about people.
 """
 
+import matplotlib.pyplot as plt
 import mne
 import pandas as pd
 
@@ -39,7 +40,9 @@ agreement.get_agreement_bystage()
 
 # %%
 
-ax = agreement.plot_hypnograms()
+fig, ax = plt.subplots(figsize=(10, 3.5), layout="constrained")
+agreement.plot_hypnograms(ax=ax)
+_ = ax.legend(bbox_to_anchor=(1, 1), frameon=False)
 
 # %%
 # Each row holds the epochs of one stage of the scorer; its diagonal is the recall.

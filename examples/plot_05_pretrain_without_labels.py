@@ -18,10 +18,10 @@ from mne_mc2sleep import MC2SleepClassifier, plot_history, simulate_night
 mne.set_log_level("warning")
 
 # %%
-# Eight nights without stages, and two with.
+# Six nights without stages, and two with.
 
-unscored = [simulate_night(2 * 3600, random_state=seed)[0] for seed in range(30, 38)]
-nights = [simulate_night(3 * 3600, random_state=seed) for seed in (40, 41)]
+unscored = [simulate_night(1.5 * 3600, random_state=seed)[0] for seed in range(30, 36)]
+nights = [simulate_night(2 * 3600, random_state=seed) for seed in (40, 41)]
 raws, hypnos = map(list, zip(*nights, strict=True))
 new_raw, scored = simulate_night(6 * 3600, random_state=140)
 
@@ -30,7 +30,7 @@ new_raw, scored = simulate_night(6 * 3600, random_state=140)
 
 clf = MC2SleepClassifier(
     picks="EEG Fpz-Cz",
-    pretrain_train_epochs=5,
+    pretrain_train_epochs=4,
     finetune_train_epochs=20,
     batch_size=4,
     validation_fraction=0.25,
@@ -47,11 +47,11 @@ clf.finetune(raws, hypnos)
 fig = plot_history(clf.history_)
 
 # %%
-# The same two nights, without the eight:
+# The same two nights, without the six:
 
 alone = MC2SleepClassifier(**clf.get_params()).fit(raws, hypnos)
 kappas = {
-    "pretrained on 8 nights without labels": clf.score(new_raw, scored),
+    "pretrained on 6 nights without labels": clf.score(new_raw, scored),
     "trained on the 2 scored nights alone": alone.score(new_raw, scored),
 }
 pd.Series(kappas, name="Cohen's kappa").to_frame()

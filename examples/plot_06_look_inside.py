@@ -118,7 +118,7 @@ scores = pd.DataFrame(
         for name, values in logits.items()
     }
 )
-f1 = scores.loc[[f"f1_{stage}" for stage in clf.classes_]]
+f1 = scores.loc[[f"f1_{stage}" for stage in clf.classes_]].set_axis(clf.classes_)
 
 fig, ax = plt.subplots(figsize=(10, 4), layout="constrained")
 f1.plot.bar(ax=ax, rot=0, ylabel="F1", colormap="cividis")

@@ -20,6 +20,7 @@ from .nights import (
     read_nights,
     read_stages,
     telling_which,
+    warn_if_far,
 )
 from .training import TrainingOptions, interruptible
 
@@ -286,6 +287,13 @@ class MC2SleepClassifier(StagerEstimator):
             If no stages have been learnt.
         TypeError, ValueError
             If a recording cannot be staged; the message says why.
+
+        Warns
+        -----
+        RuntimeWarning
+            If a recording is odd (see `mne_mc2sleep.recordings.read_recording`), or
+            unlike those of the training (see `mne_mc2sleep.familiarity.measure`): then
+            no probability exceeds 0.6 in the epochs that are, and the stages stay.
         """
         self._check_is_fitted()
         raws, is_list = as_list(raws)
@@ -366,5 +374,8 @@ class MC2SleepClassifier(StagerEstimator):
     def _stage(self, channels: list[Recording]) -> Hypnogram:
         signals = [channel.signals for channel in channels]
         usable = [channel.usable for channel in channels]
-        proba = self.stager_.probabilities(signals, usable)
+        familiarity = self.stager_.familiarity(signals, usable)
+        for channel, found in zip(channels, familiarity, strict=False):
+            warn_if_far(channel, found)
+        proba = self.stager_.probabilities(signals, usable, familiarity)
         return make_hypnogram(proba, np.any(usable, axis=0), channels[0].start)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .familiarity import Familiarity
     from .recordings import Recording
 
 _INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
@@ -86,6 +87,17 @@ def read_channel(raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | No
     recording = read_recording(raw, picks)
     signals = scale_signals(recording.signals, recording.usable, scaling)
     return replace(recording, signals=signals)
+
+
+def warn_if_far(recording: Recording, found: Familiarity) -> None:
+    """Warn of a recording that is not like those of the training."""
+    if found.is_far:
+        warn(
+            f"Channel {recording.ch_name!r} is unlike the recordings that the stager "
+            f"was trained on: {found.description}. Is it the right channel, in the "
+            "right unit, EEG of a sleeping human? In its far epochs the probabilities "
+            "were lowered; do not trust the stages."
+        )
 
 
 def read_stages(

@@ -11,6 +11,7 @@ import torch
 from . import __version__, training
 from ._constants import SFREQ, STAGES
 from .cohort import Night, count_stages, hold_out_subjects
+from .familiarity import check_profile, fit_profile, measure, sample_nights, soften
 from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
 from .network import MC2SleepConfig, MC2SleepNet
 from .training import logger
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .familiarity import Familiarity
     from .training import TrainingOptions
 
 # What weights are saved with, and of which type it is.
@@ -49,6 +51,9 @@ class Stager:
         Counts of the nights, subjects and epochs by stage last trained on.
     scores : dict | None
         Validation score of the weights, if subjects were held out.
+    profile : dict | None
+        What the nights trained on are like, from `familiarity.fit_profile`. Without it,
+        nothing is checked.
 
     Attributes
     ----------
@@ -63,12 +68,14 @@ class Stager:
         can_stage: bool = False,
         training_data: dict[str, Any] | None = None,
         scores: dict[str, float] | None = None,
+        profile: dict[str, Any] | None = None,
     ):
         self.net = net
         self.temperature = temperature
         self.can_stage = can_stage
         self.training_data = training_data or {}
         self.scores = scores or {}
+        self.profile = profile
         self.history: list[dict] = []
 
     @classmethod
@@ -79,11 +86,11 @@ class Stager:
         seed: int,
         device: str | None = None,
     ) -> Stager:
-        """Make an untrained stager whose input statistics are those of ``nights``."""
+        """Make an untrained stager that knows what ``nights`` are like."""
         with training.seeded(seed):
             net = MC2SleepNet(config).to(find_device(device))
         training.fit_input_statistics(net, nights, seed)
-        return cls(net)
+        return cls(net, profile=fit_profile(nights))
 
     def pretrain(
         self,
@@ -105,6 +112,7 @@ class Stager:
             More nights, to validate on; None draws subjects of ``nights`` by
             ``validation_fraction``.
         """
+        self._learn_profile(nights)
         train, held_out = self._hold_out(nights, options, held_out)
         n_before = len(self.history)
         try:
@@ -141,6 +149,7 @@ class Stager:
         held_out : sequence of Night | None
             As in `pretrain`; their inputs are signals too.
         """
+        self._learn_profile([night for night in nights if night.is_scored])
         nights = self._encode(nights)
         if held_out is not None:
             held_out = self._encode(held_out)
@@ -160,8 +169,30 @@ class Stager:
             self._record(train, n_before)
             self.temperature = self._fit_temperature(held_out)
 
-    def probabilities(
+    def familiarity(
         self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
+    ) -> list[Familiarity]:
+        """Tell how like the training each channel is; nothing without a profile.
+
+        Parameters
+        ----------
+        signals, usable
+            As in `probabilities`.
+
+        Returns
+        -------
+        familiarity : list of Familiarity
+            One for each channel, from `familiarity.measure`.
+        """
+        if self.profile is None:
+            return []
+        return [measure(self.profile, *c) for c in zip(signals, usable, strict=True)]
+
+    def probabilities(
+        self,
+        signals: Sequence[NDArray],
+        usable: Sequence[NDArray[np.bool_]],
+        familiarity: Sequence[Familiarity] = (),
     ) -> NDArray[np.float64]:
         """Stage one night by one channel or several.
 
@@ -171,6 +202,8 @@ class Stager:
             The channels in µV, all finite.
         usable : sequence of array of bool of shape (n_epochs,)
             False where the channel is no EEG.
+        familiarity : sequence of Familiarity
+            Of each channel; by it, `familiarity.soften` lowers the probabilities.
 
         Returns
         -------
@@ -186,7 +219,7 @@ class Stager:
             ]
         )
         fused = (posteriors * weights).sum(axis=0) / weights.sum(axis=0).clip(min=1)
-        return calibrate(fused, self.temperature)
+        return soften(calibrate(fused, self.temperature), familiarity, usable)
 
     def save(
         self, fname: str | Path, parameters: dict[str, Any], overwrite: bool = False
@@ -198,6 +231,7 @@ class Stager:
             "can_stage": self.can_stage,
             "training_data": self.training_data,
             "scores": self.scores,
+            "profile": self.profile,
             "stages": STAGES,
             "sfreq": SFREQ,
             "package_version": __version__,
@@ -222,8 +256,24 @@ class Stager:
                 f"The weights in {fname} have a temperature of "
                 f"{record['temperature']:g}, not above 0. Save them anew."
             )
+        # Weights of before profiles were stored have none.
+        profile = metadata.get("profile")
+        if profile is not None and not check_profile(profile):
+            raise ValueError(
+                f"The weights in {fname} hold an unsound profile of the nights that "
+                "they were trained on. Save them anew."
+            )
         parameters = record.pop("parameters")
-        return cls(net.to(find_device(device)), **record), parameters
+        net = net.to(find_device(device))
+        return cls(net, **record, profile=profile), parameters
+
+    def _learn_profile(self, nights: Sequence[Night]) -> None:
+        """Keep the profile while no night is far from it, else fit it to these."""
+        if self.profile is None or any(
+            measure(self.profile, night.inputs[:], night.usable).is_far
+            for night in sample_nights(nights)
+        ):
+            self.profile = fit_profile(nights)
 
     def _encode(self, nights: Sequence[Night]) -> list[Night]:
         return [

@@ -1,8 +1,9 @@
-"""A rehearsal of the real cohorts: their files and their server, with simulated nights.
+r"""A rehearsal of real cohorts: their files and their server, with simulated nights.
 
 As a program it runs a training script against a server of its own::
 
-    python tests/rehearsal.py FOLDER training_scripts/sleep_edf.py --fast ...
+    python tests/rehearsal.py FOLDER training_scripts/sleep_edf.py --fast \
+        --protocol edf20 --data FOLDER/fetched --out-dir FOLDER/results
 """
 
 import hashlib
@@ -27,6 +28,8 @@ from mne_mc2sleep import simulate_night
 DAY = 24 * 3600
 WAKE, N1, N2, N3, REM, UNSCORED = 0, 1, 2, 3, 4, -1
 RECORDS = pd.read_csv(age.AGE_SLEEP_RECORDS)
+# Those of `sleep_edf.py --fast`, of one night each; 36 has records of 60 s.
+FAST_SUBJECTS = (13, 36, 52)
 
 # 89 min: 35 min of wake on both sides of the sleep, which are trimmed to 30.
 EVENING, MORNING = [WAKE] * 70, [WAKE] * 70
@@ -258,5 +261,6 @@ def _rk_annotations(stages):
 if __name__ == "__main__":
     _, folder, script, *arguments = sys.argv
     sys.argv = [script, *arguments]
-    with physionet(folder, subjects=range(4)):
+    sys.path.insert(0, str(Path(script).parent))
+    with physionet(folder, FAST_SUBJECTS):
         runpy.run_path(script, run_name="__main__")

@@ -22,24 +22,27 @@ N_FAST = 3
 
 def load(args):
     """Find and prepare the nights."""
-    records = folder.find_nights(args.path, args.picks, args.trim).records
+    records = folder.find_nights(args.data, args.picks, args.trim).records
     n_folds = args.folds
     if args.fast:
-        first = {record.subject: record for record in reversed(records)}
-        records = list(first.values())[-N_FAST:]
-        n_folds = N_FAST
+        first = {}
+        for record in records:
+            first.setdefault(record.subject, record)
+        records, n_folds = list(first.values())[:N_FAST], N_FAST
     nights = prepare_nights(records, args.prepared, n_jobs=args.n_jobs)
     subjects = dict.fromkeys(night.subject for night in nights)
     n_validation = max(1, len(subjects) // 10)
     folds = make_folds(subjects, n_folds, n_validation)
-    return Cohort(args.path, nights, folds, count_epochs(nights), args.picks)
+    return Cohort(args.data, nights, folds, count_epochs(nights), args.picks)
 
 
 def main(argv=None):
     """Run the command line; return the exit code."""
     parser = make_parser(__doc__)
-    parser.add_argument("path", help="a *.csv table of files, or a BIDS folder")
-    parser.add_argument("--picks", nargs="+", help="the channel, or several by choice")
+    parser.add_argument("data", help="a *.csv table of files, or a BIDS folder")
+    parser.add_argument(
+        "--picks", nargs="+", help="the channel; of several, the first found"
+    )
     parser.add_argument("--trim", choices=["margin", "balance"], help="wake to cut off")
     parser.add_argument("--folds", type=int, default=5, help="(default: %(default)s)")
     return run(parser.parse_args(argv), load)

@@ -1,10 +1,10 @@
 """What sleep_edf.py, shhs.py and folder.py share: a cohort in, a table out.
 
-All that a run has made so far lies in ``--out-dir``, and the same command goes on there:
+All that a run has made lies in its ``--out-dir``, where the same command goes on:
 
 - ``prepared/``: the nights, see `mne_mc2sleep.prepare_cohort`;
-- ``seed-0/fold-00/``: checkpoints while the fold is trained, then ``stager.safetensors``
-  and ``result.npz``, what that stager made of the test nights;
+- ``seed-0/fold-00/``: checkpoints while the fold is trained; then the weights,
+  ``stager.safetensors``, and ``result.npz``, what they made of the test nights;
 - ``results.md``, ``results.csv``, ``seed-0/confusion.png``: of the folds that are done.
 """
 
@@ -127,6 +127,8 @@ def run(args, load):
         after Ctrl-C.
     """
     args.prepared = args.prepared or args.out_dir / "prepared"
+    if args.fast:
+        args.train_epochs = FAST_TRAIN_EPOCHS
     try:
         with joined_processes(args.device):
             cohort = from_first(lambda: prepare(args, load))
@@ -155,12 +157,14 @@ def joined_processes(device):
         yield
         return
     backend = "gloo"
-    if find_device(device).type == "cuda":
+    if torch.cuda.is_available() and device != "cpu":
         backend = "nccl"
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group(backend, timeout=PATIENCE)
-    with mne.utils.use_log_level(None if is_first() else "ERROR"):
-        yield
+    if not is_first():
+        mne.set_log_level("ERROR")
+    yield
+    # After an error the others may be waiting for this one: it just ends.
     distributed.destroy_process_group()
 
 
@@ -209,9 +213,8 @@ def prepare(args, load):
 
 def list_settings(args):
     """Return what the results depend on, but for the seed."""
-    others = {"out_dir", "prepared", "seed", "device", "n_jobs"}
-    settings = {k: v for k, v in vars(args).items() if k not in others}
-    return {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
+    others = {"out_dir", "prepared", "data", "seed", "device", "n_jobs"}
+    return {name: value for name, value in vars(args).items() if name not in others}
 
 
 def keep(fname, values):
@@ -227,8 +230,8 @@ def keep(fname, values):
     ]
     if different:
         raise ValueError(
-            f"{fname.parent} holds the results of another run ({', '.join(different)}); "
-            "pass another --out-dir, or the same options."
+            f"{fname.parent} holds results of another run ({', '.join(different)}); "
+            "pass another --out-dir, or the same options and nights."
         )
 
 
@@ -285,12 +288,11 @@ def run_fold(cohort, fold, folder, seed, args):
 
 def make_options(cohort, seed, args):
     """Return the stager's parameters and the options: the defaults of the package."""
-    n_train_epochs = FAST_TRAIN_EPOCHS if args.fast else args.train_epochs
     clf = MC2SleepClassifier(
         cohort.picks,
         size=args.size,
-        pretrain_train_epochs=n_train_epochs,
-        finetune_train_epochs=n_train_epochs,
+        pretrain_train_epochs=args.train_epochs,
+        finetune_train_epochs=args.train_epochs,
         batch_size=args.batch_size // n_processes(),
         device=args.device,
         random_state=seed,
@@ -306,5 +308,5 @@ def describe_hardware(device):
     device = find_device(device)
     if device.type == "cuda":
         return f"{n_processes()} x {torch.cuda.get_device_name(device)}"
-    threads = f"{torch.get_num_threads()} threads on {platform.machine()}"
-    return f"{n_processes()} x {threads}"
+    n_threads = n_processes() * torch.get_num_threads()
+    return f"{platform.machine()}, {n_threads} threads"

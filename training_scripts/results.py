@@ -64,7 +64,7 @@ def write_result(fname, nights, probabilities, record):
 def read_result(fname):
     """Read what `write_result` wrote, as a dict."""
     try:
-        with np.load(fname) as content:
+        with fname.open("rb") as file, np.load(file) as content:
             result = dict(content)
     except (BadZipFile, ValueError, EOFError) as error:
         raise ValueError(
@@ -120,14 +120,13 @@ def write_tables(out_dir, cohort, settings):
         rows.append({"stager": name, **score(results), "folds": folds})
         records += [result["record"] for result in results]
         draw_confusion(folder / "confusion.png", results)
+    if len(rows) > 1:
+        means = pd.DataFrame(rows).mean(numeric_only=True).to_dict()
+        rows.append({"stager": f"**this package**, mean of {len(rows)} seeds", **means})
     ours = pd.DataFrame(rows)
-    if len(ours) > 1:
-        mean = ours.mean(numeric_only=True).round(4)
-        mean["stager"] = f"**this package**, mean of {len(ours)} seeds"
-        ours = pd.concat([ours, mean.to_frame().T], ignore_index=True)
+    ours[PERCENT] *= 100
     published = pd.read_csv(PUBLISHED, dtype=str)
     published = published[published["cohort"] == cohort.name].drop(columns="cohort")
-    ours[PERCENT] *= 100
     table = pd.concat([ours, published], ignore_index=True)[list(HEADER)]
     replace_file(out_dir / "results.csv", table.to_csv(index=False).encode())
     text = describe(cohort, settings, table, records)

@@ -27,10 +27,10 @@ def load(args):
     """Find and prepare the nights."""
     subjects = None
     if args.fast:
-        names = sorted(args.folder.glob("polysomnography/edfs/shhs1/shhs1-*.edf"))
+        names = sorted(args.data.glob("polysomnography/edfs/shhs1/shhs1-*.edf"))
         names = names[:N_FAST_CANDIDATES] or None
         subjects = names and [name.stem.removeprefix("shhs1-") for name in names]
-    records = shhs.find_nights(args.folder, subjects).records
+    records = shhs.find_nights(args.data, subjects).records
     if args.fast:
         records = records[:N_FAST]
     nights = prepare_nights(records, args.prepared, n_jobs=args.n_jobs)
@@ -41,7 +41,9 @@ def load(args):
 def main(argv=None):
     """Run the command line; return the exit code."""
     parser = make_parser(__doc__)
-    parser.add_argument("folder", type=Path, help="that 'polysomnography' is in")
+    parser.add_argument(
+        "data", type=Path, help="the folder that 'polysomnography' is in"
+    )
     return run(parser.parse_args(argv), load)
 
 

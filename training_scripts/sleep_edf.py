@@ -29,7 +29,7 @@ def load(args):
     subjects, folds = sleep_edf.SUBJECTS[args.protocol], None
     if args.fast:
         subjects, folds = FAST_SUBJECTS, make_folds(FAST_SUBJECTS, 3, 1)
-    found = sleep_edf.fetch_nights(subjects, args.data_dir)
+    found = sleep_edf.fetch_nights(subjects, args.data)
     nights = prepare_nights(found.records, args.prepared, n_jobs=args.n_jobs)
     counts = count_epochs(nights)
     if not args.fast:
@@ -42,7 +42,7 @@ def main(argv=None):
     """Run the command line; return the exit code."""
     parser = make_parser(__doc__)
     parser.add_argument("--protocol", choices=list(COHORTS), required=True)
-    parser.add_argument("--data-dir", help="of the recordings (default: MNE_DATA)")
+    parser.add_argument("--data", help="folder of the recordings (default: MNE_DATA)")
     return run(parser.parse_args(argv), load)
 
 

@@ -54,7 +54,9 @@ the table measures our own progress and does not say which stager is better.
 
 {scores_table}
 
-"30 min" cuts each night into recordings of 30 minutes; YASA refuses 50 Hz.
+"30 min" cuts each night into recordings of 30 minutes; YASA refuses 50 Hz. "Drawn
+spindles" adds spindles and K-complexes by stage, which no training signal has: a
+signal that is otherwise than what the weights have seen.
 
 ## How sure they are
 

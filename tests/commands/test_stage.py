@@ -15,6 +15,7 @@ from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
 from mne_mc2sleep.commands.stage import _stem
 
 SUFFIXES = (".csv", ".tsv", ".edf", ".png")
+STEMS = ("first_raw", "second")
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +37,7 @@ def staged(run, nights, weights, tmp_path):
 def test_four_files_are_written_for_each_recording(staged):
     """The folder is made, and holds nothing else."""
     names = {path.name for path in staged[0].iterdir()}
-    stems = ("first_raw", "second")
-    assert names == {f"{s}_hypnogram{suffix}" for s in stems for suffix in SUFFIXES}
+    assert names == {f"{s}_hypnogram{suffix}" for s in STEMS for suffix in SUFFIXES}
 
 
 def test_the_names_of_the_files_are_printed(staged):
@@ -49,7 +49,7 @@ def test_the_names_of_the_files_are_printed(staged):
 @pytest.mark.parametrize("suffix", SUFFIXES[:3])
 def test_files_hold_the_stages_that_predict_gives(staged, clf, nights, suffix):
     """Read back, every format has the stages of clf.predict."""
-    for night, stem in zip(nights, ("first_raw", "second"), strict=True):
+    for night, stem in zip(nights, STEMS, strict=True):
         written = read_hypnogram(staged[0] / f"{stem}_hypnogram{suffix}")
         predicted = clf.predict(night.fname)
         assert_array_equal(written.as_int(), predicted.as_int())
@@ -246,3 +246,49 @@ def test_recordings_are_not_modified(run, weights, tmp_path, nights):
     before = fname.read_bytes()
     run("stage", fname, "--weights", weights, "--out-dir", tmp_path)
     assert fname.read_bytes() == before
+
+
+@pytest.fixture(scope="session")
+def folder(nights, tmp_path_factory):
+    """Fill a folder with recordings, and with files that are none."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for night in nights:
+        shutil.copy(night.fname, folder)
+    shutil.copy(nights[1].fname, folder / "SC4001EC-Hypnogram.edf")
+    (folder / "notes.txt").write_text("Slept badly.")
+    return folder
+
+
+def test_a_folder_stands_for_the_recordings_in_it(run, folder, weights, tmp_path):
+    """Hypnograms and other files are passed over."""
+    status, _, err = run("stage", folder, "--weights", weights, "--out-dir", tmp_path)
+    assert (status, err) == (0, "")
+    names = {path.stem for path in tmp_path.iterdir()}
+    assert names == {"first_raw_hypnogram", "second_hypnogram"}
+
+
+def test_several_jobs_write_and_print_the_same(run, folder, weights, tmp_path):
+    """In the same order, with the warnings of the recording that fails."""
+    command = ["stage", folder, folder / "no.edf", "--weights", weights, "--out-dir"]
+    results = []
+    for n_jobs in (1, 2):
+        out_dir = tmp_path / str(n_jobs)
+        status, out, err = run(*command, out_dir, "--n-jobs", n_jobs)
+        tables = [(out_dir / f"{name}_hypnogram.csv").read_text() for name in STEMS]
+        results.append((status, out.replace(str(out_dir), ""), err, tables))
+    assert results[0] == results[1]
+    assert results[0][0] == 2
+    assert "no.edf: There is no recording" in results[0][2]
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (("--n-jobs", "0"), "--n-jobs must be 1 or more, or -1"),
+        ((), "holds no recording that ends in one of .edf"),
+    ],
+)
+def test_what_cannot_be_staged_at_all(fails, nights, weights, tmp_path, options, match):
+    """No jobs and an empty folder are one sentence each."""
+    recording = nights[0].fname if options else tmp_path
+    fails("stage", recording, "--weights", weights, *options, match=match)

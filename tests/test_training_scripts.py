@@ -1,0 +1,308 @@
+"""The scripts that train on real cohorts, rehearsed from nothing to their tables."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rehearsal
+from matplotlib.image import imread
+
+from mne_mc2sleep import MC2SleepClassifier, score_stages
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "training_scripts"
+FOLDS = [f"seed-0/fold-0{i}" for i in range(3)]
+OPTIONS = ["--fast", "--size", "small"]
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """Import the scripts as they import each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        import folder
+        import protocol
+        import results
+        import shhs
+        import sleep_edf
+
+        yield {
+            module.__name__: module
+            for module in (folder, protocol, results, shhs, sleep_edf)
+        }
+
+
+def start(*command):
+    """Start a process that computes on one core."""
+    paths = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        env=os.environ | paths,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def edf_options(base, out_dir):
+    """Return the options of sleep_edf.py, its data and prepared nights in ``base``."""
+    data, prepared = base / "fetched", base / "prepared"
+    data.mkdir(exist_ok=True)
+    paths = ["--data", data, "--prepared", prepared, "--out-dir", base / out_dir]
+    return [*OPTIONS, "--protocol", "edf20", *map(str, paths)]
+
+
+def read_probabilities(out_dir):
+    """Return the probabilities of the test epochs of each fold."""
+    return [np.load(out_dir / fold / "result.npz")["probabilities"] for fold in FOLDS]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Return the folder of the rehearsal of Sleep-EDF."""
+    return tmp_path_factory.mktemp("sleep_edf")
+
+
+@pytest.fixture(scope="module")
+def killed(base):
+    """Start from nothing, and kill -9 in the second fold; return the time of that."""
+    script = SCRIPTS / "sleep_edf.py"
+    options = edf_options(base, "killed")
+    process = start(rehearsal.__file__, base, script, *options)
+    checkpoint = base / "killed" / FOLDS[1] / "pretraining.safetensors"
+    while not checkpoint.exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    when = time.time()
+    process = start(rehearsal.__file__, base, script, *options)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    return when
+
+
+@pytest.fixture(scope="module")
+def rehearse(scripts, base):
+    """Return a function that runs sleep_edf.py in this process, with its server."""
+
+    def rehearse(out_dir, *options, faults=None):
+        with rehearsal.physionet(base, rehearsal.FAST_SUBJECTS) as server:
+            server.faults |= faults or {}
+            arguments = [*edf_options(base, out_dir), *options]
+            return scripts["sleep_edf"].main(arguments), server.served
+
+    return rehearse
+
+
+@pytest.fixture(scope="module")
+def whole(killed, rehearse, base):
+    """Do the same without being killed; return the folder of the results."""
+    assert rehearse("whole") == (0, [])
+    return base / "whole"
+
+
+def test_sleep_edf_goes_from_nothing_to_its_table(killed, base):
+    """It has a row of this package, those of the field, and the counts of epochs."""
+    text = (base / "killed" / "results.md").read_text()
+    assert "A rehearsal (`--fast`): these are no scores." in text
+    assert "| **this package**, `small`, seed 0 |" in text
+    assert "| SleePyCo (Lee et al. 2024) | 86.8 | 81.2 | .820 |" in text
+    assert "| 465 | 3 | 3 of 3 |" in text
+    assert "| found | 3 | 360 | 9 | 36 | 36 | 24 | 465 |" in text
+
+
+def test_after_kill_9_the_same_command_goes_on(killed, base):
+    """What was done is not done again, and the table tells of what was cut off."""
+    changes = [
+        (base / "killed" / fold / "result.npz").stat().st_mtime for fold in FOLDS
+    ]
+    assert changes[0] < killed < changes[1] < changes[2]
+    text = (base / "killed" / "results.md").read_text()
+    assert "without what 1 folds did before they were cut off" in text
+
+
+def test_after_kill_9_the_probabilities_are_the_same(base, whole):
+    """To the bit, as if there had been no end."""
+    for found, expected in zip(
+        read_probabilities(base / "killed"), read_probabilities(whole), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_finished_run_does_nothing_again(rehearse, whole):
+    """It writes the table alone, and asks the server for nothing."""
+    before = [(whole / fold / "result.npz").stat().st_mtime_ns for fold in FOLDS]
+    assert rehearse("whole") == (0, [])
+    after = [(whole / fold / "result.npz").stat().st_mtime_ns for fold in FOLDS]
+    assert after == before
+
+
+def test_no_checkpoint_is_left_behind(whole):
+    """A fold that is done keeps its weights and its result."""
+    for fold in FOLDS:
+        names = {fname.name for fname in (whole / fold).iterdir()}
+        assert names == {"result.npz", "stager.safetensors"}
+
+
+def test_the_scores_are_those_of_the_pooled_epochs(whole):
+    """The CSV holds accuracy, macro-F1 and F1 in percent, and kappa."""
+    results = [np.load(whole / fold / "result.npz") for fold in FOLDS]
+    reference = np.concatenate([result["reference"] for result in results])
+    predicted = np.concatenate(read_probabilities(whole)).argmax(axis=1)
+    scores = score_stages(reference, predicted)
+    row = pd.read_csv(whole / "results.csv").iloc[0]
+    assert row["n_epochs"] == scores["n_epochs"] == 465
+    for name in ("accuracy", "macro_f1", "f1_WAKE"):
+        assert float(row[name]) == pytest.approx(100 * scores[name])
+    assert float(row["kappa"]) == pytest.approx(scores["kappa"])
+
+
+def test_the_confusion_matrix_is_a_picture(whole):
+    """The PNG has something on it."""
+    assert imread(whole / "seed-0" / "confusion.png").std() > 0
+
+
+def test_the_stager_of_each_fold_is_saved(whole):
+    """It tells whom it was not trained on, and stages by the cohort's channel."""
+    tested = []
+    for fold in FOLDS:
+        clf = MC2SleepClassifier.from_pretrained(whole / fold / "stager.safetensors")
+        told = clf.stager_.training_data
+        assert clf.picks == "EEG Fpz-Cz"
+        assert told["n_subjects"] == len(told["validation_subjects"]) == 1
+        tested += told["test_subjects"]
+    assert tested == list(rehearsal.FAST_SUBJECTS)
+
+
+def test_results_of_other_options_are_not_mixed(rehearse, whole, capsys):
+    """One sentence tells what differs, and what to do."""
+    status, _ = rehearse("whole", "--batch-size", "16")
+    err = capsys.readouterr().err
+    assert status == 2
+    assert "error: " in err
+    assert "batch_size is 32 there and 16 here); pass another --out-dir" in err
+
+
+@pytest.mark.parametrize("fault", ["damaged", "half", "gone"])
+def test_a_server_that_fails_is_one_sentence(scripts, tmp_path, base, capsys, fault):
+    """The exit code is 2, and the next run goes on with what has arrived."""
+    main, load = scripts["sleep_edf"].main, scripts["sleep_edf"].load
+    options = edf_options(tmp_path, "out")
+    with rehearsal.physionet(base, rehearsal.FAST_SUBJECTS) as server:
+        server.faults["SC4362F0-PSG.edf"] = fault
+        assert main(options) == 2
+    # Between the progress bars of the fetcher.
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if "error: " in x]
+    assert "of subject 36 " in line
+    assert "run the same again, what has arrived" in line
+    parser = scripts["protocol"].make_parser("")
+    parser.add_argument("--protocol")
+    parser.add_argument("--data")
+    with rehearsal.physionet(base, rehearsal.FAST_SUBJECTS) as server:
+        cohort = load(parser.parse_args(options))
+        assert "SC4131E0-PSG.edf" not in server.served
+    assert len(cohort.nights) == 3
+
+
+@pytest.fixture(scope="module")
+def nsrr(tmp_path_factory):
+    """Write four nights as the NSRR has them, one with malformed stages."""
+    base = tmp_path_factory.mktemp("nsrr")
+    for seed, subject in enumerate(("200001", "200002", "200003", "200004")):
+        rehearsal.write_shhs_night(base, subject, seed=seed)
+    (malformed,) = base.rglob("*200002-nsrr.xml")
+    malformed.write_text(malformed.read_text()[:300])
+    return base
+
+
+def test_shhs_goes_from_a_folder_to_its_table(scripts, nsrr, tmp_path):
+    """The malformed night is left out."""
+    options = [str(nsrr), *OPTIONS, "--out-dir", str(tmp_path)]
+    assert scripts["shhs"].main(options) == 0
+    text = (tmp_path / "results.md").read_text()
+    assert text.startswith("# SHHS\n")
+    assert "| 1 of 1 |" in text
+    assert "| MC2SleepNet (Na et al. 2025) | 88.6 |" in text
+    assert "| found | 3 |" in text
+
+
+@pytest.fixture
+def table(nsrr, tmp_path):
+    """Write a table of the three whole nights."""
+    subjects = ["200001", "200003", "200004"]
+    rows = [
+        [*(next(nsrr.rglob(f"*{subject}*.{kind}")) for kind in ("edf", "xml")), subject]
+        for subject in subjects
+    ]
+    fname = tmp_path / "nights.csv"
+    columns = ["recording", "hypnogram", "subject"]
+    pd.DataFrame(rows, columns=columns).to_csv(fname, index=False)
+    return fname
+
+
+def folder_options(table, out_dir):
+    """Return the options of folder.py."""
+    picks = ["--picks", "EEG", "--trim", "margin"]
+    return [str(table), *picks, *OPTIONS, "--out-dir", str(out_dir)]
+
+
+def test_a_folder_goes_to_its_table(scripts, table, tmp_path):
+    """Several seeds make a row each, and their mean."""
+    out_dir = tmp_path / "results"
+    options = folder_options(table, out_dir)
+    assert scripts["folder"].main(options) == 0
+    # As if the other seed had been run before.
+    shutil.copytree(out_dir / "seed-0", out_dir / "seed-7")
+    assert scripts["folder"].main([*options, "--seed", "0", "7"]) == 0
+    rows = pd.read_csv(out_dir / "results.csv")
+    seeds = ["seed 0", "seed 7", "mean of 2 seeds"]
+    assert [name.split(", ")[-1] for name in rows["stager"]] == seeds
+    assert rows["kappa"][2] == pytest.approx(rows["kappa"][:2].mean(), abs=1e-3)
+
+
+def test_several_processes_make_one_table(nsrr, tmp_path):
+    """Under torchrun one of them prepares and writes, and says so once."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    options = [nsrr, *OPTIONS, "--out-dir", tmp_path]
+    process = start(*torchrun, SCRIPTS / "shhs.py", *options)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    assert output.count("# How") == 1
+    assert "2 threads" in (tmp_path / "results.md").read_text()
+    assert "| 1 of 1 |" in output
+
+
+def test_a_batch_is_shared_evenly(scripts, table, tmp_path, monkeypatch, capsys):
+    """A size that cannot be shared is told before anything is read."""
+    monkeypatch.setattr(scripts["protocol"], "n_processes", lambda: 3)
+    assert scripts["folder"].main(folder_options(table, tmp_path / "new")) == 2
+    assert "pass a multiple of 3." in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_damaged_result_is_one_sentence(scripts, tmp_path):
+    """It says what to do."""
+    fname = tmp_path / "result.npz"
+    fname.write_bytes(b"PK\3\4")
+    with pytest.raises(ValueError, match=r"result\.npz is damaged; delete it"):
+        scripts["results"].read_result(fname)
+
+
+def test_the_record_of_a_fold_is_kept(whole):
+    """Losses, hours and hardware are with the result."""
+    record = json.loads(str(np.load(whole / FOLDS[0] / "result.npz")["record"]))
+    assert record["hours"] > 0
+    assert not record["is_resumed"]
+    assert [row["phase"] for row in record["history"]] == [
+        *["Pretraining"] * 2,
+        *["Fine-tuning"] * 2,
+    ]
