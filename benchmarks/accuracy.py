@@ -97,7 +97,7 @@ def stage_by_yasa(raw):
     except AssertionError:
         return None
     hypno = staging.predict()
-    return stages_on_grid(hypno.as_int(), len(hypno)), staging.predict_proba()
+    return stages_on_grid(hypno.as_int(), len(hypno)), hypno.proba
 
 
 def run(nights, clf, montage):
@@ -112,7 +112,7 @@ def run(nights, clf, montage):
             found = stage_by_yasa(raw)
             if found is not None:
                 stages_found, proba = found
-                proba = proba[["W", "N1", "N2", "N3", "R"]].to_numpy()
+                proba = proba[list(STAGES)].to_numpy()
                 said["YASA"].append((night.subject, stages, stages_found, proba))
     return {name: rows for name, rows in said.items() if rows}
 

@@ -53,8 +53,10 @@ html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
 }
-# Pages without pages below them need no column for these.
-html_sidebars = {"[!_]*": []}
+# So few pages need no column of their own; code needs the width.
+html_sidebars = {"**": []}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 
 

@@ -24,6 +24,7 @@ _EDGES = np.geomspace(0.5, 32, 13)  # Hz
 _N_SEGMENT = 512
 _LAGS = slice(round(0.4 * SFREQ), round(2 * SFREQ))  # those of heart beats
 _STEADY_BANDS = slice(8, 13)  # of the features: 5.7-32 Hz, which one epoch tells well
+_MIN_DENSITY = 1e-4  # µV²/Hz, less than amplifiers have: below, all are alike
 _AT_ONCE = 128  # epochs, to bound the memory
 
 NAMES = (
@@ -61,8 +62,8 @@ def _describe_part(signals: NDArray[np.float32]) -> NDArray[np.float64]:
     density = _density(signals)  # (n_epochs, n_segments, n_freqs)
     edges = np.searchsorted(freqs, _EDGES)
     bands = np.add.reduceat(density[..., : edges[-1]], edges[:-1], axis=-1)
-    bands = (bands / np.diff(edges)).clip(1e-9)
-    spectrum = np.log(density.mean(axis=1)[:, edges[0] : edges[-1]].clip(1e-9))
+    bands = (bands / np.diff(edges)).clip(_MIN_DENSITY)
+    spectrum = np.log(density.mean(axis=1)[:, edges[0] : edges[-1]].clip(_MIN_DENSITY))
     peaks = (spectrum - uniform_filter1d(spectrum, 15, axis=-1)).max(axis=-1)
     squares = signals**2
     variance = squares.mean(axis=1).clip(1e-9)

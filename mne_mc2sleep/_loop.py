@@ -25,7 +25,7 @@ from ._distributed import (
 )
 from ._training_state import TrainingState
 from .checkpoints import locked
-from .cohort import iterate_batches
+from .cohort import iterate_batches, read_ahead
 from .weights import check_fname
 
 if TYPE_CHECKING:
@@ -135,7 +135,10 @@ def _own_batches(
     """
     length, batch_size = phase.net.config.sequence_length, phase.options.batch_size
     shard = rank(), n_ranks()
-    return iterate_batches(nights, length, batch_size * n_ranks(), rng, shard)
+    batches = iterate_batches(nights, length, batch_size * n_ranks(), rng, shard)
+    # A CPU computes with all its cores; a GPU would wait for the reading.
+    is_cpu = next(phase.trained.parameters()).device.type == "cpu"
+    return batches if is_cpu else read_ahead(batches)
 
 
 def _autocast(phase: Phase) -> torch.autocast:

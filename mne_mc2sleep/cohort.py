@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -156,6 +157,26 @@ def iterate_batches(
         batch = places[first : first + batch_size]
         own = batch[shard[0] :: shard[1]] or [batch[shard[0] % len(batch)]]
         yield _collate(nights, own, sequence_length)
+
+
+def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, the next one being read meanwhile.
+
+    Parameters
+    ----------
+    batches : iterator of Batch
+        It is asked for the next batch by another thread, one at a time.
+
+    Yields
+    ------
+    batch : Batch
+        The same batches. An error of the iterator is raised where its batch would be.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, batches, None)
+        while (batch := upcoming.result()) is not None:
+            upcoming = pool.submit(next, batches, None)
+            yield batch
 
 
 def count_batches(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.signal import firwin2, oaconvolve, welch
 
-from ._constants import SFREQ
+from ._constants import BAND, SFREQ
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,12 +24,16 @@ night of EEG, so that µV keep their meaning. Our choice."""
 _REFERENCE = (4.0, -1.8)
 # Not all the way: a recording of one stage alone must not look like a mixture of all.
 _SHARE = 0.75
-_EDGES = (0.5, 1.2, 2.0, 3.0, 4.5, 6.5, 9.0, 12.0, 16.0, 22.0, 32.0)  # Hz
-_MAX_LOG_DISTANCE = 6.0  # beyond, a band is missing rather than weak
+_EDGES = (0.5, 1.2, 2, 3, 4.5, 6.5, 9, 12, 16, 19, 22, 25, 28, 32)  # Hz
+_MAX_LOG_DISTANCE = 6.0
+# A band that lies this far below the others' distance was not recorded at all.
+_MISSING_LOG_DISTANCE = 2.5
 _N_WELCH = 256
 _N_TAPS = 301
 # Enough for a steady median, and fast.
 _MAX_EPOCHS = 240
+_GRID = np.linspace(0, SFREQ / 2, 501)  # Hz
+_LOG_GRID = np.log(_GRID.clip(1e-3))
 
 
 def scale_signals(
@@ -47,7 +50,9 @@ def scale_signals(
     scaling : {None, "robust", "spectrum"}
         None changes nothing. ``"robust"`` brings the interquartile range to
         ``ROBUST_IQR``. ``"spectrum"`` filters the recording so that its median spectrum
-        comes three quarters of the way to a reference, in steps of an octave or less.
+        comes three quarters of the way to a reference, in steps of an octave or less;
+        bands that were not recorded are filled by steady noise of the reference's
+        power, always the same: what is there tells nothing, but is nothing new either.
 
     Returns
     -------
@@ -59,36 +64,55 @@ def scale_signals(
     if scaling == "robust":
         lower, upper = np.percentile(signals[usable], [25, 75])
         return signals * np.float32(ROBUST_IQR / (upper - lower))
-    taps = _equalizer(signals[usable])
-    return oaconvolve(signals.ravel(), taps, mode="same").reshape(signals.shape)
+    distances = _distances(signals[usable])
+    is_missing = distances < np.median(distances) - _MISSING_LOG_DISTANCE
+    scaled = oaconvolve(signals.ravel(), _equalizer(distances, is_missing), mode="same")
+    if is_missing.any():
+        noise = np.random.default_rng(0).standard_normal(scaled.size, dtype=np.float32)
+        scaled += oaconvolve(noise, _noise_filter(is_missing), mode="same")
+    return scaled.reshape(signals.shape)
 
 
-def _equalizer(signals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Design the linear-phase filter of ``"spectrum"`` from usable epochs."""
+def _distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Measure how far the median log spectrum is from the reference, by band."""
     sample = signals[:: -(-len(signals) // _MAX_EPOCHS)]
     freqs, density = welch(sample, SFREQ, nperseg=_N_WELCH)
-    log_density = np.log(np.median(density, axis=0).clip(1e-6))
-    intercept, slope = _REFERENCE
-    index = np.digitize(freqs, _EDGES)
-    distances = np.array(
-        [
-            (log_density - intercept - slope * np.log(freqs.clip(1e-6)))[index == i]
-            .mean()
-            .clip(-_MAX_LOG_DISTANCE, _MAX_LOG_DISTANCE)
-            for i in range(1, len(_EDGES))
-        ]
-    )
+    log_density = np.log(np.median(density, axis=0).clip(1e-9))
+    distances = log_density - _log_reference(np.log(freqs.clip(1e-3)))
+    band = np.digitize(freqs, _EDGES)
+    return np.array([distances[band == i].mean() for i in range(1, len(_EDGES))])
+
+
+def _equalizer(
+    distances: NDArray[np.float64], is_missing: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Design the linear-phase filter that takes most of the distances away."""
+    # To raise what is missing would raise the recorder's noise.
+    log_gain = np.interp(
+        _LOG_GRID, _log_centers()[~is_missing], distances[~is_missing]
+    ).clip(-_MAX_LOG_DISTANCE, _MAX_LOG_DISTANCE)
     # Half of it: of a log power, for an amplitude.
-    log_gain = np.interp(_log_freqs(), np.log(_centers()), -0.5 * _SHARE * distances)
-    grid = np.linspace(0, SFREQ / 2, len(log_gain))
-    return firwin2(_N_TAPS, grid, np.exp(log_gain), fs=SFREQ).astype(np.float32)
+    return _design(np.exp(-0.5 * _SHARE * log_gain))
 
 
-def _centers() -> NDArray[np.float64]:
+def _noise_filter(is_missing: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Design the filter that gives white noise the reference's power where asked."""
+    # White noise of variance 1 has its power evenly from 0 to half the sampling rate.
+    power = np.exp(_log_reference(_LOG_GRID)) * SFREQ / 2
+    share = np.interp(_LOG_GRID, _log_centers(), is_missing.astype(float))
+    inside = (_GRID >= BAND[0]) & (_GRID <= BAND[1])
+    return _design(np.sqrt(power * share) * inside)
+
+
+def _design(gain: NDArray[np.float64]) -> NDArray[np.float32]:
+    return firwin2(_N_TAPS, _GRID, gain, fs=SFREQ).astype(np.float32)
+
+
+def _log_reference(log_freqs: NDArray[np.float64]) -> NDArray[np.float64]:
+    intercept, slope = _REFERENCE
+    return intercept + slope * log_freqs
+
+
+def _log_centers() -> NDArray[np.float64]:
     edges = np.array(_EDGES)
-    return np.sqrt(edges[1:] * edges[:-1])
-
-
-@lru_cache(maxsize=1)
-def _log_freqs() -> NDArray[np.float64]:
-    return np.log(np.linspace(0, SFREQ / 2, 501).clip(1e-3))
+    return 0.5 * np.log(edges[1:] * edges[:-1])

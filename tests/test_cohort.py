@@ -1,5 +1,7 @@
 """Who is held out, and how nights become batches of sequences."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from mne_mc2sleep.cohort import (
     count_stages,
     hold_out_subjects,
     iterate_batches,
+    read_ahead,
 )
 
 LENGTH = 8
@@ -261,3 +264,39 @@ def test_hold_out_is_reproducible_and_random():
     ]
     assert drawn[0] == drawn[1]
     assert set(drawn[0]) == set(range(4))
+
+
+def test_reading_ahead_yields_the_same_batches():
+    """In the same order, whatever is drawn."""
+    nights = toy_nights(20, 9, 30)
+    plain, ahead = (
+        iterate_batches(nights, 8, 2, np.random.default_rng(0)) for _ in range(2)
+    )
+    for one, other in zip(plain, read_ahead(ahead), strict=True):
+        assert all(map(torch.equal, one, other))
+
+
+def test_reading_ahead_reads_one_batch_more():
+    """The next one is on its way while one is used."""
+    has_begun = threading.Event()
+
+    def read():
+        yield 1
+        has_begun.set()
+        yield 2
+
+    assert next(read_ahead(read())) == 1
+    assert has_begun.wait(timeout=10)
+
+
+def test_an_error_while_reading_ahead_is_raised():
+    """After the batches that came before it."""
+
+    def read():
+        yield 1
+        raise ValueError("The prepared night is gone.")
+
+    batches = read_ahead(read())
+    assert next(batches) == 1
+    with pytest.raises(ValueError, match="is gone"):
+        next(batches)

@@ -174,6 +174,22 @@ def test_both_stages_hold_out_the_same_subjects(
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_nights_to_validate_on_can_be_given(
+    stager, make_night, options, monkeypatch, stage
+):
+    """Then nobody else is held out, and in both stages they are given as signals."""
+    seen = []
+    monkeypatch.setattr(training, stage, lambda *args: seen.extend(args[1:3]))
+    nights = [make_night(i, 16) for i in range(4)]
+    getattr(stager, stage)(nights[:3], options, held_out=nights[3:])
+    subjects = [[night.subject for night in part] for part in seen]
+    assert subjects == [[f"subject {i}" for i in range(3)], ["subject 3"]]
+    shapes = {night.inputs.shape for part in seen for night in part}
+    width = stager.net.config.width
+    assert shapes == {(16, 3000) if stage == "pretrain" else (16, 2, width)}
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_it_is_logged_if_nobody_is_held_out(
     stager, short_nights, quick, training_log, stage
 ):
