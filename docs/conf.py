@@ -33,6 +33,8 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"demo\.py$",
     "within_subsection_order": "FileNameSortKey",
     "reference_url": {"mne_mc2sleep": None},
+    # Their diagrams do not follow the page from light to dark.
+    "ignore_repr_types": "MC2SleepClassifier|GridSearchCV",
     "min_reported_time": 60,
     "show_signature": False,
     "download_all_examples": False,

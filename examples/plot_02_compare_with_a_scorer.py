@@ -4,8 +4,9 @@ Compare with a scorer
 
 Agreement, confusion matrix and both hypnograms of one night.
 
-The night is **simulated**, and the "scorer" is who simulated it: the figures say
-nothing about people.
+The night is **simulated**, and the "scorer" is who simulated it. The shipped weights
+learnt from resynthesised nights of people, to which this one is not much alike: the
+figures say nothing about how well they stage people.
 """
 
 import matplotlib.pyplot as plt

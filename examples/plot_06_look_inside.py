@@ -29,11 +29,11 @@ from mne_mc2sleep.nights import read_channel
 
 mne.set_log_level("warning")
 CHANNEL = "EEG Fpz-Cz"
+FIRST_EPOCH = 435  # of a sequence that holds all stages
 
-raw, scored = simulate_night(8 * 3600, random_state=2)
+raw, scored = simulate_night(8 * 3600, random_state=0)
 stages = scored.as_int().to_numpy()
 clf = MC2SleepClassifier.from_pretrained()
-hypno = clf.predict(raw, picks=CHANNEL)
 
 # %%
 # Two views of each epoch
@@ -61,8 +61,8 @@ _ = axes[1].legend(bbox_to_anchor=(1, 1), frameon=False, markerscale=2)
 # In the cross-attention each epoch of a modality looks at all epochs of the other one
 # in the sequence.
 
-maps = attention_maps(clf, raw, first_epoch=200, picks=CHANNEL)
-fig = plot_attention(maps, hypno)
+maps = attention_maps(clf, raw, first_epoch=FIRST_EPOCH, picks=CHANNEL)
+fig = plot_attention(maps, scored)
 
 # %%
 # What can be recovered
@@ -73,7 +73,7 @@ fig = plot_attention(maps, hypno)
 # the embeddings of two different epochs.
 
 length = net.config.sequence_length
-sequence = Embeddings(*encoded[200 : 200 + length][None].unbind(dim=2))
+sequence = Embeddings(*encoded[FIRST_EPOCH : FIRST_EPOCH + length][None].unbind(dim=2))
 torch.manual_seed(0)
 mask = draw_mask(torch.ones(1, length, dtype=torch.bool), mask_ratio=0.5)
 nothing = torch.zeros_like(mask)
@@ -84,7 +84,7 @@ distance = (recovered - hidden).abs().mean(dim=1).numpy()
 different = torch.cdist(hidden, hidden, p=1).mean() / hidden.shape[1]
 
 fig, axes = plt.subplots(2, figsize=(10, 4), layout="constrained", sharex=True)
-epochs = np.arange(200, 200 + length)
+epochs = FIRST_EPOCH + np.arange(length)
 masks = np.vstack([mask.numpy(), nothing.numpy()])
 axes[0].pcolormesh(epochs, [0, 1], masks, cmap="Greys", edgecolors="0.8")
 axes[0].set(yticks=[0, 1], yticklabels=["signal", "spectrogram"], title="Hidden epochs")

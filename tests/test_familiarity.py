@@ -135,7 +135,7 @@ def test_real_epochs_are_not_far_from_simulated_ones(profiles):
     ("name", "words"),
     [
         ("volts taken for µV", "amplitude in µV"),
-        ("sine of 10 Hz", "1 - autocorrelation"),
+        ("square wave of 1 Hz", "1 - autocorrelation"),
         ("mains alone", "highest peak of the spectrum"),
         ("mouse-like EEG", "µV²/Hz at 5.7-8 Hz"),
         ("white noise", "change of the spectrum within half an hour"),

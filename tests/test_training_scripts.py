@@ -28,6 +28,7 @@ def scripts():
     """Import the scripts as they import each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPTS))
+        import estimate_hours
         import folder
         import protocol
         import results
@@ -36,7 +37,7 @@ def scripts():
 
         yield {
             module.__name__: module
-            for module in (folder, protocol, results, shhs, sleep_edf)
+            for module in (estimate_hours, folder, protocol, results, shhs, sleep_edf)
         }
 
 
@@ -306,3 +307,12 @@ def test_the_record_of_a_fold_is_kept(whole):
         *["Pretraining"] * 2,
         *["Fine-tuning"] * 2,
     ]
+
+
+def test_hours_follow_from_the_throughput(scripts):
+    """Twenty passes of pretraining over 15 of the 20 subjects, in each of 20 folds."""
+    module = scripts["estimate_hours"]
+    rates = dict.fromkeys(("encoding", "fine-tuning", "preparing"), np.inf)
+    hours = module.estimate(module.make_plans()["edf20"], rates | {"pretraining": 100})
+    expected = 20 * 20 * 42308 * 15 / 20 / 100 / 3600
+    assert hours["training and testing, h"] == pytest.approx(expected)

@@ -79,7 +79,7 @@ def split_nights(nights, fold=0):
     )
 
 
-def make_nights(power_nights, seed, device="cpu", in_pieces=False):
+def make_nights(power_nights, seed, device="cpu", in_pieces=False, max_spread=0.0):
     """Make signals of random montages and recorders from powers.
 
     Parameters
@@ -92,6 +92,8 @@ def make_nights(power_nights, seed, device="cpu", in_pieces=False):
         Where to make them.
     in_pieces : bool
         Whether to leave but short stretches of some nights.
+    max_spread : float
+        By how much the powers of single epochs stray, see `resynthesize_anywhere`.
 
     Returns
     -------
@@ -102,7 +104,11 @@ def make_nights(power_nights, seed, device="cpu", in_pieces=False):
     for index, night in enumerate(power_nights):
         rng = np.random.default_rng([*seed, index])
         signals = resynthesize_anywhere(
-            night.log_band_power, night.log_variance, device=device, random_state=rng
+            night.log_band_power,
+            night.log_variance,
+            max_spread=max_spread,
+            device=device,
+            random_state=rng,
         )
         usable = np.ones(len(night.stages), dtype=bool)
         pieces = [slice(None)]

@@ -12,9 +12,9 @@ p passes in each stage, one fold takes at most
 
     p N / P + N / E + p N / F + ((p + 1) validation epochs + test epochs) / E   seconds:
 
-early stopping makes it less. Fetching is not in it. On a CPU the loader and the training
-take turns, so the loader's share is waited for; on a GPU the next batch is read
-meanwhile, and nothing is waited for while the share is below 100 %.
+early stopping makes it less. Fetching is not in it. On a CPU the loader and the
+training take turns, so the loader's share is waited for; on a GPU the next batch is
+read meanwhile, and nothing is waited for while the share is below 100 %.
 """
 
 from __future__ import annotations

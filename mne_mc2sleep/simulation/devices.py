@@ -77,6 +77,38 @@ def mix_channels(
     return mixed[:, np.newaxis, :5], mixed[:, np.newaxis, 5]
 
 
+def stray(
+    log_band_power: np.ndarray,
+    log_variance: np.ndarray,
+    max_spread: float,
+    rng: Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Let the powers of single epochs stray, in some nights much, in others hardly.
+
+    Parameters
+    ----------
+    log_band_power : array of shape (n_epochs, n_channels, 5)
+        Natural log of µV²/Hz.
+    log_variance : array of shape (n_epochs, n_channels)
+        Natural log of µV².
+    max_spread : float
+        The largest standard deviation of a night, in natural logs.
+    rng : Generator
+        Draws the night's spread and the epochs' errors.
+
+    Returns
+    -------
+    log_band_power, log_variance : array
+        With errors that the bands share in part and that neighbours do not share: a
+        stager must not trust one epoch more than its neighbours.
+    """
+    spread = rng.uniform(0, max_spread)
+    shared = rng.standard_normal(log_variance.shape)
+    own = rng.standard_normal(log_band_power.shape)
+    errors = spread * (shared[..., np.newaxis] + own) / math.sqrt(2)
+    return log_band_power + errors, log_variance + errors[..., 0]
+
+
 def draw_device(rng: Generator) -> Device:
     """Draw a recorder: gain, tilt, equaliser, corners, polarity, noise and pops."""
     position = np.log(np.maximum(FREQS, 0.3) / 0.3)

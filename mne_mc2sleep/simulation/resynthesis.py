@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._constants import N_TIMES
-from .devices import draw_device, mix_channels, record
+from .devices import draw_device, mix_channels, record, stray
 from .spectra import BANDS, N_FADE, N_SEGMENT
 from .textures import draw_segments, draw_texture
 
@@ -79,6 +79,7 @@ def resynthesize_anywhere(
     log_band_power: ArrayLike,
     log_variance: ArrayLike,
     *,
+    max_spread: float = 0.0,
     device: torch.device | str = "cpu",
     random_state: RandomState = None,
 ) -> Tensor:
@@ -90,6 +91,9 @@ def resynthesize_anywhere(
         As in `resynthesize`; the montage lies between the two channels.
     log_variance : array of shape (n_epochs, 2)
         As in `resynthesize`.
+    max_spread : float
+        By how much (natural log, the largest standard deviation of a night) the powers
+        of single epochs stray: a stager must not trust one epoch more than a sequence.
     device : torch.device | str
         Where to make them.
     random_state : int | Generator | RandomState | None
@@ -107,7 +111,7 @@ def resynthesize_anywhere(
     """
     powers = _check_powers(log_band_power, log_variance)
     rng = check_random_state(random_state)
-    powers = mix_channels(*powers, rng)
+    powers = stray(*mix_channels(*powers, rng), max_spread, rng)
     powers = (torch.from_numpy(values).float().to(device) for values in powers)
     spectrum = draw_segments(*powers, draw_texture(rng, 1.0), _COHERENCE, rng)
     signals = _overlap_add(record(spectrum, draw_device(rng), rng))

@@ -95,7 +95,9 @@ def test_an_odd_file_is_staged_with_one_warning_at_most(
     case = STAGED[name]
     fname = save(tmp_path, case.make(two_nights[0][0]))
     status, lines = run(command, fname)
-    assert (status, len(lines)) == (0, case.warning is not None)
+    # What is odd may be unlike the training, too.
+    odd = [line for line in lines if "is unlike the recordings" not in line]
+    assert (status, len(odd)) == (0, case.warning is not None)
     assert all(line.startswith("mne-mc2sleep: warning: ") for line in lines)
     if command == "stage":
         hypno = read_hypnogram(tmp_path / "out" / "night_raw_hypnogram.csv")

@@ -75,7 +75,7 @@ def test_the_installed_command_is_main():
     [
         ((), "COMMAND"),
         (("sleep",), "invalid choice: 'sleep'"),
-        (("stage",), "the following arguments are required: FILE, --weights"),
+        (("stage",), "the following arguments are required: FILE"),
         ((*STAGE, "--fast"), "unrecognized arguments: --fast"),
         ((*STAGE, "--verbose", "loud"), "invalid choice: 'loud'"),
         (("train", "night.edf"), "required: --out"),
