@@ -172,7 +172,7 @@ def parse_args():
     parser.add_argument("--batch-size", type=int, default=5)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--pretrain-train-epochs", type=int, default=10)
-    parser.add_argument("--finetune-train-epochs", type=int, default=16)
+    parser.add_argument("--finetune-train-epochs", type=int, default=12)
     parser.add_argument("--every", type=int, default=1, help="of so many nights, one")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()

@@ -177,10 +177,20 @@ def test_resynthesis_anywhere_draws_another_recorder_each_time():
     assert stds[3] == resynthesize_anywhere(*powers, random_state=3).std()
 
 
+def test_powers_of_epochs_stray_as_asked():
+    """Constant powers vary from epoch to epoch, up to the spread and not without."""
+    powers = make_powers(200)
+    spreads = []
+    for max_spread in (0.0, 1.5):
+        signals = resynthesize_anywhere(*powers, max_spread=max_spread, random_state=1)
+        spreads.append(signals.std(dim=1).log().std().item())
+    assert spreads[1] > 2 * spreads[0]
+
+
 def test_resynthesize_takes_no_stage():
     """There is no parameter by which a stage could enter the signal."""
     powers = {"log_band_power", "log_variance"}
-    options = {"texture", "device", "random_state"}
+    options = {"texture", "max_spread", "device", "random_state"}
     for function in (resynthesize, resynthesize_anywhere):
         assert set(inspect.signature(function).parameters) <= powers | options
 
