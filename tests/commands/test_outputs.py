@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,19 +79,18 @@ def test_a_link_in_the_folder_is_not_followed(run, nights, weights, tmp_path):
     assert not mine.exists()
 
 
-@pytest.fixture
-def full_disk():
-    """Return a function that lets no file grow beyond some bytes."""
+@contextmanager
+def full_disk(n_bytes):
+    """Let no file grow beyond some bytes; not even a log of the tests, if held on."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda n_bytes: resource.setrlimit(
-        resource.RLIMIT_FSIZE, (n_bytes, limits[1])
-    )
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_leaves_whole_files(
-    fails, full_disk, run, nights, weights, tmp_path
-):
+def test_a_full_disk_leaves_whole_files(fails, run, nights, weights, tmp_path):
     """Each file is the old one or the new one, and one sentence tells of the fault."""
     out_dir = tmp_path / "staged"
     command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", out_dir)
@@ -100,19 +100,19 @@ def test_a_full_disk_leaves_whole_files(
     for fname in fnames:
         fname.write_text("old")
     # The tables of a short night are smaller, the picture is larger.
-    full_disk(8192)
-    fails(*command, "--overwrite", match="File too large")
+    with full_disk(8192):
+        fails(*command, "--overwrite", match="File too large")
     assert [fname.read_bytes() for fname in fnames] == [*new[:3], b"old"]
     assert set(out_dir.iterdir()) == set(fnames)
 
 
-def test_a_full_disk_leaves_the_old_table(fails, full_disk, nights, weights, tmp_path):
+def test_a_full_disk_leaves_the_old_table(fails, nights, weights, tmp_path):
     """``evaluate --out`` replaces its table in one step."""
     fname = tmp_path / "scores.csv"
     fname.write_text("old")
-    full_disk(16)
     command = ("evaluate", nights[1].fname, "--hypnograms", nights[1].hypno_fname)
     options = ("--weights", weights, "--out", fname, "--overwrite")
-    fails(*command, *options, match="File too large")
+    with full_disk(16):
+        fails(*command, *options, match="File too large")
     assert fname.read_text() == "old"
     assert list(tmp_path.iterdir()) == [fname]
