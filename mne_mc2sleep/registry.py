@@ -40,8 +40,8 @@ class KnownWeights:
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
-        "73c2d46e44b91322d9de0b41a63d035fe1c9920dd8c85f586e521419dc1bb86d",
-        2322076,
+        "c624057ce0d84b140c31231509858a3d304dd0b5fef3e642dd2030457ad6a236",
+        2325460,
         "574 k parameters, trained on resynthesised nights of Sleep-EDF",
     ),
 }
