@@ -41,8 +41,12 @@ class Nights:
     def make(self, index, meas_date=None):
         """Return one night's recording and its experts' stages."""
         part = slice(self.edges[index], self.edges[index + 1])
+        # A dozen nights are too few to learn what the texture's random draws hide.
         signal = resynthesize(
-            self.log_band_power[part], self.log_variance[part], random_state=index
+            self.log_band_power[part],
+            self.log_variance[part],
+            texture=0,
+            random_state=index,
         )
         return make_raw(signal, [CHANNEL], meas_date=meas_date), self.stage[part]
 

@@ -46,10 +46,10 @@ before missing bands were filled and before the common spectrum was cut finely a
 16 Hz; the fine-tuning after it. Fold {fold}, seed {seed}.
 
 {n_validation} more subjects were validated on (early stopping and the temperature,
-{temperature:.2f}). {n_test} others were kept for tests. Nothing was fitted to them, but the
-choice among three ways of fine-tuning and the filling of missing bands looked at some
-of their nights; the way that was chosen has not the highest scores below, but those
-that fall least on nights made otherwise.
+{temperature:.2f}). {n_test} others were kept for tests. Nothing was fitted to them, but
+the choice among three ways of fine-tuning and the filling of missing bands looked at
+some of their nights; the way that was chosen has not the highest scores of the three,
+but those that fall least on nights made otherwise.
 
 The stages are experts' (R&K, stages 3 and 4 joined to N3). In most nights bouts of
 one single epoch are missing from the data, so N1 is thinner than in life.
