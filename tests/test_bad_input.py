@@ -72,9 +72,6 @@ def warned(match):
     assert any(re.search(match, str(warning.message)) for warning in found)
 
 
-# ---- recordings
-
-
 @pytest.mark.parametrize("method", STAGING + TRAINING)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_staged_is_one_error(name, method, clf, two_nights):
@@ -144,9 +141,6 @@ def test_what_is_odd_is_learnt_from_where_it_holds_eeg(name, method, clf, two_ni
     assert learnt == case.n_epochs + N_EPOCHS - len(case.unusable)
     assert all(tensor.isfinite().all() for tensor in state(clf).values())
     np.testing.assert_allclose(clf.predict_proba(good[0]).sum(axis=1), 1)
-
-
-# ---- hypnograms
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,6 @@ from mne_mc2sleep.recordings import read_recording
 NOXTURNAL = Path(__file__).parents[2] / "shared/data/device_edf/noxturnal_2min.edf"
 
 
-# ---- the grid
-
-
 @given(
     sfreq=st.one_of(st.integers(50, 512), st.floats(50, 512)),
     duration=st.floats(30, 130),
@@ -82,9 +79,6 @@ def test_rate_in_single_precision_loses_no_epoch(tmp_path):
     make_raw(make_noise(299_910), 99.97).save(fname, verbose=False)
     assert mne.io.read_raw(fname, verbose=False).info["sfreq"] > 99.97
     assert read_recording(fname).n_epochs == 100
-
-
-# ---- the signal
 
 
 @pytest.mark.parametrize("sfreq", [100.0, 128.0, 200.0, 256.0, 512.0, 99.97])
@@ -169,9 +163,6 @@ def test_annotations_count_from_the_first_sample(dated):
     assert_array_equal(annotations.description, ["Sleep stage 2"])
 
 
-# ---- warnings
-
-
 @pytest.mark.parametrize("factor", [1e6, 1e-6, 1e3])
 def test_wrong_units_warn(factor):
     """A signal in µV stored as V, or too small, is told with the amplitude found."""
@@ -220,9 +211,6 @@ def test_usual_filters_do_not_warn():
     read_recording(make_raw(make_noise(6000)).filter(0.5, 35, verbose=False))
 
 
-# ---- what is not a recording
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -250,9 +238,6 @@ def test_a_file_that_mne_cannot_read_is_named(tmp_path, name):
     (tmp_path / name).write_text("no recording at all")
     with pytest.raises(ValueError, match=rf"MNE cannot read .*{name}"):
         read_recording(str(tmp_path / name))
-
-
-# ---- EDF files
 
 
 @pytest.fixture
