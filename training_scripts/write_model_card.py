@@ -22,9 +22,10 @@ The weights that `MC2SleepClassifier.from_pretrained()` loads. This page is writ
 `training_scripts/write_model_card.py`.
 
 > **Trained on resynthesised nights, not on recorded EEG.** {source}. How well these
-> weights stage recorded EEG has not been measured. Fine-tune them on a few scored
-> nights of your own (`clf.finetune(raws, hypnos)`), and compare with your scorer
-> before you rely on them. **Not a medical device.**
+> weights stage recorded EEG has not been measured: compare them with your own scorer
+> before you rely on them. Scored nights of your own adapt them (`clf.finetune`), if
+> there are enough: see [how many](finetune.md#how-many-nights).
+> **Not a medical device.**
 
 ## What they are
 

@@ -9,6 +9,8 @@ from ._common import add_common_options
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
+    from pathlib import Path
+    from typing import Any
 
 _WHAT = "a name, the path of a file, or an address (https://...) with --sha256"
 
@@ -81,11 +83,7 @@ def run_fetch(args: Namespace) -> int:
     ValueError, OSError
         If there are no such weights, or they cannot be fetched or are damaged.
     """
-    from ..registry import find_weights
-    from ..weights import load_weights
-
-    fname = find_weights(args.weights, args.sha256)
-    load_weights(fname)
+    fname, _ = _open(args)
     print(fname)
     return 0
 
@@ -108,9 +106,15 @@ def run_card(args: Namespace) -> int:
     ValueError, OSError
         As for `run_fetch`.
     """
+    _, metadata = _open(args)
+    print(json.dumps(metadata, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _open(args: Namespace) -> tuple[Path, dict[str, Any]]:
+    """Return where the weights are, and their metadata; raise if they are damaged."""
     from ..registry import find_weights
     from ..weights import load_weights
 
-    _, metadata = load_weights(find_weights(args.weights, args.sha256))
-    print(json.dumps(metadata, indent=2, ensure_ascii=False))
-    return 0
+    fname = find_weights(args.weights, args.sha256)
+    return fname, load_weights(fname)[1]

@@ -1,0 +1,36 @@
+"""What ``mne-mc2sleep weights`` prints."""
+
+import json
+
+import pytest
+
+from mne_mc2sleep.registry import KNOWN_WEIGHTS, find_weights
+
+
+def test_list_names_the_weights(run):
+    """One line for each name, with its place."""
+    status, out, _ = run("weights", "list")
+    lines = out.splitlines()
+    assert status == 0
+    assert [line.split("\t")[0] for line in lines] == list(KNOWN_WEIGHTS)
+    assert "in the package" in lines[0]
+
+
+def test_fetch_prints_the_path(run):
+    """Of weights in the package, where that is."""
+    status, out, _ = run("weights", "fetch", "small")
+    assert (status, out.strip()) == (0, str(find_weights("small")))
+
+
+def test_card_prints_what_was_trained_on(run):
+    """As JSON, the settings and the training data."""
+    _, out, _ = run("weights", "card", "small")
+    card = json.loads(out)
+    assert card["parameters"]["scaling"] == "spectrum"
+    assert card["training_data"]["test_subjects"]
+
+
+@pytest.mark.parametrize("action", ["fetch", "card"])
+def test_unknown_weights_are_one_sentence(fails, action):
+    """The names that there are are told."""
+    fails("weights", action, "huge", match="no weights named 'huge'")
