@@ -45,6 +45,7 @@ class StagerEstimator(ClassifierMixin, BaseEstimator):
         "exclude_same_stage": ["boolean"],
         "pretrain_train_epochs": [Interval(Integral, 1, None, closed="left")],
         "finetune_train_epochs": [Interval(Integral, 1, None, closed="left")],
+        "adaptation": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],

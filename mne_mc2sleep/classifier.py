@@ -66,6 +66,12 @@ class MC2SleepClassifier(StagerEstimator):
         Whether InfoNCE takes epochs of the same stage for no negatives (our choice).
     pretrain_train_epochs, finetune_train_epochs : int
         Passes over the nights in each stage of the training, at most.
+    adaptation : float | "auto"
+        How far `finetune` moves weights that could stage before: they end as
+        (1 - adaptation) times what they were plus adaptation times what they were
+        fine-tuned to (WiSE-FT, Wortsman et al., arXiv 2109.01903). ``"auto"`` is
+        n / (n + 2) with n subjects to train on (our choice): few do not spoil what many
+        have taught. 1 goes all the way, as the first fine-tuning in `fit` always does.
     batch_size : int
         Sequences of one step.
     learning_rate, weight_decay : float
@@ -111,6 +117,7 @@ class MC2SleepClassifier(StagerEstimator):
         exclude_same_stage: bool = False,
         pretrain_train_epochs: int = 20,
         finetune_train_epochs: int = 20,
+        adaptation: float | str = "auto",
         batch_size: int = 32,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
@@ -132,6 +139,7 @@ class MC2SleepClassifier(StagerEstimator):
         self.exclude_same_stage = exclude_same_stage
         self.pretrain_train_epochs = pretrain_train_epochs
         self.finetune_train_epochs = finetune_train_epochs
+        self.adaptation = adaptation
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay

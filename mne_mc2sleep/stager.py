@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import torch
 from . import __version__, training
 from ._constants import SFREQ, STAGES
 from .cohort import Night, count_stages, hold_out_subjects
+from .evaluation import score_stages
 from .familiarity import check_profile, fit_profile, measure, sample_nights, soften
 from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
 from .network import MC2SleepConfig, MC2SleepNet
@@ -140,6 +142,9 @@ class Stager:
     ) -> None:
         """Train the sequence level, see `training.finetune`, and calibrate.
 
+        A stager that was fine-tuned before, or loaded, goes but a part of the way from
+        what it was, see ``adaptation``.
+
         Parameters
         ----------
         nights : sequence of Night
@@ -155,6 +160,8 @@ class Stager:
             held_out = self._encode(held_out)
         train, held_out = self._hold_out(nights, options, held_out)
         n_before = len(self.history)
+        share = self._adaptation(train, options)
+        before = deepcopy(self.net.state_dict())
         try:
             training.finetune(
                 self.net,
@@ -167,7 +174,9 @@ class Stager:
             )
         finally:
             self._record(train, n_before)
-            self.temperature = self._fit_temperature(held_out)
+            if share < 1:
+                self._stay_near(before, share)
+            self._calibrate(held_out, share)
 
     def familiarity(
         self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
@@ -314,12 +323,33 @@ class Stager:
             best = max(row[name] for row in rows)
             self.scores = {} if np.isnan(best) else {name: best}
 
-    def _fit_temperature(self, held_out: Sequence[Night]) -> float:
-        if not held_out:
+    def _adaptation(self, nights: Sequence[Night], options: TrainingOptions) -> float:
+        """Return how far to move; all the way after a pretraining."""
+        is_first = self.history and self.history[-1]["phase"] == "Pretraining"
+        if is_first or not self.can_stage:
             return 1.0
+        return options.share(len({night.subject for night in nights}))
+
+    def _stay_near(self, before: dict[str, torch.Tensor], share: float) -> None:
+        """Average the weights with those of before (WiSE-FT, arXiv 2109.01903)."""
+        logger.info("Moved the weights by %.2f of the way to the fine-tuned.", share)
+        for name, tensor in self.net.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(before[name].lerp(tensor, share))
+
+    def _calibrate(self, held_out: Sequence[Night], share: float) -> None:
+        """Fit the temperature; score anew what is not the state that was validated."""
+        if not held_out:
+            # Weights that stay near others stay about as sure as they.
+            self.temperature = 1.0 if share == 1 else self.temperature
+            return
         posteriors = [log_posteriors(self.net, n.inputs, n.usable) for n in held_out]
-        targets = [night.targets for night in held_out]
-        return fit_temperature(np.concatenate(posteriors), np.concatenate(targets))
+        posteriors = np.concatenate(posteriors)
+        targets = np.concatenate([night.targets for night in held_out])
+        self.temperature = fit_temperature(posteriors, targets)
+        if share < 1:
+            scores = score_stages(targets, posteriors.argmax(axis=1))
+            self.scores = {"validation_macro_f1": scores["macro_f1"]}
 
 
 def find_device(name: str | None) -> torch.device:

@@ -14,6 +14,8 @@ from mne_mc2sleep import MC2SleepClassifier
         ({"scaling": "minmax"}, "scaling"),
         ({"sequence_length": 0}, "sequence_length"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"adaptation": 1.5}, "adaptation"),
+        ({"adaptation": "half"}, "adaptation"),
     ],
 )
 def test_bad_parameters_are_named(parameters, name, scored_raws):

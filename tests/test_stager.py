@@ -314,6 +314,63 @@ def test_a_loaded_stager_can_be_finetuned(trained, short_nights, quick, tmp_path
         assert is_same is ("_stack" not in name and "_head" not in name)
 
 
+@pytest.mark.parametrize(
+    ("adaptation", "n_subjects", "share"),
+    [("auto", 1, 1 / 3), ("auto", 3, 3 / 5), ("auto", 18, 0.9), (0.5, 18, 0.5)],
+)
+def test_more_subjects_move_weights_further(options, adaptation, n_subjects, share):
+    """By n / (n + 2), or by what is asked for."""
+    found = replace(options, adaptation=adaptation).share(n_subjects)
+    assert found == pytest.approx(share)
+
+
+def test_adaptation_stays_on_the_way_to_the_fine_tuned(trained, short_nights, quick):
+    """The weights are a mean of those before and those fine-tuned to."""
+    whole, part = copy.deepcopy(trained), copy.deepcopy(trained)
+    for stager, adaptation in ((whole, 1.0), (part, 0.25)):
+        stager.finetune(short_nights, replace(quick, adaptation=adaptation))
+    before, after = trained.net.state_dict(), whole.net.state_dict()
+    for name, tensor in part.net.state_dict().items():
+        mean = before[name] + 0.25 * (after[name] - before[name])
+        torch.testing.assert_close(tensor, mean.to(tensor.dtype))
+
+
+def test_adaptation_of_zero_leaves_the_weights(trained, short_nights, quick):
+    """Nothing but the calibration is new."""
+    stager = copy.deepcopy(trained)
+    stager.finetune(short_nights, replace(quick, adaptation=0))
+    assert same(stager.net, trained.net)
+
+
+def test_what_was_just_pretrained_is_finetuned_all_the_way(
+    trained, short_nights, quick
+):
+    """Its heads have not been fine-tuned yet, so that there is nothing to keep."""
+    whole, part = copy.deepcopy(trained), copy.deepcopy(trained)
+    for stager, adaptation in ((whole, 1.0), (part, 0.25)):
+        stager.pretrain(short_nights, quick)
+        stager.finetune(short_nights, replace(quick, adaptation=adaptation))
+    assert same(part.net, whole.net)
+
+
+def test_adapted_without_held_out_subjects_it_keeps_its_temperature(
+    trained, make_night, quick
+):
+    """It is about as sure as the weights that it stays near."""
+    stager = copy.deepcopy(trained)
+    stager.finetune([make_night(0)], replace(quick, adaptation=0.5))
+    assert stager.temperature == trained.temperature != 1
+
+
+def test_scores_are_of_the_weights_that_stay(trained, short_nights, quick):
+    """Not of those that were fine-tuned to and left again."""
+    unmoved, moved = copy.deepcopy(trained), copy.deepcopy(trained)
+    options = replace(quick, learning_rate=0.1)
+    unmoved.finetune(short_nights, replace(options, adaptation=0))
+    moved.finetune(short_nights, options)
+    assert unmoved.scores["validation_macro_f1"] > moved.scores["validation_macro_f1"]
+
+
 def test_weights_without_their_record_are_refused(net, tmp_path):
     """Weights that do not tell their calibration are not staged by."""
     fname = tmp_path / "lab.safetensors"
