@@ -1,8 +1,8 @@
 """Which way of running the backbones on a CPU is the fastest, and what it changes.
 
 For each size: milliseconds an epoch of both backbones, in 32-bit floats as built, with
-convolutions as channels-last 2-D ones, with BatchNorm fused into them, in bf16, traced
-and compiled; at several numbers of epochs at once. Beside them, how far the
+BatchNorm fused into the convolutions, as staged (fused and channels-last), in bf16,
+traced and compiled; at several numbers of epochs at once. Beside them, how far the
 probabilities of a simulated night are from those as built, and the share of epochs of
 the same stage.
 
@@ -21,9 +21,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
 from mne_mc2sleep.inference import log_posteriors
+from mne_mc2sleep.network import fuse
 
 CHANNEL = "EEG Fpz-Cz"
-AT_ONCE = (4, 16, 64, 128)
+AT_ONCE = (8, 16, 32, 64)
 REPEATS = 5
 
 
@@ -68,13 +69,13 @@ def train_briefly(size):
 def make_ways(net, signals, with_compiled):
     """Return functions from signals to embeddings (n_epochs, 2, width), by name."""
     net = net.eval()
-    flat = as_2d(net)
+    fused = fuse(net)
     ways = {
         "as built": net.encode,
-        "channels-last": flat.encode,
-        "BatchNorm fused": fuse(net).encode,
+        "BatchNorm fused": fuse_batch_norm(net).encode,
+        "as staged": fused.encode,
         "bf16": partial(in_bf16, net.encode),
-        "bf16, channels-last": partial(in_bf16, flat.encode),
+        "bf16, as staged": partial(in_bf16, fused.encode),
         "traced": trace(net, signals),
     }
     if with_compiled:
@@ -120,7 +121,7 @@ def trace(net, signals):
     return lambda part: [backbone(part) for backbone in backbones]
 
 
-def fuse(net):
+def fuse_batch_norm(net):
     """Return a copy whose BatchNorms are part of the convolutions before them."""
     net = copy.deepcopy(net)
     for block in net.signal_backbone.blocks:
@@ -128,52 +129,6 @@ def fuse(net):
             block[0] = fuse_conv_bn_eval(block[0], block[1])
             block[1] = nn.Identity()
     return net
-
-
-def as_2d(net):
-    """Return a copy whose convolutions see (n, channels, 1, n_times), channels last."""
-    net = fuse(net)
-    backbone = net.signal_backbone
-    layers = []
-    for block in backbone.blocks:
-        if isinstance(block, nn.MaxPool1d):
-            layers.append(nn.MaxPool2d((1, block.kernel_size), ceil_mode=True))
-            continue
-        convolution, _, gate, activation = block
-        flat = nn.Conv2d(
-            convolution.in_channels,
-            convolution.out_channels,
-            (1, convolution.kernel_size[0]),
-            (1, convolution.stride[0]),
-            (0, convolution.padding[0]),
-        )
-        flat.weight.data = convolution.weight.data[:, :, None]
-        flat.bias.data = convolution.bias.data
-        layers += [flat, gate if isinstance(gate, nn.Identity) else Gate2d(gate)]
-        layers.append(activation)
-    backbone.blocks = Blocks2d(*layers).to(memory_format=torch.channels_last)
-    return net.eval()
-
-
-class Blocks2d(nn.Sequential):
-    """Take (n, 1, n_times) and give (n, channels, n_times)."""
-
-    def forward(self, signals):
-        """Run the blocks in two dimensions."""
-        signals = signals[:, :, None].contiguous(memory_format=torch.channels_last)
-        return super().forward(signals).squeeze(2)
-
-
-class Gate2d(nn.Module):
-    """A ChannelGate for (n, channels, 1, n_times)."""
-
-    def __init__(self, gate):
-        super().__init__()
-        self.gate = gate.gate
-
-    def forward(self, features):
-        """Scale the features by channel."""
-        return features * self.gate(features.mean(dim=(-2, -1)))[..., None, None]
 
 
 if __name__ == "__main__":

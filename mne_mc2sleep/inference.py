@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from ._constants import STAGES, UNSCORED
-from .network import Embeddings
+from .network import Embeddings, fuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,9 +54,10 @@ def encode_epochs(
     """
     net.eval()
     device = next(net.parameters()).device
+    encoder = fuse(net) if device.type == "cpu" else net
 
     def encode(part: Tensor) -> Tensor:
-        return torch.stack(net.encode(part.to(device)), dim=1).cpu()
+        return torch.stack(encoder.encode(part.to(device)), dim=1).cpu()
 
     parts = torch.as_tensor(signals).split(batch_size)
     return torch.cat(_map_in_threads(encode, parts, device))

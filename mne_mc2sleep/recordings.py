@@ -18,6 +18,7 @@ from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from ._channels import pick_channel
 from ._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
+from ._edf_header import read_edf_header
 from ._unusable import (
     FLAT,
     NOT_FINITE,
@@ -41,6 +42,7 @@ MIN_SFREQ = 40.0  # Hz; below, the band does not even hold sleep spindles safely
 FULL_SFREQ = 2 * BAND[1]  # Hz; below, the band does not reach its upper edge
 MIN_LOWPASS = 30.0  # Hz
 MAX_HIGHPASS = 1.0  # Hz
+_ANNOTATION_CHANNELS = ("EDF Annotations", "BDF Annotations")
 AMPLITUDE_RANGE = (1.0, 500.0)  # µV, median over epochs of the standard deviation
 
 
@@ -185,10 +187,23 @@ def _open(raw: BaseRaw | str | os.PathLike, picks) -> tuple[BaseRaw, str, bool]:
     # chosen on the header (in silence: other channels do not matter) and read alone.
     header = _read(path, exclude_after_unique=True, verbose="ERROR")
     ch_name = pick_channel(header, picks)
+    index, is_only = header.ch_names.index(ch_name), len(header.ch_names) == 1
+    if is_only or (index > 0 and _has_highest_rate(path, header, index)):
+        return header, ch_name, is_only
     # Annotations of other channels can only be told apart where those are known.
     raw = _read(path, header, include=[ch_name], exclude_after_unique=True)
     # With `include`, MNE (1.13) puts the filters of the file's first channel into info.
     return raw, ch_name, ch_name == header.ch_names[0]
+
+
+def _has_highest_rate(path: Path, raw: BaseRaw, index: int) -> bool:
+    """Return whether MNE leaves a channel at the rate that the file has for it."""
+    n_samples = [
+        n
+        for name, n in zip(*read_edf_header(path)[2:], strict=True)
+        if name not in _ANNOTATION_CHANNELS
+    ]
+    return len(n_samples) == len(raw.ch_names) and n_samples[index] == max(n_samples)
 
 
 def _read(path: Path, header: BaseRaw | None = None, **kwargs) -> BaseRaw:

@@ -247,8 +247,8 @@ def test_the_annotation_files_of_mne_are_read(suffix, tmp_path):
         ("night.tsv", "onset\tstage\n0\tW\n", r"found \['onset', 'stage'\] and 1 rows"),
         ("night.tsv", "onset\tduration\ttrial_type\nx\t30\tW\n", "'onset' must hold"),
         ("night.tsv", "onset\tduration\ttrial_type\n0\t30\tGo\n", "no sleep stage"),
-        ("night.edf", "not an EDF", "It is no EDF file"),
-        ("night.edf", "", "It is no EDF file"),
+        ("night.edf", "not an EDF", "has no valid EDF header"),
+        ("night.edf", "", "has no valid EDF header"),
     ],
 )
 def test_a_file_that_is_no_hypnogram_is_named(name, content, match, tmp_path):

@@ -240,14 +240,15 @@ def test_a_file_that_mne_cannot_read_is_named(tmp_path, name):
         read_recording(str(tmp_path / name))
 
 
-@pytest.fixture
-def edf(tmp_path):
+@pytest.fixture(params=[512, 64])
+def edf(request, tmp_path):
     """Return an EDF+ file whose channels differ in rate, with the EEG's signal."""
     edfio = pytest.importorskip("edfio")
     eeg = make_noise(64 * 128)
     unit = {"physical_dimension": "uV"}
+    sfreq, filters = request.param, "LP:10Hz"
     ecg = edfio.EdfSignal(
-        make_noise(64 * 512), 512, label="ECG", prefiltering="LP:10Hz", **unit
+        make_noise(64 * sfreq), sfreq, label="ECG", prefiltering=filters, **unit
     )
     signals = [ecg, edfio.EdfSignal(eeg, 128, label="EEG C4-A1", **unit)]
     annotations = [
@@ -260,7 +261,7 @@ def edf(tmp_path):
 
 
 def test_edf_channel_is_read_at_its_own_rate(edf):
-    """No other channel's rate gets into the signal."""
+    """No other channel's rate gets into the signal, be it higher or lower."""
     fname, eeg = edf
     recording = read_recording(fname)
     assert recording.ch_name == "EEG C4-A1"

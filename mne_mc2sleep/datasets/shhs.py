@@ -17,8 +17,8 @@ from mne.utils import logger
 from sklearn.utils import check_random_state
 
 from .._constants import STAGES
+from .._edf_header import describe_damage, read_edf_header
 from ..hypnograms import read_hypnogram
-from ._edf_header import describe_damage, read_edf_header
 from .folds import Fold
 from .records import FoundNights, NightRecord
 
@@ -161,7 +161,7 @@ def _find_fault(
         return f"there is no hypnogram in {_HYPNOGRAMS.as_posix()}."
     damage = describe_damage(recording)
     if damage is not None:
-        return damage
+        return f"{recording.name}: {damage}"
     ch_names = read_edf_header(recording).ch_names
     if CHANNEL not in ch_names:
         return f"{recording.name} has no channel {CHANNEL!r}; it has {ch_names}."

@@ -14,7 +14,7 @@ import pandas as pd
 from mne.utils import logger
 
 from .._constants import STAGES
-from ._edf_header import describe_damage
+from .._edf_header import describe_damage
 from .folds import make_folds
 from .records import FoundNights, NightRecord
 
@@ -211,5 +211,5 @@ def _fetch_subject(
 def _is_damaged(fname: Path) -> bool:
     damage = describe_damage(fname)
     if damage is not None:
-        logger.warning("%s It is fetched again.", damage)
+        logger.warning("%s: %s It is fetched again.", fname.name, damage)
     return damage is not None

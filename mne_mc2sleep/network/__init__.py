@@ -2,6 +2,7 @@
 
 from .attention_maps import cross_attention_maps
 from .config import MC2SleepConfig
+from .fused import fuse
 from .masking import draw_mask
 from .mc2sleepnet import Embeddings, MC2SleepNet, StageLogits
 
@@ -12,4 +13,5 @@ __all__ = [
     "StageLogits",
     "cross_attention_maps",
     "draw_mask",
+    "fuse",
 ]

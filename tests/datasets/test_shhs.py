@@ -70,7 +70,7 @@ def test_reads_a_night(add_night, tmp_path):
 FAULTS = {
     "no hypnogram": (1, lambda fname: fname.unlink(), "there is no hypnogram"),
     "no recording": (0, lambda fname: fname.unlink(), "there is no recording"),
-    "half a recording": (0, cut, "is cut off: it has"),
+    "half a recording": (0, cut, "is cut short: its header"),
     "no EDF": (0, lambda fname: fname.write_text("<html>"), "no valid EDF header"),
     "empty EDF": (0, lambda fname: fname.write_text(""), "no valid EDF header"),
     "other channels": (
