@@ -61,7 +61,10 @@ def main():
     warnings.simplefilter("ignore")
     mne.set_log_level("error")
     clf = MC2SleepClassifier.from_pretrained(args.weights)
-    unseen = clf.stager_.training_data["test_subjects"]
+    # Their numbers go by age, and with it by how much N3 there is.
+    unseen = np.random.default_rng(0).permutation(
+        clf.stager_.training_data["test_subjects"]
+    )
     nights = [n for n in read_power_nights(args.fname) if n.subject in unseen]
     lab = [make_lab_night(night, seed) for seed, night in enumerate(nights)]
     is_test = [night.subject in unseen[:N_TEST_SUBJECTS] for night in nights]

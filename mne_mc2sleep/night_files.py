@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from mne.utils import logger
 from safetensors import safe_open
 from safetensors.numpy import save
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+# MNE's logger by its name: training also runs where MNE is not installed.
+logger = logging.getLogger("mne")
 
 _FORMAT = "mne_mc2sleep night/1"
 # One epoch. A scale for each, so that an artefact costs no other epoch its precision,
@@ -113,6 +116,42 @@ class CachedSignals:
         """
         offset = self.offset + start * _RECORD.itemsize
         return replace(self, offset=offset, n_epochs=stop - start)
+
+
+@dataclass(frozen=True)
+class StoredEmbeddings:
+    """Embeddings of one night in a file, read when they are indexed.
+
+    As `CachedSignals`, it stands for a tensor as the ``inputs`` of a `Night`.
+
+    Parameters
+    ----------
+    fname : Path
+        A file of 32-bit floats.
+    offset : int
+        The byte at which the embeddings begin.
+    shape : torch.Size
+        The shape of the whole, (n_epochs, 2, width).
+    """
+
+    fname: Path
+    offset: int
+    shape: torch.Size
+
+    dtype = torch.float32
+
+    @classmethod
+    def store(cls, fname: Path, embeddings: Tensor) -> StoredEmbeddings:
+        """Append ``embeddings`` of shape (n_epochs, 2, width) to a file."""
+        with fname.open("ab") as file:
+            offset = file.tell()
+            file.write(embeddings.numpy().tobytes())
+        return cls(fname, offset, embeddings.shape)
+
+    def __getitem__(self, epochs: slice) -> Tensor:
+        """Read the embeddings of some epochs, or of all by ``[:]``."""
+        whole = np.memmap(self.fname, np.float32, "r", self.offset, self.shape)
+        return torch.from_numpy(np.array(whole[epochs]))
 
 
 class PreparedNight(NamedTuple):

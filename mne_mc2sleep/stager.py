@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +18,12 @@ from .evaluation import score_stages
 from .familiarity import check_profile, fit_profile, measure, sample_nights, soften
 from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
 from .network import MC2SleepConfig, MC2SleepNet
+from .night_files import StoredEmbeddings
 from .training import logger
 from .weights import load_weights, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -148,30 +150,34 @@ class Stager:
         Parameters
         ----------
         nights : sequence of Night
-            All nights; their inputs are signals, which are encoded here, once.
+            All nights; their inputs are signals, which are encoded here, once. The
+            embeddings of signals on the disk go to the disk too, for the time of it.
         options, progress, checkpoint
             As in `training.finetune`.
         held_out : sequence of Night | None
             As in `pretrain`; their inputs are signals too.
         """
         self._learn_profile([night for night in nights if night.is_scored])
-        nights = self._encode(nights)
-        if held_out is not None:
-            held_out = self._encode(held_out)
-        train, held_out = self._hold_out(nights, options, held_out)
+        with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
+            nights, held_out = (
+                None if part is None else self._encode(part, Path(folder))
+                for part in (nights, held_out)
+            )
+            split = self._hold_out(nights, options, held_out)
+            self._finetune(*split, options, progress, checkpoint)
+
+    def _finetune(
+        self,
+        train: Sequence[Night],
+        held_out: Sequence[Night],
+        options: TrainingOptions,
+        *args: Any,
+    ) -> None:
         n_before = len(self.history)
         share = self._adaptation(train, options)
         before = deepcopy(self.net.state_dict())
         try:
-            training.finetune(
-                self.net,
-                train,
-                held_out,
-                options,
-                self.history,
-                progress,
-                checkpoint,
-            )
+            training.finetune(self.net, train, held_out, options, self.history, *args)
         finally:
             self._record(train, n_before)
             if share < 1:
@@ -263,7 +269,7 @@ class Stager:
         if not 0 < record["temperature"] < np.inf:
             raise ValueError(
                 f"The weights in {fname} have a temperature of "
-                f"{record['temperature']:g}, not above 0. Save them anew."
+                f"{record['temperature']:g}, not a number above 0. Save them anew."
             )
         # Weights of before profiles were stored have none.
         profile = metadata.get("profile")
@@ -284,12 +290,17 @@ class Stager:
         ):
             self.profile = fit_profile(nights)
 
-    def _encode(self, nights: Sequence[Night]) -> list[Night]:
-        return [
-            replace(night, inputs=encode_epochs(self.net, night.inputs[:]))
-            for night in nights
-            if night.is_scored
-        ]
+    def _encode(self, nights: Sequence[Night], folder: Path) -> list[Night]:
+        """Embed scored nights; where their signals are on the disk, so is all else."""
+        encoded = []
+        for night in nights:
+            if night.is_scored:
+                embeddings = encode_epochs(self.net, night.inputs[:])
+                if not isinstance(night.inputs, torch.Tensor):
+                    fname = folder / "embeddings"
+                    embeddings = StoredEmbeddings.store(fname, embeddings)
+                encoded.append(replace(night, inputs=embeddings))
+        return encoded
 
     def _hold_out(
         self,
@@ -343,7 +354,7 @@ class Stager:
             # Weights that stay near others stay about as sure as they.
             self.temperature = 1.0 if share == 1 else self.temperature
             return
-        posteriors = [log_posteriors(self.net, n.inputs, n.usable) for n in held_out]
+        posteriors = [log_posteriors(self.net, n.inputs[:], n.usable) for n in held_out]
         posteriors = np.concatenate(posteriors)
         targets = np.concatenate([night.targets for night in held_out])
         self.temperature = fit_temperature(posteriors, targets)

@@ -22,7 +22,6 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from mne_mc2sleep import training
 from mne_mc2sleep._constants import N_TIMES
 from mne_mc2sleep.cohort import Night
-from mne_mc2sleep.inference import encode_epochs
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 
 # Of all processes together.
@@ -71,10 +70,10 @@ def make_net(dropout=0.0, batch_norm=False):
 
 def finetune(options):
     """Fine-tune on nights of two or three sequences; held-out nights are scored."""
-    net = make_net()
+    net = make_net().eval()
     train, held_out = (
         [
-            replace(night, inputs=encode_epochs(net, night.inputs))
+            replace(night, inputs=torch.stack(net.encode(night.inputs), dim=1).detach())
             for night in map(partial(make_night, n_epochs=15), seeds)
         ]
         for seeds in (range(5), range(5, 8))

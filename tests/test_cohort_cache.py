@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -79,6 +80,28 @@ def test_training_takes_them_like_nights_in_memory(fnames, tmp_path, config, opt
         losses = [row["loss"] for row in stager.history]
         results.append((losses, stager.scores, stager.temperature))
     assert results[0] == results[1]
+
+
+def test_finetuning_on_them_leaves_no_files(
+    fnames, tmp_path, config, options, monkeypatch
+):
+    """The embeddings lie on the disk only while it lasts, also where it fails."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    seen = []
+
+    def fail(*args):
+        seen.extend(path.stat().st_size for path in folder.glob("*/*"))
+        raise RuntimeError
+
+    monkeypatch.setattr(training, "finetune", fail)
+    nights = prepare_cohort(fnames, tmp_path / "cache", [STAGES] * N_NIGHTS)
+    stager = Stager.from_nights(config, nights, seed=0, device="cpu")
+    with pytest.raises(RuntimeError):
+        stager.finetune(nights, options)
+    assert seen == [N_NIGHTS * len(STAGES) * 2 * config.width * 4]
+    assert not list(folder.iterdir())
 
 
 def test_input_statistics_read_no_more_for_more_nights(
