@@ -70,14 +70,19 @@ def write_edf(fname, raw):
     os.sync()
 
 
-def save_untrained(fname, size):
-    """Save weights that have learnt next to nothing; they take the time of any."""
+def save_weights(fname, size):
+    """Save weights: those that ship or, if none do, some that have learnt nothing."""
     from mne_mc2sleep import MC2SleepClassifier
+    from mne_mc2sleep.registry import KNOWN_WEIGHTS
 
+    if size in KNOWN_WEIGHTS:
+        MC2SleepClassifier.from_pretrained(size).save(fname)
+        return
     raw, _ = make_night(1 / 3)
     clf = MC2SleepClassifier(
         raw.ch_names[0],
         size=size,
+        scaling="spectrum",
         pretrain_train_epochs=1,
         finetune_train_epochs=1,
         random_state=0,

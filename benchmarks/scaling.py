@@ -27,7 +27,7 @@ from common import (
     print_header,
     print_row,
     run_child,
-    save_untrained,
+    save_weights,
 )
 
 SFREQ = 100.0
@@ -47,7 +47,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         for size in args.sizes:
-            save_untrained(folder / f"{size}.safetensors", size)
+            save_weights(folder / f"{size}.safetensors", size)
         if "length" in args.what:
             points = [(hours, 1) for hours in args.hours]
             measure_staging("hours", points, args, folder)

@@ -29,7 +29,7 @@ from common import (
     print_header,
     print_row,
     run_child,
-    save_untrained,
+    save_weights,
     write_edf,
 )
 
@@ -53,7 +53,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         for size in set(SIZES) & set(args.stagers):
-            save_untrained(folder / f"{size}.safetensors", size)
+            save_weights(folder / f"{size}.safetensors", size)
         for kind in itertools.product(args.hours, args.sfreqs, args.channels):
             results = measure(folder, *kind, args.stagers, args.repeats)
             print_results(kind, results)

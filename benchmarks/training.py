@@ -20,7 +20,7 @@ from common import (
     medians,
     print_header,
     print_row,
-    save_untrained,
+    save_weights,
     write_edf,
 )
 from profiling import ENCODE, NEW, PARTS, READ, Profiler
@@ -132,7 +132,7 @@ def print_laboratory(args):
             write_edf(fname, raw)
         for size in args.sizes:
             weights = Path(folder) / f"{size}.safetensors"
-            save_untrained(weights, size)
+            save_weights(weights, size)
             runs = [adapt(weights, fnames, hypnos, args) for _ in range(args.repeats)]
             print_row(size, *medians(runs).values())
 

@@ -42,6 +42,8 @@ sphinx_gallery_conf = {
 default_role = "py:obj"
 bibtex_bibfiles = ["references.bib"]
 myst_heading_anchors = 3
+# Messages and options are to be found as they are written.
+smartquotes = False
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL03", "GL08", "PR01", "PR02", "RT01", "SS05"}

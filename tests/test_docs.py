@@ -1,14 +1,26 @@
-"""The site names all that is public."""
+"""The site names all that is public, and its figures come from scripts."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import mne_mc2sleep
 
-API_PAGE = Path(__file__).parents[1] / "docs" / "api.rst"
+ROOT = Path(__file__).parents[1]
+API_PAGE = ROOT / "docs" / "api.rst"
 
 
 def test_every_public_name_is_on_the_api_page():
     """And nothing else is."""
     listed = re.findall(r"^   (\w+)$", API_PAGE.read_text("utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted(mne_mc2sleep.__all__)
+
+
+def test_the_table_of_the_ablations_is_what_its_script_prints():
+    """No figure in it was typed."""
+    script = ROOT / "training_scripts" / "ablations.py"
+    command = [sys.executable, script, ROOT / "docs" / "ablations.json", "--table"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.count("|") > 50
+    assert done.stdout in (ROOT / "docs" / "ablations.md").read_text("utf-8")

@@ -63,6 +63,10 @@ the table measures our own progress and does not say which stager is better.
 
 {scores_table}
 
+F1 by stage:
+
+{stages_table}
+
 "30 min" cuts each night into recordings of 30 minutes; YASA refuses 50 Hz. "Drawn
 spindles" adds spindles and K-complexes by stage, which no training signal has: a
 signal that is otherwise than what the weights have seen.
@@ -102,13 +106,20 @@ def scores_table(results):
     rows = []
     for key, scores in results.items():
         low, _, middle, _, high = scores["kappa_of_subjects"]
-        names = ["accuracy", "macro_f1", "kappa", *(f"f1_{stage}" for stage in STAGES)]
-        figures = [f"{scores[name]:.3f}" for name in names]
-        spread = f"{low:.2f}, {middle:.2f}, {high:.2f}"
+        figures = [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1", "kappa")]
+        spread = f"{middle:.2f} ({low:.2f} to {high:.2f})"
         rows.append([*key.split("|"), scores["n_epochs"], *figures, spread])
     header = ["montage", "stager", "epochs", "accuracy", "macro-F1", "kappa"]
-    header += [f"F1 {stage}" for stage in STAGES]
-    return table([*header, "kappa by subject: min, median, max"], rows)
+    return table([*header, "median subject's kappa (range)"], rows)
+
+
+def stages_table(results):
+    """Return the table of F1 by stage."""
+    rows = [
+        [*key.split("|"), *(f"{scores[f'f1_{stage}']:.3f}" for stage in STAGES)]
+        for key, scores in results.items()
+    ]
+    return table(["montage", "stager", *STAGES], rows)
 
 
 def review_table(results):
@@ -154,6 +165,7 @@ def main():
         seed=told["seed"],
         n_test_nights=found["n_nights"],
         scores_table=scores_table(found["results"]),
+        stages_table=stages_table(found["results"]),
         review_table=review_table(found["results"]),
     )
     args.card.write_text(text, encoding="utf-8")
