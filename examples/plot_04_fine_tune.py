@@ -32,7 +32,8 @@ kappas = {"as shipped": clf.score(new_raw, scored)}
 before = clf.predict(new_raw)
 
 # %%
-# Adapt them. The backbones stay as they are; what reads the sequence of epochs learns.
+# Adapt them. The backbones stay as they are; what reads the sequence of epochs learns,
+# and with few subjects goes but a part of the way to what it learnt (``adaptation``).
 # A third of the subjects is held out to stop in time and to calibrate the
 # probabilities.
 
