@@ -23,8 +23,8 @@ The weights that `MC2SleepClassifier.from_pretrained()` loads. This page is writ
 
 > **Trained on resynthesised nights, not on recorded EEG.** {source}. How well these
 > weights stage recorded EEG has not been measured: compare them with your own scorer
-> before you rely on them. Scored nights of your own adapt them (`clf.finetune`), if
-> there are enough: see [how many](finetune.md#how-many-nights).
+> before you rely on them. Scored nights of your own adapt them (`clf.finetune`): see
+> [how many](finetune.md#how-many-nights).
 > **Not a medical device.**
 
 ## What they are
