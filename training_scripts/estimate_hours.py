@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 from protocol import describe_hardware
 from results import to_markdown
+from torch.utils.flop_counter import FlopCounterMode
 
 from mne_mc2sleep import MC2SleepClassifier, prepare_cohort, simulate_night
 from mne_mc2sleep._constants import EPOCH_DURATION
@@ -96,7 +97,7 @@ def estimate(plan, rates):
 
 
 def measure(size, args):
-    """Return the epochs/s of each part."""
+    """Return the epochs/s of each part, and the GFLOP of pretraining by an epoch."""
     timer = time.process_time if args.cpu_time else time.perf_counter
     clf = MC2SleepClassifier(
         size=size,
@@ -112,7 +113,10 @@ def measure(size, args):
     with tempfile.TemporaryDirectory() as folder:
         nights, preparing = make_nights(Path(folder), args, timer)
         stager = Stager.from_nights(config, nights, 0, args.device)
-        stager.pretrain(nights[:1], options)  # warm up
+        # To warm up, too.
+        with FlopCounterMode(display=False) as counter:
+            stager.pretrain(nights[:1], options)
+        gflop = counter.get_total_flops() / len(nights[0].stages) / 1e9
         n_epochs = sum(len(night.stages) for night in nights)
         loader = iterate_batches(
             nights, config.sequence_length, args.batch_size, np.random.default_rng(0)
@@ -134,7 +138,7 @@ def measure(size, args):
         )
     seconds["fine-tuning"] = (many - few) / N_FINETUNE
     rates = {name: n_epochs / s for name, s in seconds.items()}
-    return rates | {"preparing": n_epochs / preparing}
+    return rates | {"preparing": n_epochs / preparing}, gflop
 
 
 def passes(n):
@@ -186,10 +190,11 @@ def main():
         f"batches of {args.batch_size}, {N_TRAIN_EPOCHS} passes in each stage\n"
     )
     for size in args.sizes:
-        rates = measure(size, args)
+        rates, gflop = measure(size, args)
         share = rates["pretraining"] / rates["loader"]
         rounded = {f"{name}, epochs/s": round(rate) for name, rate in rates.items()}
         rounded["loader's share of pretraining, %"] = round(100 * share, 1)
+        rounded["pretraining, GFLOP/epoch"] = round(gflop, 2)
         print(f"`{size}`\n\n{to_markdown(pd.DataFrame([rounded]))}")
         rows = [{"": k, **estimate(v, rates)} for k, v in make_plans().items()]
         print(to_markdown(pd.DataFrame(rows)), flush=True)
