@@ -28,6 +28,9 @@ _EDGES = (0.5, 1.2, 2, 3, 4.5, 6.5, 9, 12, 16, 19, 22, 25, 28, 32)  # Hz
 _MAX_LOG_DISTANCE = 6.0
 # A band that lies this far below the others' distance was not recorded at all.
 _MISSING_LOG_DISTANCE = 2.5
+# The bands whose power noise in a missing one follows, and how far it goes.
+_N_NEAREST = 2
+_MAX_LOG_FILL = 3.0
 _N_WELCH = 256
 _N_TAPS = 301
 # Enough for a steady median, and fast.
@@ -51,8 +54,9 @@ def scale_signals(
         None changes nothing. ``"robust"`` brings the interquartile range to
         ``ROBUST_IQR``. ``"spectrum"`` filters the recording so that its median spectrum
         comes three quarters of the way to a reference, in steps of an octave or less;
-        bands that were not recorded are filled by steady noise of the reference's
-        power, always the same: what is there tells nothing, but is nothing new either.
+        bands that were not recorded are filled by noise, always the same, that is in
+        each epoch as far from the reference as the two nearest bands are: in Sleep-EDF
+        the log powers of neighbouring bands go together (r = .7-.9, slope about 1).
 
     Returns
     -------
@@ -67,20 +71,50 @@ def scale_signals(
     distances = _distances(signals[usable])
     is_missing = distances < np.median(distances) - _MISSING_LOG_DISTANCE
     scaled = oaconvolve(signals.ravel(), _equalizer(distances, is_missing), mode="same")
-    if is_missing.any():
-        noise = np.random.default_rng(0).standard_normal(scaled.size, dtype=np.float32)
-        scaled += oaconvolve(noise, _noise_filter(is_missing), mode="same")
-    return scaled.reshape(signals.shape)
+    scaled = scaled.reshape(signals.shape)
+    return _fill(scaled, is_missing) if is_missing.any() else scaled
+
+
+def _fill(
+    signals: NDArray[np.float32], is_missing: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Add noise in missing bands, in each epoch as strong as its nearest bands are."""
+    freqs, density = welch(signals, SFREQ, nperseg=_N_WELCH)
+    distances = _by_band(freqs, density)  # (n_epochs, n_bands)
+    present = np.flatnonzero(~is_missing)
+    above = np.arange(len(is_missing)) > present[-1]
+    noise = np.random.default_rng(0).standard_normal(signals.size, dtype=np.float32)
+    filled = signals.copy()
+    for side, nearest in (
+        (is_missing & above, present[-_N_NEAREST:]),
+        (is_missing & ~above, present[:_N_NEAREST]),
+    ):
+        if side.any():
+            log_power = distances[:, nearest].mean(axis=1, keepdims=True)
+            limit = _MAX_LOG_FILL
+            gains = np.exp(0.5 * log_power.clip(-limit, limit)).astype(np.float32)
+            added = oaconvolve(noise, _noise_filter(side), mode="same")
+            filled += gains * added.reshape(signals.shape)
+    return filled
 
 
 def _distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
     """Measure how far the median log spectrum is from the reference, by band."""
     sample = signals[:: -(-len(signals) // _MAX_EPOCHS)]
     freqs, density = welch(sample, SFREQ, nperseg=_N_WELCH)
-    log_density = np.log(np.median(density, axis=0).clip(1e-9))
-    distances = log_density - _log_reference(np.log(freqs.clip(1e-3)))
+    return _by_band(freqs, np.median(density, axis=0))
+
+
+def _by_band(
+    freqs: NDArray[np.float64], density: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how far log spectra of shape (..., n_freqs) are from the reference."""
+    distances = np.log(density.clip(1e-9)) - _log_reference(np.log(freqs.clip(1e-3)))
     band = np.digitize(freqs, _EDGES)
-    return np.array([distances[band == i].mean() for i in range(1, len(_EDGES))])
+    return np.stack(
+        [distances[..., band == i].mean(axis=-1) for i in range(1, len(_EDGES))],
+        axis=-1,
+    )
 
 
 def _equalizer(
