@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ class _Gate2d(nn.Module):
 
 def _in_2d(convolution: nn.Conv1d) -> nn.Conv2d:
     """Return the same convolution in 2-D: only those can be channels-last."""
-    flat = nn.Conv2d(
+    # Else it would draw weights, and with them from torch's global generator.
+    flat = skip_init(
+        nn.Conv2d,
         convolution.in_channels,
         convolution.out_channels,
         (1, convolution.kernel_size[0]),
