@@ -40,7 +40,7 @@ class KnownWeights:
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
-        "c624057ce0d84b140c31231509858a3d304dd0b5fef3e642dd2030457ad6a236",
+        "a0dd33e1b10f63cabe4b95f7eb2eca024d8b43762bd4f8a7e9952455f9b443c0",
         2325460,
         "574 k parameters, trained on resynthesised nights of Sleep-EDF",
     ),

@@ -42,15 +42,15 @@ Pz-Oz, another recorder (gain 0.4 to 3, tilt, equaliser, corners, polarity, nois
 another texture (peaks, bursts, isolated waves), drawn at random and never from the
 stage; in half of the nights that fine-tuning saw, the powers of single epochs stray.
 Half of the shares that the stages have in these nights was taken away by Bayes' rule
-towards those of usual nights, with less wake and more N3. The pretraining was done
-before missing bands were filled and before the common spectrum was cut finely above
-16 Hz; the fine-tuning after it. Fold {fold}, seed {seed}.
+towards those of usual nights, with less wake and more N3. In the pretraining,
+bands that were not recorded were filled by steady noise; in the fine-tuning, as in
+staging, by noise that follows the nearest bands. Fold {fold}, seed {seed}.
 
 {n_validation} more subjects were validated on (early stopping and the temperature,
 {temperature:.2f}). {n_test} others were kept for tests. Nothing was fitted to them, but
-the choice among three ways of fine-tuning and the filling of missing bands looked at
-some of their nights; the way that was chosen has not the highest scores of the three,
-but those that fall least on nights made otherwise.
+early choices of how to fine-tune and of how to fill missing bands looked at some of
+their nights; that the filling follows the nearest bands was decided on the subjects
+of the validation.
 
 The stages are experts' (R&K, stages 3 and 4 joined to N3). In most nights bouts of
 one single epoch are missing from the data, so N1 is thinner than in life.
