@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mne")
 
 # Epochs that go through the backbones at once, and windows through the sequence level.
-# What 16 epochs take stays in a CPU's cache (measured by benchmarks/encoders.py).
-_EPOCHS_AT_ONCE = 16
+# What 32 epochs take stays in a CPU's cache (measured by benchmarks/encoders.py).
+_EPOCHS_AT_ONCE = 32
 _WINDOWS_AT_ONCE = 16
 # Each epoch is read in this many windows (fewer at the ends); our choice.
 _WINDOWS_PER_EPOCH = 4

@@ -233,9 +233,9 @@ def test_the_batch_is_halved_once_and_logged(trained, make_night, training_log):
     """Not anew for each batch."""
     net = SmallMemory(trained.net, 4)
     encode_epochs(net, make_night(7, n_epochs=45).inputs)
-    assert net.asked == [16, 8, *[4] * 8, 4, 4, 4, 1]
+    assert net.asked == [32, 16, 8, *[4] * 8, 4, 4, 4, 1]
     messages = [r.getMessage() for r in training_log.records]
-    assert [m.split()[-1] for m in messages if "memory" in m] == ["8.", "4."]
+    assert [m.split()[-1] for m in messages if "memory" in m] == ["16.", "8.", "4."]
 
 
 @pytest.mark.usefixtures("_gpu")
