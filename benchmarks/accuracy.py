@@ -1,8 +1,9 @@
-"""Score shipped weights and YASA on nights of people that no one trained on.
+r"""Score shipped weights and YASA on nights of people that no one trained on.
 
 ::
 
-    python benchmarks/accuracy.py band_power_nights.npz --json docs/accuracy.json
+    python benchmarks/accuracy.py band_power_nights.npz --json docs/accuracy.json \
+        --figure docs/figures/calibration.png
 
 The signals are resynthesised from the band powers of real nights (see
 ``training_scripts/band_power_nights.py``) and scored against the experts' stages. That
@@ -24,6 +25,8 @@ from scipy.signal import resample_poly
 from mne_mc2sleep import (
     MC2SleepClassifier,
     expected_calibration_error,
+    plot_reliability,
+    plot_risk_coverage,
     risk_coverage,
     score_stages,
 )
@@ -147,7 +150,26 @@ def parse_args():
     parser.add_argument("--montages", nargs="+", default=list(MONTAGES))
     parser.add_argument("--n-nights", type=int, help="fewer nights, for a trial")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument(
+        "--figure", help="draw reliability and risk-coverage by the first montage"
+    )
     return parser.parse_args()
+
+
+def draw_calibration(rows, fname):
+    """Draw how far the probabilities of one stager can be trusted."""
+    import matplotlib.pyplot as plt
+
+    reference = np.concatenate([stages for _, stages, _, _ in rows])
+    proba = np.concatenate([proba for *_, proba in rows])
+    fig = plt.figure(figsize=(10, 4.5), layout="constrained")
+    grid = fig.add_gridspec(2, 2, height_ratios=(3, 1), width_ratios=(2, 3))
+    upper = fig.add_subplot(grid[0, 0])
+    lower = fig.add_subplot(grid[1, 0], sharex=upper)
+    right = fig.add_subplot(grid[:, 1])
+    plot_reliability(proba, reference, axes=[upper, lower], show=False)
+    plot_risk_coverage(proba, reference, axes=right, show=False)
+    fig.savefig(fname, dpi=100)
 
 
 def main():
@@ -161,7 +183,10 @@ def main():
     nights = nights[: args.n_nights]
     results = {}
     for montage in args.montages:
-        for name, rows in run(nights, clf, montage).items():
+        said = run(nights, clf, montage)
+        if args.figure and montage == args.montages[0]:
+            draw_calibration(said["mne_mc2sleep"], args.figure)
+        for name, rows in said.items():
             results[f"{montage}|{name}"] = summarise(rows)
     print(f"{len(nights)} nights of {len(unseen)} subjects, weights {args.weights}.")
     print(describe_machine())

@@ -78,6 +78,10 @@ left to a human (`epochs_to_review`):
 
 {review_table}
 
+Fpz-Cz, all its epochs; on the left, below the diagonal the weights are too sure:
+
+![Reliability diagram and risk-coverage curve](figures/calibration.png)
+
 ## Known failures
 
 - N1 is found least often; see its F1 above.
