@@ -315,7 +315,7 @@ class Stager:
         if not held_out:
             logger.info(
                 "No subject is held out: training does not stop early, keeps its last "
-                "state, and the probabilities are not calibrated."
+                "state, and does not calibrate the probabilities."
             )
         return list(nights), list(held_out)
 
