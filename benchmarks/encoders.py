@@ -2,15 +2,16 @@
 
 For each size: milliseconds an epoch of both backbones, in 32-bit floats as built, with
 BatchNorm fused into the convolutions, as staged (fused and channels-last), in bf16,
-traced and compiled; at several numbers of epochs at once. Beside them, how far the
-probabilities of a simulated night are from those as built, and the share of epochs of
-the same stage.
+traced, by ONNX Runtime and compiled; at several numbers of epochs at once. Beside
+them, how far the probabilities of a simulated night are from those as built, and the
+share of epochs of the same stage.
 
     python benchmarks/encoders.py [--sizes small base] [--epochs 320] [--compile]
 """
 
 import argparse
 import copy
+import io
 import time
 from functools import partial
 
@@ -77,6 +78,7 @@ def make_ways(net, signals, with_compiled):
         "bf16": partial(in_bf16, net.encode),
         "bf16, as staged": partial(in_bf16, fused.encode),
         "traced": trace(net, signals),
+        "ONNX Runtime": in_onnxruntime(net, signals),
     }
     if with_compiled:
         ways["compiled"] = torch.compile(net.encode, dynamic=True)
@@ -119,6 +121,42 @@ def trace(net, signals):
             for backbone in net.backbones
         ]
     return lambda part: [backbone(part) for backbone in backbones]
+
+
+class Encoder(nn.Module):
+    """Both backbones as one module with plain outputs."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, signals):
+        """Return the embeddings of the signal and of the spectrogram."""
+        return tuple(self.net.encode(signals))
+
+
+def in_onnxruntime(net, signals):
+    """Return both backbones as ONNX Runtime runs them, with torch's threads."""
+    import onnxruntime
+
+    content = io.BytesIO()
+    torch.onnx.export(
+        Encoder(net).eval(),
+        (signals[:16],),
+        dynamic_shapes=({0: torch.export.Dim("epochs")},),
+        dynamo=True,
+        verbose=False,
+    ).save(content)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(content.getvalue(), options)
+    name = session.get_inputs()[0].name
+
+    def encode(part):
+        found = session.run(None, {name: part.numpy()})
+        return [torch.from_numpy(embeddings) for embeddings in found]
+
+    return encode
 
 
 def fuse_batch_norm(net):
