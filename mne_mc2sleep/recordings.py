@@ -188,7 +188,7 @@ def _open(raw: BaseRaw | str | os.PathLike, picks) -> tuple[BaseRaw, str, bool]:
     header = _read(path, exclude_after_unique=True, verbose="ERROR")
     ch_name = pick_channel(header, picks)
     index, is_only = header.ch_names.index(ch_name), len(header.ch_names) == 1
-    if is_only or (index > 0 and _has_highest_rate(path, header, index)):
+    if (is_only or index > 0) and _is_read_as_stored(path, header, index):
         return header, ch_name, is_only
     # Annotations of other channels can only be told apart where those are known.
     raw = _read(path, header, include=[ch_name], exclude_after_unique=True)
@@ -196,14 +196,19 @@ def _open(raw: BaseRaw | str | os.PathLike, picks) -> tuple[BaseRaw, str, bool]:
     return raw, ch_name, ch_name == header.ch_names[0]
 
 
-def _has_highest_rate(path: Path, raw: BaseRaw, index: int) -> bool:
-    """Return whether MNE leaves a channel at the rate that the file has for it."""
+def _is_read_as_stored(path: Path, raw: BaseRaw, index: int) -> bool:
+    """Return whether MNE has nothing to warn of, and leaves a channel at its rate."""
+    header = read_edf_header(path)
     n_samples = [
         n
-        for name, n in zip(*read_edf_header(path)[2:], strict=True)
+        for name, n in zip(header.ch_names, header.n_samples, strict=True)
         if name not in _ANNOTATION_CHANNELS
     ]
-    return len(n_samples) == len(raw.ch_names) and n_samples[index] == max(n_samples)
+    return (
+        header.n_bytes == path.stat().st_size
+        and len(n_samples) == len(raw.ch_names)
+        and n_samples[index] == max(n_samples)
+    )
 
 
 def _read(path: Path, header: BaseRaw | None = None, **kwargs) -> BaseRaw:

@@ -269,6 +269,24 @@ def test_edf_channel_is_read_at_its_own_rate(edf):
     assert_allclose(recording.signals, expected, atol=0.05)
 
 
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_an_edf_recording_that_is_cut_short_warns(edf, tmp_path, is_alone):
+    """MNE reads what is there, and says so; the grid holds no more than that."""
+    fname = edf[0]
+    if is_alone:
+        edfio = pytest.importorskip("edfio")
+        signal = edfio.EdfSignal(
+            edf[1], 128, label="EEG C4-A1", physical_dimension="uV"
+        )
+        edfio.Edf([signal]).write(fname)
+    content = fname.read_bytes()
+    fname.write_bytes(content[: len(content) * 3 // 4])
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        assert read_recording(fname).n_epochs == 1
+    assert any("does not match the file size" in str(w.message) for w in record)
+
+
 def test_edf_filters_of_another_channel_do_not_warn(edf):
     """A low-pass of the ECG is none of the EEG."""
     with warnings.catch_warnings(record=True) as record:
