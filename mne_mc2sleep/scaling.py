@@ -55,8 +55,8 @@ def scale_signals(
         ``ROBUST_IQR``. ``"spectrum"`` filters the recording so that its median spectrum
         comes three quarters of the way to a reference, in steps of an octave or less;
         bands that were not recorded are filled by noise, always the same, that is in
-        each epoch as far from the reference as the two nearest bands are: in Sleep-EDF
-        the log powers of neighbouring bands go together (r = .7-.9, slope about 1).
+        each epoch as far from the reference as the two nearest bands are: in nights the
+        powers of neighbouring bands rise and fall together.
 
     Returns
     -------
