@@ -17,8 +17,8 @@ _TRUST = 2
 class TrainingOptions:
     """What both stages of the training need to know.
 
-    See the parameters of the same names of `mne_mc2sleep.MC2SleepClassifier`; those
-    below are not among them.
+    See the parameters of the same names of `mne_mc2sleep.MC2SleepClassifier`; most of
+    those below are not among them.
 
     Parameters
     ----------
@@ -31,6 +31,9 @@ class TrainingOptions:
         average over the steps, which keeps this share of itself in each.
     precision : {"float32", "bfloat16"}
         Of matrix products and convolutions; weights are float32 in any case.
+    scaling : str | None
+        How the nights were scaled; of those scaled by ``"spectrum"``, fine-tuning
+        learns where the stages lie.
     gather_negatives : bool
         If several processes train together: whether the negatives of InfoNCE are the
         epochs of all of them, or each one's own.
@@ -54,6 +57,7 @@ class TrainingOptions:
     average_decay: float = 0.0
     adaptation: float | str = 1.0
     precision: str = "float32"
+    scaling: str | None = None
     gather_negatives: bool = False
 
     def __post_init__(self):

@@ -216,6 +216,11 @@ def _describe(
         "spectrum": ", and scaled by mne_mc2sleep.scaling.scale_signals(signals, "
         "usable, 'spectrum'), which needs NumPy and SciPy alone",
     }[scaling]
+    anew = (
+        " Stage recordings of less than 6 h twice more, each time with signals as "
+        "mne_mc2sleep.rescaling.scale_anew(signals, usable, probabilities, levels) "
+        "makes them of the first ones by the probabilities found last."
+    )
     return {
         "description": "Sleep stager MC2SleepNet (arXiv 2502.17470), one EEG channel.",
         "inputs": (
@@ -229,6 +234,7 @@ def _describe(
         "outputs": (
             f"probabilities: float32 (n_epochs, {len(STAGES)}), calibrated, columns "
             "in the order of stages; uniform where usable is False."
+            f"{anew if stager.levels else ''}"
         ),
         "stages": json.dumps(STAGES),
         "sfreq": json.dumps(SFREQ),
@@ -236,6 +242,7 @@ def _describe(
         "band": json.dumps(BAND),
         "picks": json.dumps(picks),
         "scaling": json.dumps(scaling),
+        "levels": json.dumps(stager.levels),
         "sequence_length": json.dumps(stager.net.config.sequence_length),
         "temperature": json.dumps(stager.temperature),
         "package_version": __version__,

@@ -22,9 +22,14 @@ night of EEG, so that µV keep their meaning. Our choice."""
 # All of these are our choice. The reference is about the median night of Sleep-EDF by
 # either channel: 55 µV²/Hz at 1 Hz, falling as 1/f to the power of 1.8.
 _REFERENCE = (4.0, -1.8)
-# Not all the way: a recording of one stage alone must not look like a mixture of all.
-_SHARE = 0.75
+SHARE = 0.75
+"""How much of a distance from the reference is taken away. Not all: a recording of one
+stage alone must not look like a mixture of all."""
+
 _EDGES = (0.5, 1.2, 2, 3, 4.5, 6.5, 9, 12, 16, 19, 22, 25, 28, 32)  # Hz
+N_BANDS = len(_EDGES) - 1
+"""Into so many bands the spectrum is cut."""
+
 _MAX_LOG_DISTANCE = 6.0
 # A band that lies this far below the others' distance was not recorded at all.
 _MISSING_LOG_DISTANCE = 2.5
@@ -33,7 +38,6 @@ _N_NEAREST = 2
 _MAX_LOG_FILL = 3.0
 _N_WELCH = 256
 _N_TAPS = 301
-# Enough for a steady median, and fast.
 _MAX_EPOCHS = 240
 _GRID = np.linspace(0, SFREQ / 2, 501)  # Hz
 _LOG_GRID = np.log(_GRID.clip(1e-3))
@@ -68,19 +72,92 @@ def scale_signals(
     if scaling == "robust":
         lower, upper = np.percentile(signals[usable], [25, 75])
         return signals * np.float32(ROBUST_IQR / (upper - lower))
-    distances = _distances(signals[usable])
+    distances = median_distances(signals[usable])
     is_missing = distances < np.median(distances) - _MISSING_LOG_DISTANCE
     scaled = oaconvolve(signals.ravel(), _equalizer(distances, is_missing), mode="same")
     scaled = scaled.reshape(signals.shape)
     return _fill(scaled, is_missing) if is_missing.any() else scaled
 
 
+def median_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Measure how far the median spectrum of epochs is from the reference.
+
+    Parameters
+    ----------
+    signals : array of shape (n_epochs, n_times)
+        At 100 Hz; of many epochs, some in even steps are taken.
+
+    Returns
+    -------
+    distances : array of shape (N_BANDS,)
+        Natural log of power.
+    """
+    freqs, density = welch(sample_epochs(signals), SFREQ, nperseg=_N_WELCH)
+    return _by_band(freqs, np.median(density, axis=0))
+
+
+def band_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Measure how far the spectrum of each epoch is from the reference.
+
+    Parameters
+    ----------
+    signals : array of shape (n_epochs, n_times)
+        At 100 Hz.
+
+    Returns
+    -------
+    distances : array of shape (n_epochs, N_BANDS)
+        Natural log of power.
+    """
+    return _by_band(*welch(signals, SFREQ, nperseg=_N_WELCH))
+
+
+def sample_epochs(epochs: NDArray) -> NDArray:
+    """Return epochs in even steps: enough for a steady median, and fast."""
+    return epochs[:: -(-len(epochs) // _MAX_EPOCHS)]
+
+
+def _by_band(
+    freqs: NDArray[np.float64], density: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how far log spectra of shape (..., n_freqs) are from the reference."""
+    distances = np.log(density.clip(1e-9)) - _log_reference(np.log(freqs.clip(1e-3)))
+    band = np.digitize(freqs, _EDGES)
+    return np.stack(
+        [distances[..., band == i].mean(axis=-1) for i in range(1, N_BANDS + 1)],
+        axis=-1,
+    )
+
+
+def raise_bands(
+    signals: NDArray[np.float32], log_power: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Filter consecutive epochs so that the log power of each band rises as asked.
+
+    Parameters
+    ----------
+    signals : array of shape (n_epochs, n_times)
+        At 100 Hz, all finite.
+    log_power : array of shape (N_BANDS,)
+        In natural logs, of bands of an octave or less from 0.5 to 32 Hz; between their
+        centres the filter, which is of linear phase, goes smoothly.
+
+    Returns
+    -------
+    signals : array of shape (n_epochs, n_times)
+        The filtered epochs.
+    """
+    gain = np.exp(0.5 * np.interp(_LOG_GRID, _log_centers(), log_power))
+    return oaconvolve(signals.ravel(), _design(gain), mode="same").reshape(
+        signals.shape
+    )
+
+
 def _fill(
     signals: NDArray[np.float32], is_missing: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Add noise in missing bands, in each epoch as strong as its nearest bands are."""
-    freqs, density = welch(signals, SFREQ, nperseg=_N_WELCH)
-    distances = _by_band(freqs, density)  # (n_epochs, n_bands)
+    distances = band_distances(signals)
     present = np.flatnonzero(~is_missing)
     above = np.arange(len(is_missing)) > present[-1]
     noise = np.random.default_rng(0).standard_normal(signals.size, dtype=np.float32)
@@ -98,25 +175,6 @@ def _fill(
     return filled
 
 
-def _distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Measure how far the median log spectrum is from the reference, by band."""
-    sample = signals[:: -(-len(signals) // _MAX_EPOCHS)]
-    freqs, density = welch(sample, SFREQ, nperseg=_N_WELCH)
-    return _by_band(freqs, np.median(density, axis=0))
-
-
-def _by_band(
-    freqs: NDArray[np.float64], density: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return how far log spectra of shape (..., n_freqs) are from the reference."""
-    distances = np.log(density.clip(1e-9)) - _log_reference(np.log(freqs.clip(1e-3)))
-    band = np.digitize(freqs, _EDGES)
-    return np.stack(
-        [distances[..., band == i].mean(axis=-1) for i in range(1, len(_EDGES))],
-        axis=-1,
-    )
-
-
 def _equalizer(
     distances: NDArray[np.float64], is_missing: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
@@ -126,7 +184,7 @@ def _equalizer(
         _LOG_GRID, _log_centers()[~is_missing], distances[~is_missing]
     ).clip(-_MAX_LOG_DISTANCE, _MAX_LOG_DISTANCE)
     # Half of it: of a log power, for an amplitude.
-    return _design(np.exp(-0.5 * _SHARE * log_gain))
+    return _design(np.exp(-0.5 * SHARE * log_gain))
 
 
 def _noise_filter(is_missing: NDArray[np.bool_]) -> NDArray[np.float32]:

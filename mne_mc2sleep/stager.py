@@ -13,12 +13,14 @@ import torch
 
 from . import __version__, training
 from ._constants import SFREQ, STAGES
+from ._device import find_device
 from .cohort import Night, count_stages, hold_out_subjects
 from .evaluation import score_stages
 from .familiarity import check_profile, fit_profile, measure, sample_nights, soften
 from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
 from .network import MC2SleepConfig, MC2SleepNet
 from .night_files import StoredEmbeddings
+from .rescaling import check_levels, fit_levels, scale_anew
 from .training import logger
 from .weights import load_weights, save_weights
 
@@ -38,6 +40,11 @@ _RECORD = {
     "scores": dict,
     "parameters": dict,
 }
+# What weights may be without, and what tells whether it is sound.
+_OPTIONAL = {"profile": check_profile, "levels": check_levels}
+# How often a short recording is scaled anew: the stages hardly change after (our
+# choice).
+_N_ANEW = 2
 
 
 class Stager:
@@ -58,6 +65,9 @@ class Stager:
     profile : dict | None
         What the nights trained on are like, from `familiarity.fit_profile`. Without it,
         nothing is checked.
+    levels : list | None
+        Where the stages lie, from `rescaling.fit_levels`. Without it, short recordings
+        are not scaled anew.
 
     Attributes
     ----------
@@ -73,6 +83,7 @@ class Stager:
         training_data: dict[str, Any] | None = None,
         scores: dict[str, float] | None = None,
         profile: dict[str, Any] | None = None,
+        levels: list[list[float]] | None = None,
     ):
         self.net = net
         self.temperature = temperature
@@ -80,6 +91,7 @@ class Stager:
         self.training_data = training_data or {}
         self.scores = scores or {}
         self.profile = profile
+        self.levels = levels
         self.history: list[dict] = []
 
     @classmethod
@@ -157,7 +169,10 @@ class Stager:
         held_out : sequence of Night | None
             As in `pretrain`; their inputs are signals too.
         """
-        self._learn_profile([night for night in nights if night.is_scored])
+        scored = [night for night in nights if night.is_scored]
+        self._learn_profile(scored)
+        if options.scaling == "spectrum" and self.levels is None:
+            self.levels = fit_levels(sample_nights(scored))
         with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
             nights, held_out = (
                 None if part is None else self._encode(part, Path(folder))
@@ -224,17 +239,25 @@ class Stager:
         -------
         probabilities : array of shape (n_epochs, 5)
             From the mean log-posterior of the channels that are usable in the epoch,
-            calibrated; uniform where none is usable.
+            calibrated; uniform where none is usable. A short channel is staged once
+            more after each `rescaling.scale_anew`, if the weights know ``levels``.
         """
         weights = np.stack(usable)[..., None]  # (n_channels, n_epochs, 1)
-        posteriors = np.stack(
-            [
-                log_posteriors(self.net, encode_epochs(self.net, channel), mask)
-                for channel, mask in zip(signals, usable, strict=True)
-            ]
-        )
+        posteriors = np.stack([*map(self._posteriors, signals, usable)])
         fused = (posteriors * weights).sum(axis=0) / weights.sum(axis=0).clip(min=1)
         return soften(calibrate(fused, self.temperature), familiarity, usable)
+
+    def _posteriors(
+        self, signals: NDArray, usable: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        found = log_posteriors(self.net, encode_epochs(self.net, signals), usable)
+        for _ in range(_N_ANEW if self.levels else 0):
+            probabilities = calibrate(found, self.temperature)
+            anew = scale_anew(signals, usable, probabilities, self.levels)
+            if anew is None:
+                break
+            found = log_posteriors(self.net, encode_epochs(self.net, anew), usable)
+        return found
 
     def save(
         self, fname: str | Path, parameters: dict[str, Any], overwrite: bool = False
@@ -247,6 +270,7 @@ class Stager:
             "training_data": self.training_data,
             "scores": self.scores,
             "profile": self.profile,
+            "levels": self.levels,
             "stages": STAGES,
             "sfreq": SFREQ,
             "package_version": __version__,
@@ -271,16 +295,16 @@ class Stager:
                 f"The weights in {fname} have a temperature of "
                 f"{record['temperature']:g}, not a number above 0. Save them anew."
             )
-        # Weights of before profiles were stored have none.
-        profile = metadata.get("profile")
-        if profile is not None and not check_profile(profile):
-            raise ValueError(
-                f"The weights in {fname} hold an unsound profile of the nights that "
-                "they were trained on. Save them anew."
-            )
+        for name, is_sound in _OPTIONAL.items():
+            record[name] = metadata.get(name)
+            if record[name] is not None and not is_sound(record[name]):
+                raise ValueError(
+                    f"The weights in {fname} hold an unsound {name!r} of the nights "
+                    "that they were trained on. Save them anew."
+                )
         parameters = record.pop("parameters")
         net = net.to(find_device(device))
-        return cls(net, **record, profile=profile), parameters
+        return cls(net, **record), parameters
 
     def _learn_profile(self, nights: Sequence[Night]) -> None:
         """Keep the profile while no night is far from it, else fit it to these."""
@@ -361,33 +385,3 @@ class Stager:
         if share < 1:
             scores = score_stages(targets, posteriors.argmax(axis=1))
             self.scores = {"validation_macro_f1": scores["macro_f1"]}
-
-
-def find_device(name: str | None) -> torch.device:
-    """Return the device that torch computes on.
-
-    Parameters
-    ----------
-    name : str | None
-        Torch's name of it; None takes a GPU if there is one.
-
-    Returns
-    -------
-    device : torch.device
-        The device.
-
-    Raises
-    ------
-    ValueError
-        If torch cannot compute on it.
-    """
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    # A build without CUDA raises an AssertionError.
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"Torch cannot compute on the device {name!r} here; use 'cpu', or leave "
-            "the device out."
-        ) from error

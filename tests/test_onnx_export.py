@@ -150,6 +150,7 @@ def test_the_metadata_say_what_to_feed(exported, trained):
         "band": list(BAND),
         "picks": ["Fpz-Cz", "µ"],
         "scaling": "robust",
+        "levels": None,
         "sequence_length": LENGTH,
         "temperature": trained.temperature,
     }
@@ -160,6 +161,19 @@ def test_the_metadata_give_the_amplitude_of_robust_scaling(exported, raw):
     recording = read_channel(raw, "EEG Fpz-Cz", "robust")
     iqr = np.subtract(*np.percentile(recording.signals[recording.usable], [75, 25]))
     assert f"to {iqr:.4g}" in read_metadata(exported)["inputs"]
+
+
+def test_the_metadata_tell_how_short_recordings_are_scaled_anew(
+    trained, tmp_path, quick_export
+):
+    """Where the stager knows levels, the file holds them."""
+    stager = copy.copy(trained)
+    stager.levels = [[0.5] * 13] * 5
+    fname = tmp_path / "lab.onnx"
+    as_classifier(stager, scaling="spectrum").export_onnx(fname)
+    metadata = read_metadata(fname)
+    assert json.loads(metadata["levels"]) == stager.levels
+    assert "rescaling.scale_anew(signals" in metadata["outputs"]
 
 
 def test_without_scaling_the_metadata_ask_for_none(trained, tmp_path, quick_export):

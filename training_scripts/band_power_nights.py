@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mne_mc2sleep.cohort import Night
-from mne_mc2sleep.scaling import scale_signals
+from mne_mc2sleep.scaling import N_BANDS, raise_bands, scale_signals
 from mne_mc2sleep.simulation import resynthesize_anywhere
 
 # Each recording is filtered towards a common spectrum, in training as in staging.
@@ -26,10 +26,13 @@ N_FOLDS = 5
 N_VALIDATION = 6
 
 # Some nights of the training hold but short stretches, as short recordings do; the
-# epochs between them are left out.
-SHARE_IN_PIECES = 0.3
+# epochs between them are left out. A piece is scaled by itself or, as often, by its
+# night and then amiss by some natural logs, as a short recording is that was adapted.
+SHARE_IN_PIECES = 0.5
+SHARE_BY_ITSELF = 0.5
 PIECE = (5, 60)
-GAP = (20, 50)
+GAP = (5, 30)
+STDS_AMISS = (0.25, 0.2, 0.15)
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,32 @@ def make_nights(power_nights, seed, device="cpu", in_pieces=False, max_spread=0.
         pieces = [slice(None)]
         if in_pieces and rng.uniform() < SHARE_IN_PIECES:
             usable, pieces = _in_pieces(len(usable), rng)
-        signals = signals.cpu().numpy()
-        for piece in pieces:
-            signals[piece] = scale_signals(signals[piece], usable[piece], SCALING)
+        signals = _scale(signals.cpu().numpy(), usable, pieces, rng)
         signals = torch.from_numpy(signals)
         nights.append(Night(signals, night.stages, usable, night.subject))
     return nights
+
+
+def _scale(signals, usable, pieces, rng):
+    """Scale a night as recordings are scaled, each of its pieces in one of two ways."""
+    scaled = scale_signals(signals, np.ones_like(usable), SCALING)
+    if len(pieces) == 1:
+        return scaled
+    for piece in pieces:
+        if rng.uniform() < SHARE_BY_ITSELF:
+            scaled[piece] = scale_signals(signals[piece], usable[piece], SCALING)
+        else:
+            scaled[piece] = raise_bands(scaled[piece], _draw_amiss(rng))
+    return scaled
+
+
+def _draw_amiss(rng):
+    """Draw a smooth error of all bands, in natural logs of power."""
+    place = np.pi * (np.arange(N_BANDS) + 0.5) / N_BANDS
+    return sum(
+        rng.normal(0, std) * np.cos(order * place)
+        for order, std in enumerate(STDS_AMISS)
+    )
 
 
 def _in_pieces(n_epochs, rng):

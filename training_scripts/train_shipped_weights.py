@@ -26,11 +26,13 @@ import torch
 from band_power_nights import SCALING, make_nights, read_power_nights, split_nights
 
 from mne_mc2sleep import training
+from mne_mc2sleep._device import find_device
 from mne_mc2sleep.cohort import count_stages
 from mne_mc2sleep.familiarity import fit_profile
 from mne_mc2sleep.inference import encode_epochs, fit_temperature, log_posteriors
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
-from mne_mc2sleep.stager import Stager, find_device
+from mne_mc2sleep.rescaling import fit_levels
+from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.training import TrainingOptions
 
 logger = logging.getLogger("mne")
@@ -43,6 +45,7 @@ FINETUNE_MAX_SPREADS = (0.0, 0.7, 0.0, 0.7)
 # the training are of rather old people, with little N3, and with wake around them.
 USUAL_SHARES = {"WAKE": 0.18, "N1": 0.08, "N2": 0.45, "N3": 0.15, "REM": 0.14}
 VALIDATION_SEED = 1
+LEVELS_SEED = 20_000
 
 DATA = (
     "nights resynthesised from the band powers of the sleep cassette nights of the "
@@ -123,6 +126,10 @@ def train(args):
     stager.temperature = calibrate(net, validation)
     # Once more the nights of the first version, but as signals.
     stager.profile = fit_profile(draw("finetune", 0))
+    # Whole nights.
+    stager.levels = fit_levels(
+        make_nights(train_nights, (args.seed, LEVELS_SEED), device)
+    )
     stager.scores = {"validation_macro_f1": max_score(stager.history)}
     stager.training_data = {
         "source": DATA,
