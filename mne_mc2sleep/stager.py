@@ -13,8 +13,8 @@ import torch
 
 from . import __version__, training
 from ._constants import SFREQ, STAGES
-from ._device import find_device
 from .cohort import Night, count_stages, hold_out_subjects
+from .device import find_device
 from .evaluation import score_stages
 from .familiarity import check_profile, fit_profile, measure, sample_nights, soften
 from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
