@@ -190,7 +190,7 @@ class Stager:
     ) -> None:
         n_before = len(self.history)
         share = self._adaptation(train, options)
-        before = deepcopy(self.net.state_dict())
+        before = deepcopy(self.net.state_dict()) if share < 1 else None
         try:
             training.finetune(self.net, train, held_out, options, self.history, *args)
         finally:
