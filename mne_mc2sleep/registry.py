@@ -40,8 +40,8 @@ class KnownWeights:
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
-        "a0dd33e1b10f63cabe4b95f7eb2eca024d8b43762bd4f8a7e9952455f9b443c0",
-        2325460,
+        "446f62f903ae71128c06d9de7194d34d9600345a3a3182cb08e6ce294a271280",
+        2326036,
         "574 k parameters, trained on resynthesised nights of Sleep-EDF",
     ),
 }
