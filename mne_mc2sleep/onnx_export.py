@@ -219,7 +219,9 @@ def _describe(
     anew = (
         " Stage recordings of less than 6 h twice more, each time with signals as "
         "mne_mc2sleep.rescaling.scale_anew(signals, usable, probabilities, levels) "
-        "makes them of the first ones by the probabilities found last."
+        "makes them of the first ones by the probabilities found last; then raise "
+        "these to the power of 1 / rescaling.temperature_factor(number of usable "
+        "epochs), and normalise them."
     )
     return {
         "description": "Sleep stager MC2SleepNet (arXiv 2502.17470), one EEG channel.",

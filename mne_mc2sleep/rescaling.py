@@ -1,4 +1,4 @@
-"""Scale a short recording anew, by the stages that were found in it."""
+"""Short recordings: scaled anew by the stages found in them, and doubted more."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # all: a night holds every stage. Our choice, on resynthesised nights.
 _SHORT, _LONG = 240, 720
 _MIN_EPOCHS = 5  # of a stage, for a night to tell where it lies
+# So many epochs would double the temperature that nights need, and the fewest that are
+# told apart. Found on resynthesised nights of subjects that no figure is given for.
+_DOUBLING, _FEWEST = 10, 15
 
 
 def fit_levels(nights: Sequence) -> list[list[float]] | None:
@@ -63,6 +66,24 @@ def fit_levels(nights: Sequence) -> list[list[float]] | None:
     if not levels or np.isnan(levels).all(axis=0).any():
         return None
     return np.nanmedian(levels, axis=0).round(4).tolist()
+
+
+def temperature_factor(n_usable: int) -> float:
+    """Return by how much a recording's temperature exceeds that of a night.
+
+    Parameters
+    ----------
+    n_usable : int
+        Usable epochs of the recording.
+
+    Returns
+    -------
+    factor : float
+        1 from 6 h on; of shorter ones 1 + 10 / n, less what that is at 6 h (our
+        choice): about what temperatures fitted to cuts of nights follow. Below 15
+        epochs it does not grow.
+    """
+    return 1 + max(_DOUBLING / max(n_usable, _FEWEST) - _DOUBLING / _LONG, 0)
 
 
 def check_levels(levels: Any) -> bool:

@@ -20,7 +20,7 @@ from .familiarity import check_profile, fit_profile, measure, sample_nights, sof
 from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
 from .network import MC2SleepConfig, MC2SleepNet
 from .night_files import StoredEmbeddings
-from .rescaling import check_levels, fit_levels, scale_anew
+from .rescaling import check_levels, fit_levels, scale_anew, temperature_factor
 from .training import logger
 from .weights import load_weights, save_weights
 
@@ -240,12 +240,16 @@ class Stager:
         probabilities : array of shape (n_epochs, 5)
             From the mean log-posterior of the channels that are usable in the epoch,
             calibrated; uniform where none is usable. A short channel is staged once
-            more after each `rescaling.scale_anew`, if the weights know ``levels``.
+            more after each `rescaling.scale_anew`, and doubted more, if the weights
+            know ``levels``.
         """
         weights = np.stack(usable)[..., None]  # (n_channels, n_epochs, 1)
         posteriors = np.stack([*map(self._posteriors, signals, usable)])
         fused = (posteriors * weights).sum(axis=0) / weights.sum(axis=0).clip(min=1)
-        return soften(calibrate(fused, self.temperature), familiarity, usable)
+        temperature = self.temperature
+        if self.levels:
+            temperature *= temperature_factor(np.any(usable, axis=0).sum())
+        return soften(calibrate(fused, temperature), familiarity, usable)
 
     def _posteriors(
         self, signals: NDArray, usable: NDArray[np.bool_]

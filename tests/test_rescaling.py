@@ -16,7 +16,12 @@ from scipy.signal import butter, sosfilt
 from mne_mc2sleep._constants import N_TIMES, SFREQ
 from mne_mc2sleep.cohort import Night
 from mne_mc2sleep.inference import calibrate, encode_epochs, log_posteriors
-from mne_mc2sleep.rescaling import check_levels, fit_levels, scale_anew
+from mne_mc2sleep.rescaling import (
+    check_levels,
+    fit_levels,
+    scale_anew,
+    temperature_factor,
+)
 from mne_mc2sleep.scaling import band_distances, median_distances, scale_signals
 from mne_mc2sleep.stager import Stager
 
@@ -186,7 +191,28 @@ def test_a_stager_stages_a_short_recording_twice_more(stager, make_night):
         )
         proba = calibrate(found, stager.temperature)
         anew = scale_anew(signals, night.usable, proba, stager.levels)
-    assert_array_equal(stager.probabilities([signals], [night.usable]), proba)
+    expected = calibrate(found, stager.temperature * temperature_factor(48))
+    assert_array_equal(stager.probabilities([signals], [night.usable]), expected)
+
+
+def test_the_shorter_a_recording_the_more_it_is_doubted():
+    """A night is not, nor is one epoch more than a few; half an hour by a sixth."""
+    factors = [temperature_factor(n) for n in (1, 15, 60, 240, 720, 2880)]
+    assert_allclose(factors, [1.65, 1.65, 1.15, 1.03, 1, 1], atol=0.005)
+
+
+def test_doubt_counts_the_epochs_that_any_channel_has(stager, make_night):
+    """Stages are the same, the highest probabilities lower."""
+    night = make_night(99)
+    signals, usable = night.inputs.numpy(), np.arange(48) < 24
+    both = stager.probabilities([signals, signals], [usable, ~usable])
+    fused = np.where(
+        usable[:, None],
+        stager._posteriors(signals, usable),
+        stager._posteriors(signals, ~usable),
+    )
+    expected = calibrate(fused, stager.temperature * temperature_factor(48))
+    assert_allclose(both, expected, atol=1e-9)
 
 
 def test_without_levels_nothing_is_scaled_anew(trained, make_night):
