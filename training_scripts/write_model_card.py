@@ -40,7 +40,9 @@ is filtered towards a common spectrum (`scaling="{scaling}"`). Saved by version
 at random: {by_stage}. In each pass every night had another montage between Fpz-Cz and
 Pz-Oz, another recorder (gain 0.4 to 3, tilt, equaliser, corners, polarity, noise) and
 another texture (peaks, bursts, isolated waves), drawn at random and never from the
-stage; in half of the nights that fine-tuning saw, the powers of single epochs stray.
+stage; half of the nights were left in pieces of up to half an hour, scaled each by
+itself or somewhat amiss, as short recordings are; in half of the nights that
+fine-tuning saw, the powers of single epochs stray.
 Half of the shares that the stages have in these nights was taken away by Bayes' rule
 towards those of usual nights, with less wake and more N3. Fold {fold}, seed {seed}.
 
