@@ -187,8 +187,8 @@ def main():
     unseen = set(told["test_subjects"])
     everyone = read_power_nights(args.fname)
     nights = [n for n in everyone if n.subject in unseen][: args.n_nights]
-    unseen_or_validated = unseen | set(told["validation_subjects"])
-    train_nights = [n for n in everyone if n.subject not in unseen_or_validated]
+    kept_back = unseen | set(told["validation_subjects"])
+    train_nights = [n for n in everyone if n.subject not in kept_back]
     results = {}
     for montage in args.montages:
         said = run(nights, train_nights, clf, montage)

@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 N_CONTEXT = 8  # epochs on either side, four minutes
-N_STAGES = 5
 
 
 def cut(night, montage, n_epochs=None):

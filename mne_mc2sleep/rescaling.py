@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # all: a night holds every stage. Our choice, on resynthesised nights.
 _SHORT, _LONG = 240, 720
 _MIN_EPOCHS = 5  # of a stage, for a night to tell where it lies
+# Natural logs of power: no stage lies farther from its night, and no mixture of stages
+# moves the median by more.
+_MAX_LEVEL, _MAX_SHIFT = 10.0, 3.0
 # So many epochs would double the temperature that nights need, and the fewest that are
 # told apart. Found on resynthesised nights of subjects that no figure is given for.
 _DOUBLING, _FEWEST = 10, 15
@@ -51,18 +54,8 @@ def fit_levels(nights: Sequence) -> list[list[float]] | None:
     for night in nights:
         if night.usable.sum() >= _LONG:
             signals = np.asarray(night.inputs[:])
-            distances = band_distances(signals) - median_distances(
-                signals[night.usable]
-            )
-            chosen = [night.targets == index for index in range(len(STAGES))]
-            levels.append(
-                [
-                    distances[epochs].mean(axis=0)
-                    if epochs.sum() >= _MIN_EPOCHS
-                    else np.full(N_BANDS, np.nan)
-                    for epochs in chosen
-                ]
-            )
+            middle = median_distances(signals[night.usable])
+            levels.append(_levels_of(night.targets, band_distances(signals) - middle))
     if not levels or np.isnan(levels).all(axis=0).any():
         return None
     return np.nanmedian(levels, axis=0).round(4).tolist()
@@ -92,7 +85,10 @@ def check_levels(levels: Any) -> bool:
         array = np.array(levels, dtype=float)
     except (TypeError, ValueError):
         return False
-    return array.shape == (len(STAGES), N_BANDS) and bool(np.isfinite(array).all())
+    # NaN compares as False.
+    return array.shape == (len(STAGES), N_BANDS) and bool(
+        (np.abs(array) <= _MAX_LEVEL).all()
+    )
 
 
 def scale_anew(
@@ -131,4 +127,17 @@ def scale_anew(
     sample = signals[epochs]
     expected = (probabilities[epochs] @ np.array(levels)).mean(axis=0)
     middle = band_distances(sample).mean(axis=0) - expected
-    return raise_bands(signals, SHARE * share * (median_distances(sample) - middle))
+    shift = (median_distances(sample) - middle).clip(-_MAX_SHIFT, _MAX_SHIFT)
+    return raise_bands(signals, SHARE * share * shift)
+
+
+def _levels_of(
+    stages: NDArray[np.int8], distances: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Average the distances of each stage; NaN where it has too few epochs."""
+    levels = np.full((len(STAGES), N_BANDS), np.nan)
+    for stage, level in enumerate(levels):
+        epochs = stages == stage
+        if epochs.sum() >= _MIN_EPOCHS:
+            level[:] = distances[epochs].mean(axis=0)
+    return levels

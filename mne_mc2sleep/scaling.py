@@ -148,9 +148,8 @@ def raise_bands(
         The filtered epochs.
     """
     gain = np.exp(0.5 * np.interp(_LOG_GRID, _log_centers(), log_power))
-    return oaconvolve(signals.ravel(), _design(gain), mode="same").reshape(
-        signals.shape
-    )
+    raised = oaconvolve(signals.ravel(), _design(gain), mode="same")
+    return raised.reshape(signals.shape)
 
 
 def _fill(

@@ -123,6 +123,16 @@ def test_unusable_epochs_do_not_count(levels):
     assert_allclose(found[11:], expected[11:], atol=1e-3)
 
 
+def test_artefacts_do_not_drive_the_filter_far(levels):
+    """However far the mean is from the median, no band changes by more than so much."""
+    signals = scale(make_signals(np.full(HALF_AN_HOUR, 2)))
+    signals[:25] *= 1e5
+    proba = np.eye(5)[np.full(HALF_AN_HOUR, 2)]
+    anew = scale_anew(signals, everywhere(signals), proba, levels)
+    shift = np.log(anew[40:].var() / signals[40:].var())
+    assert shift == pytest.approx(-0.75 * 3, abs=0.1)
+
+
 def test_the_signals_passed_are_not_changed(levels):
     """The filter makes new ones."""
     signals = scale(make_signals(np.full(HALF_AN_HOUR, 3)))
