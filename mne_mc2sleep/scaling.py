@@ -74,8 +74,7 @@ def scale_signals(
         return signals * np.float32(ROBUST_IQR / (upper - lower))
     distances = median_distances(signals[usable])
     is_missing = distances < np.median(distances) - _MISSING_LOG_DISTANCE
-    scaled = oaconvolve(signals.ravel(), _equalizer(distances, is_missing), mode="same")
-    scaled = scaled.reshape(signals.shape)
+    scaled = _convolve(signals, _equalizer(distances, is_missing))
     return _fill(scaled, is_missing) if is_missing.any() else scaled
 
 
@@ -148,8 +147,14 @@ def raise_bands(
         The filtered epochs.
     """
     gain = np.exp(0.5 * np.interp(_LOG_GRID, _log_centers(), log_power))
-    raised = oaconvolve(signals.ravel(), _design(gain), mode="same")
-    return raised.reshape(signals.shape)
+    return _convolve(signals, _design(gain))
+
+
+def _convolve(
+    signals: NDArray[np.float32], taps: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Filter consecutive epochs as one signal, without delay."""
+    return oaconvolve(signals.ravel(), taps, mode="same").reshape(signals.shape)
 
 
 def _fill(
@@ -159,7 +164,7 @@ def _fill(
     distances = band_distances(signals)
     present = np.flatnonzero(~is_missing)
     above = np.arange(len(is_missing)) > present[-1]
-    noise = np.random.default_rng(0).standard_normal(signals.size, dtype=np.float32)
+    noise = np.random.default_rng(0).standard_normal(signals.shape, dtype=np.float32)
     filled = signals.copy()
     for side, nearest in (
         (is_missing & above, present[-_N_NEAREST:]),
@@ -169,8 +174,7 @@ def _fill(
             log_power = distances[:, nearest].mean(axis=1, keepdims=True)
             limit = _MAX_LOG_FILL
             gains = np.exp(0.5 * log_power.clip(-limit, limit)).astype(np.float32)
-            added = oaconvolve(noise, _noise_filter(side), mode="same")
-            filled += gains * added.reshape(signals.shape)
+            filled += gains * _convolve(noise, _noise_filter(side))
     return filled
 
 

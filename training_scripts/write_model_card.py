@@ -50,7 +50,8 @@ towards those of usual nights, with less wake and more N3. Fold {fold}, seed {se
 {temperature:.2f}). {n_test} others were kept for tests. Nothing was fitted to them, but
 early choices of how to fine-tune and of how to fill missing bands looked at some of
 their nights; how bands are filled now, and that short recordings are scaled anew by
-the stages found in them, was decided on the subjects of the validation.
+the stages found in them and doubted more, was decided on the subjects of the
+validation.
 
 The stages are experts' (R&K, stages 3 and 4 joined to N3). In most nights bouts of
 one single epoch are missing from the data, so N1 is thinner than in life.
