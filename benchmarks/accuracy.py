@@ -32,7 +32,7 @@ from mne_mc2sleep import (
     risk_coverage,
     score_stages,
 )
-from mne_mc2sleep.hypnograms import stages_on_grid
+from mne_mc2sleep.io.hypnograms import stages_on_grid
 from mne_mc2sleep.simulation import make_raw, resynthesize
 
 sys.path.append(str(Path(__file__).parents[1] / "training_scripts"))

@@ -117,7 +117,7 @@ def write_nights(folder, n_nights, hours):
 
 def prepare(fnames, cache, hypno, verify=False):
     """Prepare nights, or open them if they are prepared."""
-    from mne_mc2sleep.cohort_cache import prepare_cohort
+    from mne_mc2sleep.data.cohort_cache import prepare_cohort
 
     return prepare_cohort(
         fnames, cache, [hypno] * len(fnames), verify=verify, verbose="error"

@@ -73,7 +73,7 @@ def write_edf(fname, raw):
 def save_weights(fname, size):
     """Save weights: those that ship or, if none do, some that have learnt nothing."""
     from mne_mc2sleep import MC2SleepClassifier
-    from mne_mc2sleep.registry import KNOWN_WEIGHTS
+    from mne_mc2sleep.weights.registry import KNOWN_WEIGHTS
 
     if size in KNOWN_WEIGHTS:
         MC2SleepClassifier.from_pretrained(size).save(fname)

@@ -30,8 +30,8 @@ from hostile_weights import HostileWeights
 
 import mne_mc2sleep
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
-from mne_mc2sleep.hypnograms import stages_on_grid
-from mne_mc2sleep.recordings import read_recording
+from mne_mc2sleep.io.hypnograms import stages_on_grid
+from mne_mc2sleep.io.recordings import read_recording
 
 KINDS = {
     "weights": HostileWeights,

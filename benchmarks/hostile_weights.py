@@ -10,11 +10,11 @@ from hostile_files import DAMAGES, N_EPOCHS, Case, Trap, brief
 from safetensors import safe_open
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
-from mne_mc2sleep.cohort import Night
+from mne_mc2sleep.data.nights import Night
+from mne_mc2sleep.io.recordings import read_recording
 from mne_mc2sleep.network import MC2SleepConfig
-from mne_mc2sleep.recordings import read_recording
 from mne_mc2sleep.stager import Stager
-from mne_mc2sleep.weights import save_tensors
+from mne_mc2sleep.weights.file_format import save_tensors
 
 TINY = MC2SleepConfig(
     sequence_length=8,

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training_scripts"))
 from foreign_input import FOREIGN, SFREQ, shuffle_within_epochs
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
-from mne_mc2sleep.nights import read_channel
+from mne_mc2sleep.data.reading import read_channel
 from mne_mc2sleep.simulation import make_raw, resynthesize
 
 CHANNEL = "EEG Fpz-Cz"

@@ -17,7 +17,7 @@ READ, NEW, ENCODE = "read recordings", "new network", "encode forward"
 PARTS = {
     READ: ["mne_mc2sleep.classifier.read_nights"],
     NEW: ["mne_mc2sleep.stager.Stager.from_nights"],
-    "batches": ["mne_mc2sleep._loop.iterate_batches"],
+    "batches": ["mne_mc2sleep.training.trainer.iterate_batches"],
     ENCODE: ["mne_mc2sleep.network.MC2SleepNet.encode"],
     "sequence forward": [
         "mne_mc2sleep.network.MC2SleepNet.contextualize",
@@ -26,11 +26,11 @@ PARTS = {
     ],
     "losses": [
         "mne_mc2sleep.network.MC2SleepNet.project",
-        "mne_mc2sleep.training.excluded_negatives",
-        "mne_mc2sleep.training.info_nce_loss",
-        "mne_mc2sleep.training.draw_mask",
-        "mne_mc2sleep.training.reconstruction_loss",
-        "mne_mc2sleep.training.stage_loss",
+        "mne_mc2sleep.training.phases.excluded_negatives",
+        "mne_mc2sleep.training.phases.info_nce_loss",
+        "mne_mc2sleep.training.phases.draw_mask",
+        "mne_mc2sleep.training.phases.reconstruction_loss",
+        "mne_mc2sleep.training.phases.stage_loss",
     ],
     "backward": ["torch.Tensor.backward"],
     "clip gradients": ["torch.nn.utils.clip_grad_norm_"],

@@ -22,7 +22,7 @@ from common import describe_machine, print_header, print_row
 from scipy.signal import welch
 from sklearn.metrics import cohen_kappa_score
 
-from mne_mc2sleep.hypnograms import stages_on_grid
+from mne_mc2sleep.io.hypnograms import stages_on_grid
 from mne_mc2sleep.simulation import BANDS, WELCH_N_TIMES, make_raw, resynthesize
 
 sys.path.append(str(Path(__file__).parents[1] / "training_scripts"))

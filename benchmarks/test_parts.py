@@ -18,10 +18,10 @@ import pytest
 import torch
 from common import SIZES, make_night, write_edf
 
-from mne_mc2sleep.hypnograms import make_hypnogram
-from mne_mc2sleep.inference import encode_epochs, log_posteriors
+from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
+from mne_mc2sleep.io.hypnograms import make_hypnogram
+from mne_mc2sleep.io.recordings import read_recording
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
-from mne_mc2sleep.recordings import read_recording
 
 HOURS = 8
 SFREQS = (100, 256)
@@ -69,7 +69,7 @@ def test_read_recording(benchmark, fnames, sfreq):
 @pytest.mark.parametrize("step", STEPS)
 def test_step_of_read_recording(benchmark, fnames, step, sfreq):
     """One step, called with the arguments that read_recording gives it."""
-    target = f"mne_mc2sleep.recordings.{step}"
+    target = f"mne_mc2sleep.io.recordings.{step}"
     function = pkgutil.resolve_name(target)
     with mock.patch(target, wraps=function) as spy:
         read_recording(fnames[sfreq])

@@ -22,10 +22,10 @@ from mne_mc2sleep import (
     score_stages,
     simulate_night,
 )
-from mne_mc2sleep.inference import encode_epochs
+from mne_mc2sleep.data.reading import read_channel
+from mne_mc2sleep.inference.sliding_window import encode_epochs
 from mne_mc2sleep.network import Embeddings
 from mne_mc2sleep.network.masking import draw_mask
-from mne_mc2sleep.nights import read_channel
 
 mne.set_log_level("warning")
 CHANNEL = "EEG Fpz-Cz"

@@ -16,7 +16,7 @@ import mne
 
 from mne_mc2sleep import MC2SleepClassifier, plot_confusion_matrix, plot_night
 from mne_mc2sleep.datasets import sleep_edf
-from mne_mc2sleep.hypnograms import stages_on_grid
+from mne_mc2sleep.io.hypnograms import stages_on_grid
 
 mne.set_log_level("warning")
 

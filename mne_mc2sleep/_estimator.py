@@ -14,17 +14,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._constants import STAGES
 from .network import MC2SleepConfig
-from .onnx_export import export_onnx
-from .registry import KNOWN_WEIGHTS, find_weights
-from .scaling import SCALINGS
+from .preprocessing.scaling import SCALINGS
 from .stager import Stager
-from .weights import MAX_SEQUENCE_LENGTH
+from .weights.file_format import MAX_SEQUENCE_LENGTH
+from .weights.registry import KNOWN_WEIGHTS, find_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from .cohort import Night
+    from .data.nights import Night
     from .training import TrainingOptions
 
 
@@ -87,22 +86,6 @@ class StagerEstimator(ClassifierMixin, BaseEstimator):
         # Where it was trained and drawn does not matter to who loads it.
         elsewhere = {"weights": None, "device": None, "random_state": None}
         self.stager_.save(fname, self.get_params() | elsewhere, overwrite)
-
-    def export_onnx(self, fname: str | Path, *, overwrite: bool = False) -> None:
-        """Write one ONNX file that stages where torch is not; its metadata say how.
-
-        Parameters
-        ----------
-        fname, overwrite
-            As in `save`, but ``*.onnx``.
-
-        Raises
-        ------
-        ImportError
-            If what ``mne-mc2sleep[onnx]`` installs is missing.
-        """
-        self._check_is_fitted()
-        export_onnx(self.stager_, fname, self.picks, self.scaling, overwrite)
 
     @classmethod
     def from_pretrained(

@@ -11,9 +11,7 @@ from mne.utils import ProgressBar, logger, use_log_level, verbose
 from sklearn.utils.parallel import Parallel, delayed
 
 from ._estimator import StagerEstimator
-from .evaluation import score_stages
-from .hypnograms import make_hypnogram, stages_on_grid
-from .nights import (
+from .data.reading import (
     as_list,
     pair,
     read_channel,
@@ -22,6 +20,8 @@ from .nights import (
     telling_which,
     warn_if_far,
 )
+from .io.hypnograms import make_hypnogram, stages_on_grid
+from .metrics import score_stages
 from .training import TrainingOptions, interruptible
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from yasa import Hypnogram
 
-    from .recordings import Recording
+    from .io.recordings import Recording
 
 
 class MC2SleepClassifier(StagerEstimator):
@@ -40,7 +40,7 @@ class MC2SleepClassifier(StagerEstimator):
     picks : str | list of str | None
         The EEG channel to stage by: a name, a list of names of which the first that the
         recording has is taken, or None for the first in the order of preference of
-        `mne_mc2sleep.recordings.pick_channel`.
+        `mne_mc2sleep.io.recordings.pick_channel`.
     weights : str | path-like | None
         What `fit` starts from, and then fine-tunes only; None trains anew.
         `from_pretrained` sets it, so that scikit-learn's copies of the stager adapt the
@@ -52,7 +52,7 @@ class MC2SleepClassifier(StagerEstimator):
         Epochs that the sequence level reads at once (our choice).
     scaling : {None, "robust", "spectrum"}
         How recordings are brought closer to each other, see
-        `mne_mc2sleep.scaling.scale_signals`; None leaves µV as they are.
+        `mne_mc2sleep.preprocessing.scaling.scale_signals`; None leaves µV as they are.
     mask_ratio : float
         Share of the epochs of a modality that pretraining hides (0.5 in the paper).
     temperature : float
@@ -299,9 +299,10 @@ class MC2SleepClassifier(StagerEstimator):
         Warns
         -----
         RuntimeWarning
-            If a recording is odd (see `mne_mc2sleep.recordings.read_recording`), or
-            unlike those of the training (see `mne_mc2sleep.familiarity.measure`): then
-            no probability exceeds 0.6 in the epochs that are, and the stages stay.
+            If a recording is odd (see `mne_mc2sleep.io.recordings.read_recording`), or
+            unlike those of the training (see
+            `mne_mc2sleep.preprocessing.novelty.measure`): then no probability
+            exceeds 0.6 in the epochs that are, and the stages stay.
         """
         self._check_is_fitted()
         raws, is_list = as_list(raws)

@@ -13,23 +13,39 @@ import torch
 
 from . import __version__, training
 from ._constants import SFREQ, STAGES
-from .cohort import Night, count_stages, hold_out_subjects
-from .device import find_device
-from .evaluation import score_stages
-from .familiarity import check_profile, fit_profile, measure, sample_nights, soften
-from .inference import calibrate, encode_epochs, fit_temperature, log_posteriors
+from ._utils import find_device
+from .data.night_files import StoredEmbeddings
+from .data.nights import Night, count_stages, hold_out_subjects
+from .inference.sliding_window import (
+    calibrate,
+    encode_epochs,
+    fit_temperature,
+    log_posteriors,
+)
+from .metrics import score_stages
 from .network import MC2SleepConfig, MC2SleepNet
-from .night_files import StoredEmbeddings
-from .rescaling import check_levels, fit_levels, scale_anew, temperature_factor
+from .preprocessing.novelty import (
+    check_profile,
+    fit_profile,
+    measure,
+    sample_nights,
+    soften,
+)
+from .preprocessing.short_recordings import (
+    check_levels,
+    fit_levels,
+    scale_anew,
+    temperature_factor,
+)
 from .training import logger
-from .weights import load_weights, save_weights
+from .weights.file_format import load_weights, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from .familiarity import Familiarity
+    from .preprocessing.novelty import Familiarity
     from .training import TrainingOptions
 
 # What weights are saved with, and of which type it is.

@@ -10,8 +10,8 @@ from stagers import QUICK, SEEDS, TINY_SIZES
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night, training
 from mne_mc2sleep._constants import N_TIMES, SFREQ
-from mne_mc2sleep.cohort import Night
-from mne_mc2sleep.inference import encode_epochs
+from mne_mc2sleep.data.nights import Night
+from mne_mc2sleep.inference.sliding_window import encode_epochs
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.network import config as network_config
 from mne_mc2sleep.stager import Stager

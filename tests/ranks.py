@@ -21,7 +21,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from mne_mc2sleep import training
 from mne_mc2sleep._constants import N_TIMES
-from mne_mc2sleep.cohort import Night
+from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 
 # Of all processes together.

@@ -17,7 +17,7 @@ import torch
 from bad_input import ALIGNED, MISFITS, N_EPOCHS, REFUSED, STAGED
 from mne.io import BaseRaw
 
-from mne_mc2sleep.evaluation import score_stages
+from mne_mc2sleep.metrics import score_stages
 
 STAGING = ("predict", "predict_proba", "score")
 TRAINING = ("fit", "finetune")

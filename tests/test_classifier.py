@@ -14,7 +14,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.utils import estimator_checks
 from stagers import QUICK
 
-from mne_mc2sleep import MC2SleepClassifier, _loop, training
+from mne_mc2sleep import MC2SleepClassifier, training
+from mne_mc2sleep.training import trainer as _loop
 
 STAGES = ["WAKE", "N1", "N2", "N3", "REM"]
 DATA_FREE_CHECKS = [

@@ -14,11 +14,11 @@ from stagers import SEEDS
 
 from mne_mc2sleep import (
     MC2SleepClassifier,
-    registry,
     simulate_night,
     write_hypnogram,
 )
 from mne_mc2sleep.commands.main import main
+from mne_mc2sleep.weights import registry
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {

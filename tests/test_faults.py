@@ -8,35 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from stagers import QUICK
 from yasa import Hypnogram
 
-from mne_mc2sleep import MC2SleepClassifier, inference, onnx_export
-from mne_mc2sleep._files import replace_file
-from mne_mc2sleep.hypnograms import write_hypnogram
-from mne_mc2sleep.inference import encode_epochs, log_posteriors
-from mne_mc2sleep.weights import save_weights
+from mne_mc2sleep import MC2SleepClassifier
+from mne_mc2sleep._utils import replace_file
+from mne_mc2sleep.inference import sliding_window as inference
+from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
+from mne_mc2sleep.io.hypnograms import write_hypnogram
+from mne_mc2sleep.weights.file_format import save_weights
 
 
-@pytest.fixture(params=["weights", "csv", "tsv", "edf", "onnx"])
-def save(request, monkeypatch, net, trained, tmp_path):
+@pytest.fixture(params=["weights", "csv", "tsv", "edf"])
+def save(request, net, tmp_path):
     """Return a function that saves 10 kB and more under a name, and that name."""
     suffix = {"weights": "safetensors"}.get(request.param, request.param)
     fname = tmp_path / f"saved.{suffix}"
     if request.param == "weights":
         return lambda: save_weights(fname, net, {}, overwrite=True), fname
-    if request.param == "onnx":
-        text = "x" * 10_000
-        model = onnx.helper.make_model(
-            onnx.helper.make_graph([], "empty", [], [], doc_string=text)
-        )
-        # The conversion itself takes seconds.
-        monkeypatch.setattr(onnx_export, "_make_model", lambda stager: model)
-        export = onnx_export.export_onnx
-        return lambda: export(trained, fname, None, None, overwrite=True), fname
     hypno = Hypnogram.from_integers(np.arange(1000) % 5)
     return lambda: write_hypnogram(fname, hypno, overwrite=True), fname
 

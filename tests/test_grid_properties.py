@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from signals import make_noise, make_raw, make_wavelet
 
-from mne_mc2sleep.nights import read_stages
-from mne_mc2sleep.recordings import _epoch_edges, read_recording
+from mne_mc2sleep.data.reading import read_stages
+from mne_mc2sleep.io.recordings import _epoch_edges, read_recording
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The recording is sampled"),

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
-from mne_mc2sleep.hypnograms import stages_on_grid
-from mne_mc2sleep.inference import encode_epochs, log_posteriors
+from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
+from mne_mc2sleep.io.hypnograms import stages_on_grid
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.simulation import make_raw, resynthesize
 

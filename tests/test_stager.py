@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from mne_mc2sleep import _loop, training
-from mne_mc2sleep.evaluation import score_stages
-from mne_mc2sleep.inference import (
+from mne_mc2sleep import training
+from mne_mc2sleep.inference.sliding_window import (
     calibrate,
     encode_epochs,
     fit_temperature,
     log_posteriors,
 )
+from mne_mc2sleep.metrics import score_stages
 from mne_mc2sleep.stager import Stager
-from mne_mc2sleep.weights import save_weights
+from mne_mc2sleep.training import trainer as _loop
+from mne_mc2sleep.weights.file_format import save_weights
 
 
 @pytest.fixture

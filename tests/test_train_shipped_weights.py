@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
-from mne_mc2sleep.weights import load_weights
+from mne_mc2sleep.weights.file_format import load_weights
 
 SCRIPTS = Path(__file__).parents[1] / "training_scripts"
 N_SUBJECTS, N_EPOCHS = 10, 24

@@ -25,9 +25,9 @@ import torch
 from band_power_nights import read_power_nights, split_nights
 
 from mne_mc2sleep import training
-from mne_mc2sleep.cohort import Night
-from mne_mc2sleep.evaluation import score_stages
-from mne_mc2sleep.inference import encode_epochs, log_posteriors
+from mne_mc2sleep.data.nights import Night
+from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
+from mne_mc2sleep.metrics import score_stages
 from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.simulation import resynthesize
 from mne_mc2sleep.training import TrainingOptions

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mne_mc2sleep.cohort import Night
-from mne_mc2sleep.scaling import N_BANDS, raise_bands, scale_signals
+from mne_mc2sleep.data.nights import Night
+from mne_mc2sleep.preprocessing.scaling import N_BANDS, raise_bands, scale_signals
 from mne_mc2sleep.simulation import resynthesize_anywhere
 
 # Each recording is filtered towards a common spectrum, in training as in staging.

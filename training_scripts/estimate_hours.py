@@ -36,9 +36,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mne_mc2sleep import MC2SleepClassifier, prepare_cohort, simulate_night
 from mne_mc2sleep._constants import EPOCH_DURATION
-from mne_mc2sleep.cohort import iterate_batches
+from mne_mc2sleep.data.nights import iterate_batches
 from mne_mc2sleep.datasets import sleep_edf
-from mne_mc2sleep.inference import encode_epochs
+from mne_mc2sleep.inference.sliding_window import encode_epochs
 from mne_mc2sleep.network import MC2SleepConfig
 from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.training import TrainingOptions

@@ -31,8 +31,7 @@ from torch import distributed
 
 from mne_mc2sleep import MC2SleepClassifier
 from mne_mc2sleep._constants import STAGES
-from mne_mc2sleep._files import replace_file
-from mne_mc2sleep.device import find_device
+from mne_mc2sleep._utils import find_device, replace_file
 from mne_mc2sleep.network import MC2SleepConfig
 from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.training import TrainingOptions

@@ -17,7 +17,7 @@ from mne_mc2sleep import (
     score_stages,
 )
 from mne_mc2sleep._constants import STAGES
-from mne_mc2sleep._files import replace_file
+from mne_mc2sleep._utils import replace_file
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 PERCENT = ["accuracy", "macro_f1", *(f"f1_{stage}" for stage in STAGES)]

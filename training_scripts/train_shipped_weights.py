@@ -26,12 +26,16 @@ import torch
 from band_power_nights import SCALING, make_nights, read_power_nights, split_nights
 
 from mne_mc2sleep import training
-from mne_mc2sleep.cohort import count_stages
-from mne_mc2sleep.device import find_device
-from mne_mc2sleep.familiarity import fit_profile
-from mne_mc2sleep.inference import encode_epochs, fit_temperature, log_posteriors
+from mne_mc2sleep._utils import find_device
+from mne_mc2sleep.data.nights import count_stages
+from mne_mc2sleep.inference.sliding_window import (
+    encode_epochs,
+    fit_temperature,
+    log_posteriors,
+)
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
-from mne_mc2sleep.rescaling import fit_levels
+from mne_mc2sleep.preprocessing.novelty import fit_profile
+from mne_mc2sleep.preprocessing.short_recordings import fit_levels
 from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.training import TrainingOptions
 

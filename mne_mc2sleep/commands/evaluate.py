@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._files import replace_file
+from .._utils import replace_file
 from ._common import (
     add_common_options,
     add_hypnograms,
@@ -109,7 +109,7 @@ class _Night(NamedTuple):
     def score(self) -> dict[str, float]:
         """Return one row of the table."""
         from .._constants import UNSCORED
-        from ..evaluation import expected_calibration_error, score_stages
+        from ..metrics import expected_calibration_error, score_stages
 
         scores = score_stages(self.reference, self.predicted)
         usable = self.predicted != UNSCORED
@@ -125,8 +125,8 @@ def _compare(
     import numpy as np
 
     from .._constants import STAGES, UNSCORED
-    from ..nights import read_stages
-    from ..recordings import read_recording
+    from ..data.reading import read_stages
+    from ..io.recordings import read_recording
 
     predicted = clf.predict(recording, picks=picks)
     reference = read_stages(read_recording(recording, picks or clf.picks), hypno)

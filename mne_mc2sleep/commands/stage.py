@@ -9,7 +9,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._files import replace_file
+from .._utils import replace_file
 from ._common import (
     add_common_options,
     add_recordings,
@@ -185,7 +185,7 @@ def _stage(clf: MC2SleepClassifier, recording: str, args: Namespace) -> bool:
 def _write(hypno: Hypnogram, fnames: list[Path]) -> None:
     from matplotlib.figure import Figure
 
-    from ..hypnograms import write_hypnogram
+    from ..io.hypnograms import write_hypnogram
     from ..viz import plot_hypnogram
 
     *tables, picture = fnames

@@ -127,8 +127,8 @@ def run(args: Namespace) -> int:
 
 
 def _make_classifier(args: Namespace) -> MC2SleepClassifier:
+    from .._utils import find_device
     from ..classifier import MC2SleepClassifier
-    from ..device import find_device
 
     options = {"random_state": args.random_state}
     if args.picks:

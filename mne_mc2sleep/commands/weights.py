@@ -56,7 +56,7 @@ def run_list(args: Namespace) -> int:
     status : int
         The exit code, 0.
     """
-    from ..registry import KNOWN_WEIGHTS
+    from ..weights.registry import KNOWN_WEIGHTS
 
     for name, known in KNOWN_WEIGHTS.items():
         place = "in the package" if known.url is None else known.url
@@ -113,8 +113,8 @@ def run_card(args: Namespace) -> int:
 
 def _open(args: Namespace) -> tuple[Path, dict[str, Any]]:
     """Return where the weights are, and their metadata; raise if they are damaged."""
-    from ..registry import find_weights
-    from ..weights import load_weights
+    from ..weights.file_format import load_weights
+    from ..weights.registry import find_weights
 
     fname = find_weights(args.weights, args.sha256)
     return fname, load_weights(fname)[1]

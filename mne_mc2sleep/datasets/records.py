@@ -10,9 +10,9 @@ import torch
 from mne.utils import logger, warn
 
 from .._constants import EPOCH_DURATION, STAGES
-from ..cohort import Night
-from ..cohort_cache import prepare_cohort
-from ..nights import read_channel, read_stages
+from ..data.cohort_cache import prepare_cohort
+from ..data.nights import Night
+from ..data.reading import read_channel, read_stages
 
 if TYPE_CHECKING:
     import os
@@ -145,7 +145,7 @@ def prepare_nights(
         Where the prepared nights are kept, whole: another ``trim`` prepares nothing
         anew.
     scaling, verify, n_jobs
-        As in :func:`~mne_mc2sleep.cohort_cache.prepare_cohort`.
+        As in :func:`~mne_mc2sleep.data.cohort_cache.prepare_cohort`.
 
     Returns
     -------

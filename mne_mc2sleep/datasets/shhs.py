@@ -17,8 +17,8 @@ from mne.utils import logger
 from sklearn.utils import check_random_state
 
 from .._constants import STAGES
-from .._edf_header import describe_damage, read_edf_header
-from ..hypnograms import read_hypnogram
+from ..io.edf_header import describe_damage, read_edf_header
+from ..io.hypnograms import read_hypnogram
 from .folds import Fold
 from .records import FoundNights, NightRecord
 

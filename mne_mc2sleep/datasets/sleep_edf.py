@@ -14,7 +14,7 @@ import pandas as pd
 from mne.utils import logger
 
 from .._constants import STAGES
-from .._edf_header import describe_damage
+from ..io.edf_header import describe_damage
 from .folds import make_folds
 from .records import FoundNights, NightRecord
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-    from ..cohort import Night
+    from ..data.nights import Night
     from .folds import Fold
 
 CHANNEL = "EEG Fpz-Cz"

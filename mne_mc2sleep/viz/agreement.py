@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from .._constants import STAGES, UNSCORED
-from ..evaluation import score_stages
-from ..hypnograms import stages_on_grid
+from ..io.hypnograms import stages_on_grid
+from ..metrics import score_stages
 from ._style import finish, get_axes
 
 if TYPE_CHECKING:

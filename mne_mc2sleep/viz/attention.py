@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from yasa import Hypnogram
 
-    from ..attention import AttentionMaps
+    from ..inference.attention import AttentionMaps
 
 # More labels than this would touch each other.
 _MAX_LABELS = 25

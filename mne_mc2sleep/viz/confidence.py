@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..evaluation import expected_calibration_error, reliability_bins, risk_coverage
+from ..metrics import expected_calibration_error, reliability_bins, risk_coverage
 from ._style import BLUE, GREY, finish, get_axes, tidy
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.signal import welch
 
 from .._constants import SFREQ, STAGES
-from ..recordings import read_recording
+from ..io.recordings import read_recording
 from ._style import BLUE, finish, get_axes, tidy
 from .hypnogram import plot_hypnogram
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from yasa import Hypnogram
 
-    from ..recordings import Recording
+    from ..io.recordings import Recording
 
 # Our choices: half a hertz of resolution, the band in which sleep differs, and colours
 # that a few extreme epochs do not wash out.

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
-from mne_mc2sleep.evaluation import expected_calibration_error, score_stages
+from mne_mc2sleep.metrics import expected_calibration_error, score_stages
 
 COLUMNS = ["n_epochs", "accuracy", "macro_f1", "kappa"]
 COLUMNS += ["f1_WAKE", "f1_N1", "f1_N2", "f1_N3", "f1_REM", "ece"]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mne_mc2sleep import MC2SleepClassifier, _loop, simulate_night
+from mne_mc2sleep import MC2SleepClassifier, simulate_night
+from mne_mc2sleep.training import trainer as _loop
 
 QUICK = ("--train-epochs", 1, "--verbose", "warning")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mne_mc2sleep.registry import KNOWN_WEIGHTS, find_weights
+from mne_mc2sleep.weights.registry import KNOWN_WEIGHTS, find_weights
 
 
 def test_list_names_the_weights(run):

@@ -10,7 +10,7 @@ from rehearsal import STAGES, simulate_signals
 
 from mne_mc2sleep.datasets import NightRecord, prepare_nights, read_night
 from mne_mc2sleep.datasets.records import trim_wake
-from mne_mc2sleep.hypnograms import read_hypnogram, stages_on_grid
+from mne_mc2sleep.io.hypnograms import read_hypnogram, stages_on_grid
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sleep_edf"
 SLEEP = [1, 2, -1, 2, 0, 4]

@@ -5,7 +5,7 @@ import pytest
 from mne.datasets.sleep_physionet import age
 from rehearsal import physionet
 
-from mne_mc2sleep.cohort import Night
+from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.datasets import sleep_edf
 
 # METHOD.md: the field's folds of consecutive subjects.

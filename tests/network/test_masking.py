@@ -11,9 +11,9 @@ from stagers import TINY_SIZES
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from mne_mc2sleep.losses import reconstruction_loss
 from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet, draw_mask
 from mne_mc2sleep.network.masking import MaskToken
+from mne_mc2sleep.training.losses import reconstruction_loss
 
 TINY = MC2SleepConfig(sequence_layers=2, **TINY_SIZES)
 MODALITIES = pytest.mark.parametrize("modality", ["signal", "spectrogram"])

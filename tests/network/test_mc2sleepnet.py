@@ -268,7 +268,7 @@ def test_every_parameter_learns_in_pretraining():
 def test_network_and_losses_import_torch_alone():
     """Neither MNE nor YASA nor the numerical packages around them are imported."""
     code = (
-        "import sys, mne_mc2sleep.network, mne_mc2sleep.losses\n"
+        "import sys, mne_mc2sleep.network, mne_mc2sleep.training.losses\n"
         "print({'mne', 'yasa', 'scipy', 'sklearn', 'pandas'} & set(sys.modules))"
     )
     printed = subprocess.run(

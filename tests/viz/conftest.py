@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from mne_mc2sleep.hypnograms import make_hypnogram
+from mne_mc2sleep.io.hypnograms import make_hypnogram
 
 STAGES = np.array([0, 0, 1, 2, 2, 3, 3, 2, 4, 4])
 

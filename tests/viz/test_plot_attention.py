@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mne_mc2sleep.attention import AttentionMaps
+from mne_mc2sleep.inference.attention import AttentionMaps
 from mne_mc2sleep.viz import plot_attention
 
 

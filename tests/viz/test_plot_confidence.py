@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mne_mc2sleep.evaluation import reliability_bins, risk_coverage
+from mne_mc2sleep.metrics import reliability_bins, risk_coverage
 from mne_mc2sleep.viz import plot_reliability, plot_risk_coverage
 
 

@@ -1,0 +1,1 @@
+"""Nights to train on: in memory, or in an on-disk cache."""

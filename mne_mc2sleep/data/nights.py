@@ -1,0 +1,209 @@
+"""Nights of many subjects: who is held out, and batches of sequences."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._constants import STAGES, UNSCORED
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Night:
+    """One recording as the training sees it.
+
+    Parameters
+    ----------
+    inputs : Tensor of shape (n_epochs, ...) | CachedSignals
+        The signals (n_epochs, n_times) in µV, in memory or on the disk (they become a
+        Tensor by ``[:]``), or what the frozen backbones made of them (n_epochs, 2,
+        width).
+    stages : array of int of shape (n_epochs,)
+        -1 where unscored.
+    usable : array of bool of shape (n_epochs,)
+        False where the signal is no EEG.
+    subject : hashable
+        Nights of one subject are held out together.
+    """
+
+    inputs: Tensor
+    stages: NDArray[np.int8]
+    usable: NDArray[np.bool_]
+    subject: Hashable
+
+    @property
+    def targets(self) -> NDArray[np.int8]:
+        """The stages of usable epochs, -1 elsewhere."""
+        return np.where(self.usable, self.stages, UNSCORED)
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether any usable epoch has a stage."""
+        return bool((self.targets != UNSCORED).any())
+
+
+def count_stages(nights: Sequence[Night]) -> dict[str, int]:
+    """Return how many usable epochs of each stage the nights hold."""
+    stages = np.concatenate([night.targets for night in nights])
+    return {name: int((stages == i).sum()) for i, name in enumerate(STAGES)}
+
+
+class Batch(NamedTuple):
+    """Sequences of epochs; every tensor begins with (batch, sequence)."""
+
+    inputs: Tensor
+    stages: Tensor
+    usable: Tensor
+    nights: Tensor
+    positions: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``."""
+        return Batch(*(tensor.to(device) for tensor in self))
+
+
+def hold_out_subjects(
+    nights: Sequence[Night], fraction: float, rng: Generator
+) -> tuple[list[Night], list[Night]]:
+    """Split nights by subject into those to train on and those to validate on.
+
+    Subjects with scored nights are drawn first, so that validation can tell stages.
+
+    Parameters
+    ----------
+    nights : sequence of Night
+        All nights.
+    fraction : float
+        Share of the subjects to hold out; at least one unless it is 0, and never all.
+    rng : Generator
+        Draws the subjects.
+
+    Returns
+    -------
+    train, held_out : list of Night
+        ``held_out`` is empty if there is but one subject with scored nights (or, where
+        none is scored, but one subject), or if ``fraction`` is 0.
+    """
+    scored = {night.subject for night in nights if night.is_scored}
+    subjects = list(dict.fromkeys(night.subject for night in nights))
+    candidates = [s for s in subjects if s in scored] if scored else subjects
+    if fraction == 0 or len(candidates) < 2:
+        return list(nights), []
+    n_held_out = min(max(1, round(fraction * len(candidates))), len(candidates) - 1)
+    chosen = rng.choice(len(candidates), size=n_held_out, replace=False)
+    held_out_subjects = {candidates[i] for i in chosen}
+    train = [night for night in nights if night.subject not in held_out_subjects]
+    held_out = [night for night in nights if night.subject in held_out_subjects]
+    return train, held_out
+
+
+def iterate_batches(
+    nights: Sequence[Night],
+    sequence_length: int,
+    batch_size: int,
+    rng: Generator | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """Cut nights into sequences and yield them in batches.
+
+    Every epoch is in one sequence at least. A night shorter than a sequence is padded
+    by unusable, unscored epochs.
+
+    Parameters
+    ----------
+    nights : sequence of Night
+        The nights.
+    sequence_length : int
+        Epochs of one sequence.
+    batch_size : int
+        Sequences of one batch; the last one may hold fewer.
+    rng : Generator | None
+        Draws where in each night the first sequence begins, and the order of the
+        sequences. None begins at the start and keeps the order.
+    shard : tuple of int
+        Which part of each batch is yielded, and how many parts there are: every n-th
+        sequence. None is empty: a part that would be gets a sequence of another one.
+
+    Yields
+    ------
+    batch : Batch
+        The next sequences.
+    """
+    places = []
+    for index, night in enumerate(nights):
+        n_epochs = len(night.stages)
+        offset = 0 if rng is None else rng.integers(sequence_length)
+        starts = np.arange(-offset, n_epochs, sequence_length)
+        last = max(n_epochs - sequence_length, 0)
+        places += [
+            (index, start)
+            for start in np.unique(starts.clip(0, last))
+            if night.usable[start : start + sequence_length].any()
+        ]
+    if rng is not None:
+        rng.shuffle(places)
+    for first in range(0, len(places), batch_size):
+        batch = places[first : first + batch_size]
+        own = batch[shard[0] :: shard[1]] or [batch[shard[0] % len(batch)]]
+        yield _collate(nights, own, sequence_length)
+
+
+def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, the next one being read meanwhile.
+
+    Parameters
+    ----------
+    batches : iterator of Batch
+        It is asked for the next batch by another thread, one at a time.
+
+    Yields
+    ------
+    batch : Batch
+        The same batches. An error of the iterator is raised where its batch would be.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, batches, None)
+        while (batch := upcoming.result()) is not None:
+            upcoming = pool.submit(next, batches, None)
+            yield batch
+
+
+def count_batches(
+    nights: Sequence[Night], sequence_length: int, batch_size: int
+) -> int:
+    """Return how many batches a pass yields at most, without making them."""
+    n_sequences = sum(-(-len(n.stages) // sequence_length) + 1 for n in nights)
+    return -(-n_sequences // batch_size)
+
+
+def _collate(
+    nights: Sequence[Night], places: list[tuple[int, int]], sequence_length: int
+) -> Batch:
+    shape = (len(places), sequence_length)
+    first = nights[0].inputs
+    inputs = torch.zeros(*shape, *first.shape[1:], dtype=first.dtype)
+    stages = torch.full(shape, UNSCORED)
+    usable = torch.zeros(shape, dtype=torch.bool)
+    positions = torch.zeros(shape, dtype=torch.long)
+    indices = torch.tensor([index for index, _ in places])
+    for row, (index, start) in enumerate(places):
+        night, part = nights[index], slice(start, start + sequence_length)
+        n_present = len(night.stages[part])
+        inputs[row, :n_present] = night.inputs[part]
+        stages[row, :n_present] = torch.from_numpy(night.targets[part]).long()
+        usable[row, :n_present] = torch.from_numpy(night.usable[part])
+        positions[row] = start + torch.arange(sequence_length)
+    return Batch(
+        inputs, stages, usable, indices[:, None].expand(shape).clone(), positions
+    )

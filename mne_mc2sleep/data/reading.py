@@ -1,0 +1,195 @@
+"""From what a user passes, recordings and hypnograms, to nights."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from mne.io import BaseRaw
+from mne.utils import warn
+
+from .._constants import UNSCORED
+from ..io.hypnograms import stages_on_grid
+from ..io.recordings import read_recording
+from ..io.stage_intervals import has_stages
+from ..preprocessing.scaling import scale_signals
+from .nights import Night, count_stages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from ..io.recordings import Recording
+    from ..preprocessing.novelty import Familiarity
+
+_INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
+
+
+def as_list(raws: Any) -> tuple[list, bool]:
+    """Return the recordings as a list, and whether they were one."""
+    # A Raw can be indexed too, so it must not be taken for a sequence.
+    if isinstance(raws, list | tuple) or (
+        isinstance(raws, np.ndarray) and raws.dtype == object
+    ):
+        if len(raws) == 0:
+            raise ValueError("The list of recordings is empty; pass at least one.")
+        return list(raws), True
+    return [raws], False
+
+
+def pair(raws: Any, values: Any, what: str) -> tuple[list, list]:
+    """Return the recordings and one of ``values`` for each, None where not given."""
+    recordings, is_list = as_list(raws)
+    if values is None:
+        return recordings, [None] * len(recordings)
+    if not is_list:
+        is_one = isinstance(values, list | tuple) and len(values) == 1
+        wrapped = is_one and not isinstance(values[0], Integral)
+        return recordings, [values[0] if wrapped else values]
+    # A set or a dict has no order to go by.
+    is_list = hasattr(values, "__len__") and not isinstance(
+        values, str | os.PathLike | set | dict
+    )
+    n_values = len(values) if is_list else 1
+    if not is_list or n_values != len(recordings):
+        raise ValueError(
+            f"There are {len(recordings)} recordings but {n_values} {what}; pass a "
+            "list with one for each recording."
+        )
+    return recordings, list(values)
+
+
+@contextmanager
+def telling_which(index: int, recordings: list) -> Iterator[None]:
+    """Begin the sentence of an error with the recording that it is about."""
+    try:
+        yield
+    except _INPUT_ERRORS as error:
+        if len(recordings) == 1:
+            raise
+        name = recordings[index]
+        name = f" ({name})" if isinstance(name, str | os.PathLike) else ""
+        message = f"Recording {index + 1} of {len(recordings)}{name}: {error}"
+        # Not the error's own class: not all can be made from one sentence.
+        kind = next(kind for kind in _INPUT_ERRORS if isinstance(error, kind))
+        raise kind(message) from error
+
+
+def read_channel(raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | None):
+    """Read one channel on its grid, scaled as asked; see `read_recording`."""
+    recording = read_recording(raw, picks)
+    signals = scale_signals(recording.signals, recording.usable, scaling)
+    return replace(recording, signals=signals)
+
+
+def warn_if_far(recording: Recording, found: Familiarity) -> None:
+    """Warn of a recording that is not like those of the training."""
+    if found.is_far:
+        warn(
+            f"Channel {recording.ch_name!r} is unlike the recordings that the stager "
+            f"was trained on: {found.description}. Is it the right channel, in the "
+            "right unit, EEG of a sleeping human? In its far epochs the probabilities "
+            "were lowered; do not trust the stages."
+        )
+
+
+def read_stages(
+    recording: Recording, hypno: Any, is_needed: bool = True
+) -> NDArray[np.int8]:
+    """Put a hypnogram, or the recording's own annotations, on the recording's grid.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    hypno : Hypnogram | Annotations | path-like | array | None
+        None takes the recording's own "Sleep stage ..." annotations.
+    is_needed : bool
+        Whether a recording without stages is an error.
+
+    Returns
+    -------
+    stages : array of int of shape (n_epochs,)
+        -1 where unscored.
+
+    Raises
+    ------
+    ValueError
+        If the hypnogram cannot be put on the grid, or if there is none but needed.
+    """
+    if hypno is not None:
+        return stages_on_grid(hypno, recording.n_epochs, recording.start)
+    if has_stages(recording.annotations):
+        return stages_on_grid(recording.annotations, recording.n_epochs)
+    if is_needed:
+        raise ValueError(
+            "A recording has no 'Sleep stage ...' annotations of its own, and no "
+            "hypnogram was passed for it; pass one in 'hypnos'."
+        )
+    return np.full(recording.n_epochs, UNSCORED, dtype=np.int8)
+
+
+def read_nights(
+    raws: Any,
+    hypnos: Any,
+    groups: Sequence | None,
+    picks: Any,
+    scaling: str | None,
+    need_stages: bool,
+) -> list[Night]:
+    """Read recordings, one at a time, with their stages.
+
+    Parameters
+    ----------
+    raws, hypnos, groups
+        As in ``MC2SleepClassifier.fit``.
+    picks, scaling
+        As in ``MC2SleepClassifier``.
+    need_stages : bool
+        Whether it is an error if no night has a usable, scored epoch.
+
+    Returns
+    -------
+    nights : list of Night
+        Their inputs are signals in µV.
+
+    Raises
+    ------
+    ValueError
+        If the lists do not match, or no stage is found but needed.
+    """
+    recordings, hypnos = pair(raws, hypnos, "hypnograms")
+    _, subjects = pair(raws, groups, "groups")
+    if groups is None:
+        subjects = range(len(recordings))
+    nights = []
+    for raw, hypno, subject in zip(recordings, hypnos, subjects, strict=True):
+        with telling_which(len(nights), recordings):
+            recording = read_channel(raw, picks, scaling)
+            stages = read_stages(recording, hypno, is_needed=False)
+        signals = torch.from_numpy(recording.signals)
+        nights.append(Night(signals, stages, recording.usable, subject))
+    _check_stages(nights, need_stages)
+    return nights
+
+
+def _check_stages(nights: Sequence[Night], need_stages: bool) -> None:
+    counts = count_stages(nights)
+    if need_stages and not any(counts.values()):
+        raise ValueError(
+            f"None of the {len(nights)} recordings has a usable epoch with a stage: "
+            "pass their hypnograms, or recordings with 'Sleep stage ...' annotations."
+        )
+    absent = [stage for stage, n_epochs in counts.items() if n_epochs == 0]
+    if any(counts.values()) and absent:
+        warn(
+            f"No epoch of {', '.join(absent)} is among the scored ones, so it cannot "
+            "be learnt and will hardly ever be predicted."
+        )

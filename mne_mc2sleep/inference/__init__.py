@@ -1,0 +1,1 @@
+"""Stage a night with a trained network."""

@@ -1,0 +1,1 @@
+"""Read recordings and hypnograms, and write hypnograms."""

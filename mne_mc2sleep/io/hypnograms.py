@@ -1,0 +1,385 @@
+"""Bring stages onto the recording's grid, and out of it as hypnograms.
+
+All that a scorer may hand in (a Hypnogram, Annotations, a file, integers, names)
+becomes intervals with a stage, and one function puts intervals on the grid.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mne
+import numpy as np
+import pandas as pd
+from mne.utils import logger
+
+from .._constants import EPOCH_DURATION, SCORER, STAGES, UNSCORED
+from .._utils import replace_file
+from .hypnogram_formats import csv_bytes, edf_bytes, load_hypnogram, tsv_bytes
+from .stage_intervals import (
+    as_utc,
+    coverage,
+    intervals_from_annotations,
+    intervals_from_hypnogram,
+    intervals_from_values,
+    put_on_grid,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from numpy.typing import ArrayLike, NDArray
+    from yasa import Hypnogram
+
+    from .stage_intervals import Intervals
+
+# AASM names in EDF+ files; movement and unscored epochs have R&K's.
+_DESCRIPTIONS = {
+    0: "Sleep stage W",
+    1: "Sleep stage N1",
+    2: "Sleep stage N2",
+    3: "Sleep stage N3",
+    4: "Sleep stage R",
+    -1: "Movement time",
+    -2: "Sleep stage ?",
+}
+_HOW_TO_DROP_START = (
+    "pass the hypnogram without its start (as Annotations with orig_time=None)"
+)
+_MAX_EPOCHS = 366 * 24 * 120  # a year; more would be a typing error
+
+
+def stages_on_grid(
+    hypno: Hypnogram | mne.Annotations | ArrayLike | str | os.PathLike,
+    n_epochs: int,
+    start: datetime | None = None,
+) -> NDArray[np.int8]:
+    """Give each epoch of a recording its stage.
+
+    An epoch gets the stage that covers more than half of it (our choice; scorers'
+    epochs need not begin with the recording).
+
+    Parameters
+    ----------
+    hypno : Hypnogram | Annotations | path-like | array-like of shape (n_scored,)
+        The stages: a 5-stage Hypnogram with epochs of any length; Annotations in R&K
+        or AASM spelling, for example ``"Sleep stage 2"`` or ``"N2"``; a file for
+        :func:`read_hypnogram`; or one value per 30-s epoch from the recording's first
+        sample, as YASA's integers (0 to 4, -1 ART, -2 UNS) or names.
+    n_epochs : int
+        The number of 30-s epochs of the recording.
+    start : datetime | None
+        The time of the recording's first sample. Times without a time zone, here
+        and in a Hypnogram, are UTC as everywhere in MNE.
+
+    Returns
+    -------
+    stages : array of int8, shape (n_epochs,)
+        Positions in ``STAGES``, or -1 where there is no stage: outside the hypnogram,
+        unscored, artefact or movement.
+
+    Raises
+    ------
+    TypeError
+        If ``hypno`` is of another type.
+    ValueError
+        If stages are unknown, contradict each other or have no duration, if there is
+        none among the annotations, if the hypnogram has a start and the recording
+        has not, or if the two have no epoch in common.
+
+    Notes
+    -----
+    A hypnogram that knows its start (``orig_time`` of Annotations, ``start`` of a
+    Hypnogram, the header of an EDF file) is aligned by time, any other begins with
+    the recording.
+    """
+    if isinstance(hypno, str | os.PathLike):
+        with _errors_name(hypno):
+            return stages_on_grid(_load(hypno), n_epochs, start)
+    intervals = _align(as_intervals(hypno), start)
+    _check_overlap(intervals, n_epochs, start)
+    _log_offset(intervals)
+    values = put_on_grid(intervals, n_epochs)
+    return np.where(values < 0, UNSCORED, values).astype(np.int8)
+
+
+def make_hypnogram(
+    probabilities: ArrayLike, usable: ArrayLike, start: datetime | None = None
+) -> Hypnogram:
+    """Turn stage probabilities into a hypnogram.
+
+    Parameters
+    ----------
+    probabilities : array-like of shape (n_epochs, 5)
+        The probabilities in the order of ``STAGES``, renormalised to a sum of 1. Rows
+        of unusable epochs are not looked at.
+    usable : array-like of bool, shape (n_epochs,)
+        False where the signal cannot be scored: the epoch becomes ``UNS``.
+    start : datetime | None
+        The time of the recording's first sample (``meas_date + first_time``).
+
+    Returns
+    -------
+    hypno : Hypnogram
+        The most probable stages, with ``proba``, ``start`` and ``scorer`` set as YASA
+        does; ``proba`` has a column ``UNS`` only if an epoch is unusable.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or a usable row is no distribution.
+    """
+    from yasa import Hypnogram
+
+    proba = np.asarray(probabilities, dtype=np.float64)
+    usable = np.asarray(usable, dtype=bool)
+    if usable.ndim != 1 or not usable.size or proba.shape != (usable.size, len(STAGES)):
+        raise ValueError(
+            f"'probabilities' must be of shape (n_epochs, {len(STAGES)}) and 'usable' "
+            f"of shape (n_epochs,); found {proba.shape} and {usable.shape}."
+        )
+    proba = np.where(usable[:, None], proba, 0.0)
+    with np.errstate(invalid="ignore"):
+        total = proba.sum(axis=1, keepdims=True)
+    # Half-precision probabilities may be off by some 1e-3.
+    valid = (proba >= 0).all(axis=1) & (np.abs(total[:, 0] - usable) < 1e-2)
+    if not valid.all():
+        raise ValueError(
+            "Probabilities must be finite, not negative and sum to 1; found "
+            f"{proba[valid.argmin()]} in epoch {valid.argmin()}."
+        )
+    values = np.array(STAGES, dtype=object)[proba.argmax(axis=1)]
+    table = pd.DataFrame(proba / np.where(total > 0, total, 1.0), columns=STAGES)
+    if not usable.all():
+        values[~usable] = "UNS"
+        table["UNS"] = (~usable).astype(np.float64)
+    return Hypnogram(values, start=start, scorer=SCORER, proba=table)
+
+
+def hypnogram_to_annotations(hypno: Hypnogram) -> mne.Annotations:
+    """Turn a hypnogram into annotations, one per run of the same stage.
+
+    Parameters
+    ----------
+    hypno : Hypnogram
+        A hypnogram of five stages.
+
+    Returns
+    -------
+    annotations : Annotations
+        AASM names, with ``"Sleep stage ?"`` for unscored and ``"Movement time"``
+        for artefact epochs; ``orig_time`` is the hypnogram's start in UTC (to
+        the µs), or None.
+
+    Raises
+    ------
+    TypeError
+        If it is no Hypnogram.
+    ValueError
+        If it has other than five stages.
+    """
+    intervals = intervals_from_hypnogram(hypno)
+    origin = intervals.origin
+    return mne.Annotations(
+        intervals.onset,
+        intervals.duration,
+        [_DESCRIPTIONS[stage] for stage in intervals.stage.tolist()],
+        orig_time=None if origin is None else origin.floor("us").to_pydatetime(),
+    )
+
+
+def annotations_to_hypnogram(
+    annotations: mne.Annotations, scorer: str | None = None
+) -> Hypnogram:
+    """Turn sleep stage annotations into a hypnogram of 30-s epochs.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        Stages in R&K or AASM spelling; other annotations are ignored.
+    scorer : str | None
+        The name of the scorer.
+
+    Returns
+    -------
+    hypno : Hypnogram
+        The stages from the first to the last, ``UNS`` in gaps. With ``orig_time`` it
+        starts with the first stage; without, at the recording's first sample (0 s),
+        and what comes before is left out.
+
+    Raises
+    ------
+    TypeError
+        If they are no Annotations.
+    ValueError
+        As :func:`stages_on_grid`, or if the stages span more than a year.
+    """
+    from yasa import Hypnogram
+
+    intervals = intervals_from_annotations(annotations)
+    first = 0.0 if intervals.origin is None else intervals.onset.min()
+    intervals = intervals._replace(onset=intervals.onset - first)
+    duration = (intervals.onset + intervals.duration).max()
+    n_epochs = int(np.ceil(duration / EPOCH_DURATION - 0.5))
+    if not 0 < n_epochs <= _MAX_EPOCHS:
+        raise ValueError(
+            f"The sleep stages end {duration:g} s after the hypnogram's start: a "
+            "hypnogram has from one epoch to one year. Check onsets and durations."
+        )
+    start = intervals.origin
+    if start is not None:
+        start = (start + pd.Timedelta(first, "s")).round("us")
+    return Hypnogram.from_integers(
+        put_on_grid(intervals, n_epochs), start=start, scorer=scorer
+    )
+
+
+def write_hypnogram(
+    fname: str | os.PathLike, hypno: Hypnogram, overwrite: bool = False
+) -> None:
+    """Write a hypnogram to a file.
+
+    Parameters
+    ----------
+    fname : path-like
+        The file. Its suffix is the format: ``.csv``, a table with everything in it
+        (one row per epoch, probabilities to the last digit); ``.tsv``, BIDS events
+        (runs of a stage, without start and probabilities: BIDS keeps dates elsewhere);
+        ``.edf``, EDF+ annotations (runs of a stage, with start, in UTC).
+    hypno : Hypnogram
+        A hypnogram of five stages.
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    TypeError
+        If it is no Hypnogram.
+    ValueError
+        If the suffix is unknown or the hypnogram has other than five stages.
+    FileExistsError
+        If the file exists and ``overwrite`` is False.
+    """
+    fname = Path(fname).expanduser()
+    if fname.suffix.lower() not in (".csv", ".tsv", ".edf"):
+        raise ValueError(
+            f"The suffix of {fname.name!r} names no hypnogram format; use .csv, .tsv "
+            "or .edf."
+        )
+    if fname.exists() and not overwrite:
+        raise FileExistsError(f"{fname} exists; pass overwrite=True to replace it.")
+    annotations = hypnogram_to_annotations(hypno)
+    contents = {
+        ".csv": lambda: csv_bytes(hypno),
+        ".tsv": lambda: tsv_bytes(annotations),
+        ".edf": lambda: edf_bytes(annotations),
+    }
+    replace_file(fname, contents[fname.suffix.lower()]())
+
+
+def read_hypnogram(fname: str | os.PathLike, scorer: str | None = None) -> Hypnogram:
+    """Read a hypnogram from a file.
+
+    Parameters
+    ----------
+    fname : path-like
+        A file of :func:`write_hypnogram`, BIDS events, an EDF+ file with sleep stage
+        annotations (the hypnograms of Sleep-EDF), an NSRR ``.xml`` (those of SHHS), or
+        another one that :func:`mne.read_annotations` reads.
+    scorer : str | None
+        The scorer to name, if the file names none.
+
+    Returns
+    -------
+    hypno : Hypnogram
+        From a ``.csv`` file all that was written; from others as
+        :func:`annotations_to_hypnogram`. The start of an EDF file is the one in its
+        header, taken as UTC as MNE does for recordings (1985-01-01 00:00:00 means
+        none in EDF+).
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If it cannot be read or holds no valid hypnogram.
+    """
+    with _errors_name(fname):
+        hypno = _load(fname, scorer)
+        if isinstance(hypno, mne.Annotations):
+            hypno = annotations_to_hypnogram(hypno, scorer)
+    return hypno
+
+
+@contextmanager
+def _errors_name(fname: str | os.PathLike) -> Iterator[None]:
+    """Put the file's name before a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{Path(fname).name}: {error}") from error
+
+
+def _load(
+    fname: str | os.PathLike, scorer: str | None = None
+) -> Hypnogram | mne.Annotations:
+    fname = Path(fname).expanduser()
+    if not fname.exists():
+        raise FileNotFoundError(f"The hypnogram file {fname} does not exist.")
+    return load_hypnogram(fname, scorer)
+
+
+def as_intervals(hypno: object) -> Intervals:
+    """Turn a hypnogram in memory, whatever its type, into intervals."""
+    if isinstance(hypno, mne.Annotations):
+        return intervals_from_annotations(hypno)
+    if isinstance(hypno, list | tuple | np.ndarray | pd.Series):
+        return intervals_from_values(hypno)
+    return intervals_from_hypnogram(hypno)
+
+
+def _align(intervals: Intervals, start: datetime | None) -> Intervals:
+    """Count the onsets from the recording's first sample."""
+    if intervals.origin is None:
+        return intervals
+    if start is None:
+        raise ValueError(
+            f"The hypnogram's times count from {intervals.origin} but the recording "
+            "has no start: set it (raw.set_meas_date) or, if both start together, "
+            f"{_HOW_TO_DROP_START}."
+        )
+    shift = (intervals.origin - as_utc(start)).total_seconds()
+    return intervals._replace(onset=intervals.onset + shift)
+
+
+def _check_overlap(intervals: Intervals, n_epochs: int, start: datetime | None) -> None:
+    """Raise if the hypnogram covers no epoch of the recording."""
+    if (coverage(intervals, n_epochs) > EPOCH_DURATION / 2).any():
+        return
+    first = intervals.onset.min()
+    last = (intervals.onset + intervals.duration).max()
+    times = [first, last, 0.0, n_epochs * EPOCH_DURATION]
+    texts = [f"{time:g} s" for time in times]
+    if intervals.origin is not None:
+        texts = [str(as_utc(start) + pd.Timedelta(time, "s")) for time in times]
+    raise ValueError(
+        f"The hypnogram ({texts[0]} to {texts[1]}) and the recording ({texts[2]} to "
+        f"{texts[3]}) have no epoch in common; check that they belong together and, "
+        f"if both start together, {_HOW_TO_DROP_START}."
+    )
+
+
+def _log_offset(intervals: Intervals) -> None:
+    """Tell the user if the scorer's epochs are not the recording's."""
+    half = EPOCH_DURATION / 2
+    offset = np.abs(np.mod(intervals.onset + half, EPOCH_DURATION) - half).max()
+    if offset > 1e-3:
+        logger.info(
+            "The hypnogram's epochs are up to %.3g s off the recording's: each epoch "
+            "gets the stage that covers more than half of it.",
+            offset,
+        )

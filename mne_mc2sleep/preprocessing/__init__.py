@@ -1,0 +1,1 @@
+"""Scale recordings and compare them with the training data."""

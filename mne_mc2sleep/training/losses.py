@@ -1,0 +1,121 @@
+"""The three losses of MC2SleepNet. Change here what the training optimises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .._constants import UNSCORED
+
+
+def info_nce_loss(
+    signal: Tensor,
+    spectrogram: Tensor,
+    temperature: float = 0.1,
+    excluded: Tensor | None = None,
+) -> Tensor:
+    """Align the two modalities of the same epochs (InfoNCE, in the paper).
+
+    Parameters
+    ----------
+    signal, spectrogram : Tensor of shape (n_epochs, width)
+        L2-normalised projections. Row i of both is the same epoch, the positive pair;
+        all other rows are negatives.
+    temperature : float
+        Divides the cosine similarities. 0.1 is our choice.
+    excluded : Tensor of bool of shape (n_epochs, n_epochs) | None
+        Symmetric; where True the pair is no negative. See `excluded_negatives`.
+
+    Returns
+    -------
+    loss : Tensor
+        Mean over both directions, signal to spectrogram and back.
+    """
+    logits = signal @ spectrogram.T / temperature
+    if excluded is not None:
+        positives = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        logits = logits.masked_fill(excluded & ~positives, -torch.inf)
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def excluded_negatives(
+    nights: Tensor,
+    positions: Tensor,
+    stages: Tensor,
+    n_neighbors: int = 0,
+    same_stage: bool = False,
+) -> Tensor:
+    """Find the pairs of epochs that are too alike to be negatives (our choice).
+
+    Parameters
+    ----------
+    nights, positions, stages : Tensor of int of shape (n_epochs,)
+        Night, place in the night, and stage (-1 where unscored) of each epoch.
+    n_neighbors : int
+        Epochs of one night that are at most this far apart are excluded.
+    same_stage : bool
+        Exclude epochs of the same stage where both are scored.
+
+    Returns
+    -------
+    excluded : Tensor of bool of shape (n_epochs, n_epochs)
+        For `info_nce_loss`.
+    """
+    same_night = nights[:, None] == nights
+    excluded = same_night & ((positions[:, None] - positions).abs() <= n_neighbors)
+    if same_stage:
+        excluded = excluded | (
+            (stages[:, None] == stages) & (stages != UNSCORED)[:, None]
+        )
+    return excluded
+
+
+def reconstruction_loss(recovered: Tensor, original: Tensor, mask: Tensor) -> Tensor:
+    """Compare recovered with original embeddings where they were hidden.
+
+    L1 as in the authors' code; the mean over masked positions only and the target
+    without gradient, which keeps the embeddings from shrinking, are our choices.
+
+    Parameters
+    ----------
+    recovered, original : Tensor of shape (batch, sequence, width)
+        What the sequence level gave, and what the backbone had given.
+    mask : Tensor of bool of shape (batch, sequence)
+        True where the epoch was hidden.
+
+    Returns
+    -------
+    loss : Tensor
+        Mean absolute difference; 0 if nothing was hidden.
+    """
+    distances = (recovered - original.detach()).abs().mean(dim=-1)
+    return (distances * mask).sum() / mask.sum().clamp(min=1)
+
+
+def stage_loss(logits: Tensor, stages: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Compare logits with stages, over the scored epochs.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., 5)
+        From one of the heads.
+    stages : Tensor of int of shape (...)
+        -1 where unscored.
+    label_smoothing : float
+        Share of each stage that is spread evenly over all stages.
+
+    Returns
+    -------
+    loss : Tensor
+        Mean cross-entropy; 0 if nothing is scored.
+    """
+    total = F.cross_entropy(
+        logits.flatten(0, -2),
+        stages.flatten(),
+        ignore_index=UNSCORED,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    return total / (stages != UNSCORED).sum().clamp(min=1)

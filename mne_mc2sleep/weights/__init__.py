@@ -1,0 +1,1 @@
+"""Weights in files: their format, and where to find them."""

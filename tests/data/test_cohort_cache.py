@@ -1,0 +1,344 @@
+"""Recordings are prepared once, and whatever happens, never half."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import mne
+import numpy as np
+import pytest
+import torch
+from signals import make_noise, make_raw
+
+from mne_mc2sleep import training
+from mne_mc2sleep._constants import N_TIMES
+from mne_mc2sleep.data import cohort_cache
+from mne_mc2sleep.data.cohort_cache import prepare_cohort
+from mne_mc2sleep.data.reading import read_nights
+from mne_mc2sleep.preprocessing.scaling import SCALINGS
+from mne_mc2sleep.stager import Stager
+from mne_mc2sleep.training import phases
+
+N_EPOCHS = 10
+N_NIGHTS = 3
+STAGES = np.array([0, 1, 2, 3, 4, 4, 3, -2, 1, 0])
+
+
+@pytest.fixture(scope="session")
+def source_folder(tmp_path_factory):
+    """Write three recordings."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for i in range(N_NIGHTS):
+        raw = make_raw(make_noise(N_EPOCHS * N_TIMES, seed=i))
+        raw.save(folder / f"{i}_raw.fif", verbose="error")
+    return folder
+
+
+@pytest.fixture
+def fnames(source_folder):
+    """Return the files of the recordings."""
+    return [source_folder / f"{i}_raw.fif" for i in range(N_NIGHTS)]
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Count the recordings that are read; return the list of them."""
+    reads, read = [], cohort_cache.read_channel
+
+    def count(fname, *args):
+        reads.append(os.path.basename(fname))
+        return read(fname, *args)
+
+    monkeypatch.setattr(cohort_cache, "read_channel", count)
+    return reads
+
+
+@pytest.mark.parametrize("scaling", [None, *SCALINGS])
+def test_nights_are_those_that_are_read_into_memory(fnames, tmp_path, scaling):
+    """But for 16 bits, nights in the cache are those of ``MC2SleepClassifier.fit``."""
+    hypnos, groups = [STAGES] * N_NIGHTS, ["a", "b", "a"]
+    expected = read_nights(fnames, hypnos, groups, None, scaling, need_stages=True)
+    found = prepare_cohort(fnames, tmp_path, hypnos, groups, scaling=scaling)
+    for night, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(night.inputs[:], other.inputs, atol=0.005, rtol=0)
+        np.testing.assert_array_equal(night.stages, other.stages)
+        np.testing.assert_array_equal(night.usable, other.usable)
+        assert night.subject == other.subject
+
+
+def test_training_takes_them_like_nights_in_memory(fnames, tmp_path, config, options):
+    """Both stages of the training and the calibration come out the same."""
+    nights = prepare_cohort(fnames, tmp_path, [STAGES] * N_NIGHTS)
+    in_memory = [replace(night, inputs=night.inputs[:]) for night in nights]
+    options = replace(options, pretrain_train_epochs=1, finetune_train_epochs=1)
+    results = []
+    for cohort in (nights, in_memory):
+        stager = Stager.from_nights(config, cohort, seed=0, device="cpu")
+        stager.pretrain(cohort, options)
+        stager.finetune(cohort, options)
+        losses = [row["loss"] for row in stager.history]
+        results.append((losses, stager.scores, stager.temperature))
+    assert results[0] == results[1]
+
+
+def test_finetuning_on_them_leaves_no_files(
+    fnames, tmp_path, config, options, monkeypatch
+):
+    """The embeddings lie on the disk only while it lasts, also where it fails."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    seen = []
+
+    def fail(*args):
+        seen.extend(path.stat().st_size for path in folder.glob("*/*"))
+        raise RuntimeError
+
+    monkeypatch.setattr(training, "finetune", fail)
+    nights = prepare_cohort(fnames, tmp_path / "cache", [STAGES] * N_NIGHTS)
+    stager = Stager.from_nights(config, nights, seed=0, device="cpu")
+    with pytest.raises(RuntimeError):
+        stager.finetune(nights, options)
+    assert seen == [N_NIGHTS * len(STAGES) * 2 * config.width * 4]
+    assert not list(folder.iterdir())
+
+
+def test_input_statistics_read_no_more_for_more_nights(
+    fnames, tmp_path, net, monkeypatch
+):
+    """Of more nights than epochs are needed, some are drawn."""
+    nights, shapes = prepare_cohort(fnames, tmp_path), []
+    monkeypatch.setattr(phases, "_N_STATISTICS", 2)
+    monkeypatch.setattr(
+        type(net), "fit_input_statistics", lambda _, signals: shapes.append(signals)
+    )
+    training.fit_input_statistics(net, nights, seed=0)
+    assert shapes[0].shape == (2, N_TIMES)
+
+
+def test_a_second_call_reads_no_recording(fnames, tmp_path, reads):
+    """What is prepared is taken as it is."""
+    first = prepare_cohort(fnames, tmp_path, [STAGES] * N_NIGHTS)
+    assert len(reads) == N_NIGHTS
+    second = prepare_cohort(fnames, tmp_path, [STAGES] * N_NIGHTS)
+    assert len(reads) == N_NIGHTS
+    assert [n.inputs for n in first] == [n.inputs for n in second]
+
+
+def test_the_subject_is_not_prepared(fnames, tmp_path, reads):
+    """Other subjects need no other file, and none means one for each recording."""
+    prepare_cohort(fnames, tmp_path, groups=["a", "b", ("c", 1)])
+    nights = prepare_cohort(fnames, tmp_path)
+    assert [night.subject for night in nights] == [0, 1, 2]
+    assert len(reads) == N_NIGHTS
+
+
+HYPNO = mne.Annotations([0, 30], [30, 270], ["N1", "N2"])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"picks": "C4-M1"},
+        {"scaling": "robust"},
+        {"hypnos": [None]},
+        {"hypnos": [np.roll(STAGES, 1)]},
+        {"hypnos": [HYPNO]},
+    ],
+    ids=str,
+)
+def test_another_setting_or_hypnogram_makes_another_file(
+    fnames, tmp_path, reads, changed
+):
+    """Both stay beside each other."""
+    settings = {"hypnos": [STAGES], "picks": None, "scaling": None}
+    prepare_cohort(fnames[:1], tmp_path, **settings)
+    prepare_cohort(fnames[:1], tmp_path, **settings | changed)
+    prepare_cohort(fnames[:1], tmp_path, **settings)
+    assert len(reads) == len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_hypnogram_in_memory_is_known_by_its_content(fnames, tmp_path, reads):
+    """Equal stages in another object or type need no other file."""
+    starts = HYPNO.copy()
+    starts.set_durations({"N1": 30})
+    for hypno in (STAGES, STAGES.copy(), STAGES.tolist(), HYPNO, starts):
+        prepare_cohort(fnames[:1], tmp_path, [hypno])
+    assert len(reads) == 2
+
+
+def test_the_start_of_a_hypnogram_matters(fnames, tmp_path, reads):
+    """The same stages at another time need another file."""
+    for minute in (15, 16):
+        origin = datetime(2024, 2, 28, 23, minute, 30, tzinfo=UTC)
+        hypno = mne.Annotations([30], [60], ["N2"], orig_time=origin)
+        prepare_cohort(fnames[:1], tmp_path, [hypno])
+    assert len(reads) == 2
+
+
+@pytest.mark.parametrize("which", ["recording", "hypnogram"])
+def test_a_changed_file_is_prepared_again(fnames, tmp_path, reads, which):
+    """A recording or hypnogram of another size or time of change is another."""
+    recording, hypno = tmp_path / "a_raw.fif", tmp_path / "a.tsv"
+    recording.write_bytes(fnames[0].read_bytes())
+    hypno.write_text("onset\tduration\ttrial_type\n0\t60\tN2\n")
+    for time in (1, 1, 2):
+        os.utime(recording if which == "recording" else hypno, (time, time))
+        nights = prepare_cohort([recording], tmp_path / "cache", [hypno])
+    assert len(reads) == 2
+    np.testing.assert_array_equal(nights[0].stages, [2, 2, *[-1] * 8])
+
+
+def test_interrupted_it_goes_on_where_it_was(fnames, tmp_path, reads, monkeypatch):
+    """What was prepared before Ctrl-C is not prepared again."""
+    write = cohort_cache.write_night
+
+    def interrupt(*args):
+        if len(reads) == 2:
+            raise KeyboardInterrupt
+        write(*args)
+
+    monkeypatch.setattr(cohort_cache, "write_night", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_cohort(fnames, tmp_path)
+    monkeypatch.setattr(cohort_cache, "write_night", write)
+    assert len(prepare_cohort(fnames, tmp_path)) == N_NIGHTS
+    assert reads == ["0_raw.fif", "1_raw.fif", "1_raw.fif", "2_raw.fif"]
+
+
+KILLED = """
+import os, sys
+from mne_mc2sleep.data.cohort_cache import prepare_cohort
+calls = []
+def kill(_):
+    calls.append(1)
+    if len(calls) == 2:
+        os.kill(os.getpid(), 9)
+os.fsync = kill
+prepare_cohort(sys.argv[2:], sys.argv[1])
+"""
+
+
+def test_killed_it_leaves_whole_nights(fnames, tmp_path, reads):
+    """After kill -9 within a write, the next call makes what is missing and tidies."""
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, tmp_path, *fnames]
+    # -9: killed, not failed before.
+    assert subprocess.run(command, check=False).returncode == -9
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    (leftover,) = tmp_path.glob(".saving_*")
+    assert len(prepare_cohort(fnames, tmp_path, verify=True)) == N_NIGHTS
+    assert reads == ["1_raw.fif", "2_raw.fif"]
+    # Young, it may be another process's.
+    assert leftover.exists()
+    os.utime(leftover, (0, 0))
+    prepare_cohort(fnames, tmp_path)
+    assert not leftover.exists()
+
+
+def test_jobs_that_prepare_the_same_night_do_no_harm(fnames, tmp_path):
+    """Several processes write the same files at once: all of them are sound."""
+    nights = prepare_cohort(fnames * 4, tmp_path, n_jobs=2)
+    again = prepare_cohort(fnames * 4, tmp_path, verify=True)
+    assert [n.inputs for n in nights] == [n.inputs for n in again]
+    assert len(list(tmp_path.iterdir())) == N_NIGHTS
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_damaged_night_is_made_anew(fnames, tmp_path, reads, training_log, verify):
+    """Cut short, it is found at once; a damaged signal is found with verify."""
+    nights = prepare_cohort(fnames, tmp_path)
+    before = nights[1].inputs[:]
+    content = bytearray(nights[1].inputs.fname.read_bytes())
+    if verify:
+        content[nights[1].inputs.offset + 1000] ^= 1
+    else:
+        del content[-1]
+    nights[1].inputs.fname.write_bytes(content)
+    nights = prepare_cohort(fnames, tmp_path, verify=verify)
+    assert "damaged" in training_log.text
+    assert reads[N_NIGHTS:] == ["1_raw.fif"]
+    assert torch.equal(nights[1].inputs[:], before)
+
+
+def test_a_full_disk_is_one_error(fnames, tmp_path, monkeypatch):
+    """It is no recording's fault, so it ends the call; what was prepared stays."""
+    calls = []
+
+    def fill(_):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(OSError, match=r"cannot be written .* No space left"):
+        prepare_cohort(fnames, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.fixture
+def mixed(fnames, tmp_path):
+    """Return recordings of which the second is missing and the third malformed."""
+    malformed = tmp_path / "malformed.edf"
+    malformed.write_bytes(b"0" * 300)
+    return [fnames[0], tmp_path / "missing.edf", malformed, fnames[1]]
+
+
+def test_recordings_that_cannot_be_prepared_are_left_out(mixed, tmp_path):
+    """They are named with the reason at the end; subjects are as they were."""
+    pattern = r"(?s)^2 of 4 .*missing\.edf: There is no .*malformed\.edf: MNE cannot"
+    with pytest.warns(RuntimeWarning, match=pattern):
+        nights = prepare_cohort(mixed, tmp_path / "cache")
+    assert [night.subject for night in nights] == [0, 3]
+
+
+def test_a_night_that_cannot_be_read_back_is_told(fnames, tmp_path, monkeypatch):
+    """A disk that loses what was written does not lose a recording in silence."""
+    monkeypatch.setattr(cohort_cache, "open_night", lambda *_: None)
+    with pytest.raises(ValueError, match=r"1_raw\.fif: what was written for it cannot"):
+        prepare_cohort(fnames, tmp_path)
+
+
+def test_recordings_that_cannot_be_prepared_may_be_an_error(mixed, tmp_path):
+    """With on_error="raise" they are one, when the others are prepared."""
+    with pytest.raises(ValueError, match=r"(?s)missing\.edf.*malformed\.edf"):
+        prepare_cohort(mixed, tmp_path / "cache", on_error="raise")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("recording", "hypno", "message"),
+    [
+        ("missing.edf", None, "There is no file"),
+        (make_raw(make_noise(6000)), None, "prepared from files; got .*RawArray"),
+        ("0_raw.fif", "missing.csv", r"There is no file .*missing\.csv"),
+        ("0_raw.fif", [9], "0_raw.fif: "),
+        ("0_raw.fif", object(), "A hypnogram must be"),
+    ],
+)
+def test_a_cohort_of_nothing_is_an_error(
+    source_folder, tmp_path, recording, hypno, message
+):
+    """If no recording can be prepared, that is an error whatever on_error says."""
+    if isinstance(recording, str):
+        recording = source_folder / recording
+    with pytest.raises(ValueError, match=rf"(?s)1 of 1 recordings .*{message}"):
+        prepare_cohort([recording], tmp_path, [hypno])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scaling": "standard"}, "'scaling' must be one of .* not 'standard'"),
+        ({"on_error": "ignore"}, "'on_error' must be one of .* not 'ignore'"),
+        ({"hypnos": [STAGES]}, "3 recordings but 1 hypnograms"),
+        ({"groups": [1, 2]}, "3 recordings but 2 groups"),
+    ],
+)
+def test_wrong_arguments_are_told_before_the_work(fnames, tmp_path, settings, message):
+    """An unknown option, or a list of another length, is an error at once."""
+    with pytest.raises(ValueError, match=message):
+        prepare_cohort(fnames, tmp_path, **settings)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,302 @@
+"""Who is held out, and how nights become batches of sequences."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from mne_mc2sleep.data.nights import (
+    Night,
+    count_batches,
+    count_stages,
+    hold_out_subjects,
+    iterate_batches,
+    read_ahead,
+)
+
+LENGTH = 8
+
+
+def toy_night(n_epochs=20, subject="a", stage=2, night=0):
+    """Return a night whose inputs tell the night and the epoch, from 1 on."""
+    epochs = torch.arange(1, n_epochs + 1)
+    return Night(
+        inputs=torch.stack([torch.full_like(epochs, night), epochs], dim=1).float(),
+        stages=np.full(n_epochs, stage, dtype=np.int8),
+        usable=np.ones(n_epochs, dtype=bool),
+        subject=subject,
+    )
+
+
+def toy_nights(*lengths):
+    """Return one night for each length."""
+    return [toy_night(n, night=i) for i, n in enumerate(lengths)]
+
+
+def sequences(nights, seed=None, batch_size=2):
+    """Return all sequences of a pass, each tensor whole."""
+    rng = None if seed is None else np.random.default_rng(seed)
+    batches = list(iterate_batches(nights, LENGTH, batch_size, rng))
+    return type(batches[0])(*map(torch.cat, zip(*batches, strict=True)))
+
+
+def test_targets_are_minus_one_where_unusable_and_leave_the_stages_alone():
+    """An epoch that holds no EEG is no target; the night itself is not modified."""
+    night = toy_night(4)
+    night.usable[1] = False
+    np.testing.assert_array_equal(night.targets, [2, -1, 2, 2])
+    np.testing.assert_array_equal(night.stages, 2)
+
+
+@pytest.mark.parametrize(
+    ("stage", "usable", "is_scored"),
+    [(2, True, True), (0, True, True), (-1, True, False), (2, False, False)],
+)
+def test_a_night_is_scored_if_a_usable_epoch_has_a_stage(stage, usable, is_scored):
+    """Stages of unusable epochs do not make a night a scored one."""
+    night = toy_night(4, stage=stage)
+    night.usable[:] = usable
+    assert night.is_scored is is_scored
+
+
+def test_count_stages_counts_usable_epochs_by_name():
+    """All five stages are named; unusable and unscored epochs do not count."""
+    nights = [toy_night(3, stage=0), toy_night(5, stage=4), toy_night(2, stage=-1)]
+    nights[1].usable[0] = False
+    counts = count_stages(nights)
+    assert counts == {"WAKE": 3, "N1": 0, "N2": 0, "N3": 0, "REM": 4}
+
+
+@pytest.mark.parametrize("n_epochs", [1, 7, 8, 9, 16, 29])
+@pytest.mark.parametrize("seed", [None, *range(4)])
+def test_every_epoch_is_in_some_sequence(n_epochs, seed):
+    """Whatever the length of the night and where the first sequence begins."""
+    inputs = sequences(toy_nights(n_epochs, 11), seed).inputs
+    seen = {tuple(row) for row in inputs.flatten(0, 1).int().tolist() if row[1] > 0}
+    assert seen == {
+        (night, epoch)
+        for night, n in enumerate((n_epochs, 11))
+        for epoch in range(1, n + 1)
+    }
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_no_sequence_crosses_nights(seed):
+    """A sequence holds consecutive epochs of the one night that it names."""
+    batch = sequences(toy_nights(20, 3, 9), seed)
+    night, epoch = batch.inputs.long().unbind(dim=2)
+    present = epoch > 0
+    assert (night == batch.nights)[present].all()
+    assert (epoch - 1 == batch.positions)[present].all()
+    assert (batch.nights == batch.nights[:, :1]).all()
+    assert (batch.positions.diff(dim=1) == 1).all()
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_short_nights_are_padded_by_unusable_unscored_epochs(seed):
+    """What is missing to a sequence is no EEG, has no stage, and is zero."""
+    batch = sequences(toy_nights(3), seed)
+    np.testing.assert_array_equal(batch.usable, [[True] * 3 + [False] * 5])
+    np.testing.assert_array_equal(batch.stages, [[2] * 3 + [-1] * 5])
+    assert (batch.inputs[:, 3:] == 0).all()
+
+
+def test_long_nights_are_not_padded():
+    """The last sequence reaches back instead."""
+    batch = sequences(toy_nights(20))
+    assert batch.usable.all()
+    np.testing.assert_array_equal(batch.positions[:, 0], [0, 8, 12])
+
+
+def test_unusable_epochs_have_no_stage_in_a_batch():
+    """They stay in their sequence, marked, and no loss sees their stage."""
+    night = toy_night(8)
+    night.usable[5] = False
+    batch = sequences([night])
+    np.testing.assert_array_equal(batch.usable[0], night.usable)
+    np.testing.assert_array_equal(batch.stages[0], night.targets)
+    assert batch.inputs[0, 5, 1] == 6
+
+
+def test_without_rng_a_pass_keeps_the_order():
+    """Validation reads the nights from their starts, in the order given."""
+    batch = sequences(toy_nights(16, 8))
+    starts = torch.stack([batch.nights[:, 0], batch.positions[:, 0]], dim=1)
+    assert starts.tolist() == [[0, 0], [0, 8], [1, 0]]
+
+
+def starts_of(nights, rng):
+    """Return night and start of each sequence, in the order of a pass."""
+    batches = iterate_batches(nights, LENGTH, 2, rng)
+    return [
+        (night, start)
+        for batch in batches
+        for night, start in zip(
+            batch.nights[:, 0].tolist(), batch.positions[:, 0].tolist(), strict=True
+        )
+    ]
+
+
+def test_offsets_and_order_change_from_pass_to_pass():
+    """Each pass of one generator cuts the nights elsewhere and shuffles anew."""
+    nights, rng = toy_nights(80, 80), np.random.default_rng(0)
+    first, second = starts_of(nights, rng), starts_of(nights, rng)
+    assert set(first) != set(second)
+    assert first != sorted(first)
+
+
+def test_the_same_rng_gives_the_same_pass():
+    """A pass can be repeated by its seed."""
+    nights = toy_nights(30, 50)
+    first, second = (starts_of(nights, np.random.default_rng(3)) for _ in range(2))
+    assert first == second
+
+
+def test_a_batch_holds_batch_size_sequences_but_the_last():
+    """No sequence is dropped to fill batches."""
+    sizes = [len(b.inputs) for b in iterate_batches(toy_nights(8 * 5), LENGTH, 2)]
+    assert sizes == [2, 2, 1]
+
+
+@pytest.mark.parametrize("seed", [None, *range(5)])
+@pytest.mark.parametrize("lengths", [(1,), (8,), (9, 16), (20, 3, 64)])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_count_batches_is_an_upper_bound(seed, lengths, batch_size):
+    """A pass never takes more steps than are counted, whatever its offsets."""
+    nights = toy_nights(*lengths)
+    rng = None if seed is None else np.random.default_rng(seed)
+    n_batches = len(list(iterate_batches(nights, LENGTH, batch_size, rng)))
+    counted = count_batches(nights, LENGTH, batch_size)
+    assert n_batches <= counted <= n_batches + len(nights) + 1
+
+
+def test_inputs_keep_their_shape_and_type():
+    """Embeddings (n_epochs, 2, width) are cut like signals."""
+    night = toy_night(8)
+    night = Night(torch.randn(8, 2, 5).double(), night.stages, night.usable, "a")
+    batch = sequences([night])
+    assert torch.equal(batch.inputs[0], night.inputs)
+
+
+def test_a_batch_moves_as_a_whole():
+    """All tensors of a batch go to the device."""
+    batch = sequences(toy_nights(8)).to(torch.device("meta"))
+    assert {tensor.device.type for tensor in batch} == {"meta"}
+
+
+def subjects_of(nights):
+    """Return the subjects of the nights."""
+    return {night.subject for night in nights}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hold_out_never_splits_a_subject(seed):
+    """Both nights of a subject fall on one side, and no night is lost."""
+    nights = [toy_night(subject=subject) for subject in "abcdeabcde"]
+    train, held_out = hold_out_subjects(nights, 0.4, np.random.default_rng(seed))
+    assert not subjects_of(train) & subjects_of(held_out)
+    assert len(subjects_of(held_out)) == 2
+    assert len(train) == 6
+    assert len(held_out) == 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hold_out_prefers_scored_subjects(seed):
+    """Without stages, validation could not tell a good state from a bad one."""
+    nights = [toy_night(subject=i, stage=2 if i < 3 else -1) for i in range(10)]
+    _, held_out = hold_out_subjects(nights, 0.4, np.random.default_rng(seed))
+    assert len(held_out) == 1
+    assert held_out[0].is_scored
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hold_out_takes_the_unscored_night_of_a_held_out_subject_too(seed):
+    """A subject with one scored night is not trained on by the other one."""
+    nights = [
+        toy_night(subject=subject, stage=stage) for subject in "ab" for stage in (2, -1)
+    ]
+    train, held_out = hold_out_subjects(nights, 0.5, np.random.default_rng(seed))
+    assert [night.is_scored for night in held_out] == [True, False]
+    assert [night.is_scored for night in train] == [True, False]
+
+
+def test_hold_out_draws_from_all_where_nobody_is_scored():
+    """Pretraining without stages validates by its loss."""
+    nights = [toy_night(subject=i, stage=-1) for i in range(5)]
+    train, held_out = hold_out_subjects(nights, 0.2, np.random.default_rng(0))
+    assert (len(train), len(held_out)) == (4, 1)
+
+
+@pytest.mark.parametrize(("fraction", "n_held_out"), [(0.01, 1), (0.5, 2), (0.99, 3)])
+def test_hold_out_takes_one_at_least_and_never_all(fraction, n_held_out):
+    """There is always somebody to train on and somebody to validate on."""
+    nights = [toy_night(subject=i) for i in range(4)]
+    _, held_out = hold_out_subjects(nights, fraction, np.random.default_rng(0))
+    assert len(held_out) == n_held_out
+
+
+@pytest.mark.parametrize(
+    ("subjects", "stages", "fraction"),
+    [("abc", (2, 2, 2), 0), ("aaa", (2, 2, 2), 0.5), ("abc", (2, -1, -1), 0.5)],
+    ids=["fraction 0", "one subject", "one scored subject"],
+)
+def test_hold_out_may_hold_out_nobody(subjects, stages, fraction):
+    """All nights are for the training then."""
+    nights = [
+        toy_night(subject=subject, stage=stage)
+        for subject, stage in zip(subjects, stages, strict=True)
+    ]
+    train, held_out = hold_out_subjects(nights, fraction, np.random.default_rng(0))
+    assert train == nights
+    assert held_out == []
+
+
+def test_hold_out_is_reproducible_and_random():
+    """One seed draws one subject, seeds together draw every subject."""
+    nights = [toy_night(subject=i) for i in range(4)]
+    drawn = [
+        [
+            hold_out_subjects(nights, 0.25, np.random.default_rng(seed))[1][0].subject
+            for seed in range(20)
+        ]
+        for _ in range(2)
+    ]
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) == set(range(4))
+
+
+def test_reading_ahead_yields_the_same_batches():
+    """In the same order, whatever is drawn."""
+    nights = toy_nights(20, 9, 30)
+    plain, ahead = (
+        iterate_batches(nights, 8, 2, np.random.default_rng(0)) for _ in range(2)
+    )
+    for one, other in zip(plain, read_ahead(ahead), strict=True):
+        assert all(map(torch.equal, one, other))
+
+
+def test_reading_ahead_reads_one_batch_more():
+    """The next one is on its way while one is used."""
+    has_begun = threading.Event()
+
+    def read():
+        yield 1
+        has_begun.set()
+        yield 2
+
+    assert next(read_ahead(read())) == 1
+    assert has_begun.wait(timeout=10)
+
+
+def test_an_error_while_reading_ahead_is_raised():
+    """After the batches that came before it."""
+
+    def read():
+        yield 1
+        raise ValueError("The prepared night is gone.")
+
+    batches = read_ahead(read())
+    assert next(batches) == 1
+    with pytest.raises(ValueError, match="is gone"):
+        next(batches)

@@ -1,0 +1,156 @@
+"""Which epochs of a recording hold no EEG."""
+
+import mne
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from signals import make_noise, make_raw
+
+from mne_mc2sleep.io.recordings import read_recording
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e12, -1e12])
+@pytest.mark.parametrize("span", [slice(7000, 7001), slice(5900, 6700), slice(200)])
+def test_missing_samples_make_only_their_epochs_unusable(value, span):
+    """NaN, Inf and absurd values are named; other epochs come out as without them."""
+    clean = make_noise(18_000)
+    holed = clean.copy()
+    holed[span] = value
+    recording = read_recording(make_raw(holed))
+    touched = np.unique(np.arange(18_000)[span] // 3000)
+    assert_array_equal(np.flatnonzero(~recording.usable), touched)
+    assert set(recording.reasons[touched]) == {"not finite"}
+    assert np.isfinite(recording.signals).all()
+    expected = read_recording(make_raw(clean)).signals
+    difference = np.abs(recording.signals - expected)
+    # At the edge the filter feels that the noise within the gap is gone.
+    assert difference[recording.usable].max() < 60
+    assert difference.ravel()[_away_from(span, 18_000)].max() < 0.05
+
+
+def _away_from(span, n_times):
+    """Return which samples are at least ten seconds away from the span."""
+    samples = np.arange(n_times)
+    touched = samples[span]
+    return (samples < touched[0] - 1000) | (samples > touched[-1] + 1000)
+
+
+def test_flat_epochs_are_unusable_and_do_not_disturb_others():
+    """Five minutes at a rail far away are flat; the rest comes out as without them."""
+    clean = make_noise(60_000)
+    flat = clean.copy()
+    flat[15_000:45_000] = 3e5
+    recording = read_recording(make_raw(flat))
+    assert_array_equal(recording.reasons, [""] * 5 + ["flat"] * 10 + [""] * 5)
+    expected = read_recording(make_raw(clean)).signals
+    difference = np.abs(recording.signals - expected)
+    assert difference[recording.usable].max() < 60
+    away = _away_from(slice(15_000, 45_000), 60_000)
+    assert difference.ravel()[away].max() < 0.05
+
+
+@pytest.mark.parametrize(("seconds", "reason"), [(14, ""), (16, "flat")])
+def test_an_epoch_is_flat_if_more_than_half_of_it_is_constant(seconds, reason):
+    """14 of 30 s without a change are borne, 16 are not."""
+    signal = make_noise(9000)
+    signal[4000 : 4000 + seconds * 100] = 5
+    assert read_recording(make_raw(signal)).reasons[1] == reason
+
+
+def test_short_constant_runs_are_no_flat_signal():
+    """A coarse recorder repeats values for less than a second."""
+    signal = np.repeat(make_noise(120), 75)
+    assert read_recording(make_raw(signal)).usable.all()
+
+
+def test_an_epoch_of_hardly_any_amplitude_is_flat():
+    """Amplifier noise of an electrode that is off is flat, too."""
+    signal = make_noise(18_000)
+    signal[6000:12_000] *= 0.002
+    reasons = read_recording(make_raw(signal)).reasons
+    assert_array_equal(reasons, ["", "", "flat", "flat", "", ""])
+
+
+def test_clipped_epochs_are_unusable():
+    """An epoch that sits on the extreme values for a large part is clipped."""
+    signal = make_noise(12_000)
+    wave = 1000 * np.sin(2 * np.pi * np.arange(3000) / 100)
+    signal[3000:6000] = wave
+    reasons = read_recording(make_raw(signal.clip(-500, 500))).reasons
+    assert_array_equal(reasons, ["", "clipped", "", ""])
+
+
+def test_single_extreme_samples_are_not_clipped():
+    """A recording always has a maximum; touching it now and then is nothing."""
+    signal = make_noise(6000).clip(-100, 100)
+    signal[::7] = 100
+    signal[1::7] = 0
+    assert read_recording(make_raw(signal)).usable.all()
+
+
+@pytest.mark.parametrize("description", ["BAD_move", "bad", "Bad artefact"])
+@pytest.mark.parametrize("first_samp", [0, 777])
+def test_epochs_mostly_annotated_as_bad_stay_on_the_grid(description, first_samp):
+    """More than half under BAD annotations is unusable; nothing is cut out."""
+    raw = make_raw(make_noise(15_000), first_samp=first_samp)
+    clean = read_recording(raw)
+    # Two overlapping spans that cover 16 s of epoch 1, then 14 s of epoch 3.
+    onsets, durations = [32, 40, 90], [10, 8, 14]
+    raw.set_annotations(mne.Annotations(onsets, durations, description))
+    recording = read_recording(raw)
+    assert_array_equal(recording.reasons, ["", "bad annotation", "", "", ""])
+    assert_array_equal(recording.signals, clean.signals)
+
+
+@pytest.mark.parametrize(
+    ("description", "ch_names", "reason"),
+    [
+        ("BAD", (), "bad annotation"),
+        ("BAD", ("C4-M1",), "bad annotation"),
+        ("BAD", ("ECG",), ""),
+        ("Sleep stage W", (), ""),
+        ("EDGE boundary", (), ""),
+    ],
+)
+def test_only_bad_annotations_of_the_channel_count(description, ch_names, reason):
+    """Annotations of other channels, and other descriptions, do no harm."""
+    raw = make_raw(make_noise(9000))
+    raw.add_channels([make_raw(make_noise(9000), ch_name="ECG")])
+    annotations = mne.Annotations(30, 30, description, ch_names=[ch_names])
+    raw.set_annotations(annotations)
+    assert read_recording(raw).reasons[1] == reason
+
+
+def test_the_first_reason_is_given():
+    """Of several reasons the first in the stated order is named."""
+    signal = make_noise(15_000)
+    signal[3000:9000] = 0
+    signal[3000] = np.nan
+    signal[9000:12_000] *= 0.001
+    raw = make_raw(signal)
+    raw.set_annotations(mne.Annotations(30, 120, "BAD"))
+    expected = ["", "not finite", "flat", "flat", "bad annotation"]
+    assert_array_equal(read_recording(raw).reasons, expected)
+
+
+def test_unusable_epochs_are_logged():
+    """The log counts the epochs of each reason."""
+    signal = make_noise(12_000)
+    signal[0], signal[3000:9000] = np.nan, 0
+    with mne.utils.catch_logging(verbose="INFO") as log:
+        read_recording(make_raw(signal))
+    assert "3 of 4 epochs (2 flat, 1 not finite)" in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("signal", "reason"),
+    [
+        (np.zeros(6000), "2 flat"),
+        (np.full(6000, np.nan), "2 not finite"),
+        (np.r_[np.zeros(3000), np.full(3000, np.inf)], "1 flat, 1 not finite"),
+    ],
+)
+def test_a_recording_without_usable_epochs_is_refused(signal, reason):
+    """The error says why there is nothing to stage."""
+    with pytest.raises(ValueError, match=f"cannot be staged.*{reason}.*'picks'"):
+        read_recording(make_raw(signal))

@@ -1,0 +1,174 @@
+"""The choice of the EEG channel."""
+
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+
+from mne_mc2sleep.io.channels import pick_channel, standard_name
+
+NOXTURNAL = Path(__file__).parents[3] / "shared/data/device_edf/noxturnal_2min.edf"
+
+
+def make_raw(ch_names, ch_types="eeg"):
+    """Return one second of nothing with the channels asked for."""
+    info = mne.create_info(list(ch_names), 100.0, ch_types)
+    return mne.io.RawArray(np.zeros((len(info.ch_names), 100)), info, verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("ch_name", "name"),
+    [
+        ("EEG Fpz-Cz", "FPZ-CZ"),
+        ("EEG C4-A1", "C4-M1"),
+        ("C4:M1", "C4-M1"),
+        ("c4/a1", "C4-M1"),
+        ("C4A1", "C4-M1"),
+        (" C4_M1 ", "C4-M1"),
+        ("C4-Ref", "C4"),
+        ("EEG Fp1-LE", "FP1"),
+        ("C3-(A1+A2)/2", "C3-(M1+M2)/2"),
+        ("EEG", "EEG"),
+        ("EEG 1", "EEG1"),
+        ("EEG(sec)", "EEGSEC"),
+        ("C4-M1 (Imp)", ""),
+        ("C4 Impédance", ""),
+        ("E1-M2", ""),
+        ("M1", ""),
+        ("A1-A2", ""),
+        ("EEG 001", ""),
+        ("SpO2", ""),
+        ("ECG", ""),
+        ("F", ""),
+    ],
+)
+def test_standard_name_of_recorders_spellings(ch_name, name):
+    """Every spelling of a derivation has one standard name, other names have none."""
+    assert standard_name(ch_name) == name
+
+
+@pytest.mark.parametrize(
+    ("ch_names", "chosen"),
+    [
+        (["Pz-Oz", "C4-M1", "EEG Fpz-Cz"], "EEG Fpz-Cz"),
+        (["C4-M1", "Fz-M2"], "Fz-M2"),
+        (["C3-M2", "C4-M1"], "C4-M1"),
+        (["C4", "C3-A2"], "C3-A2"),
+        (["F4-M1", "Cz"], "Cz"),
+        (["C4-M2", "F3-M2"], "F3-M2"),
+        (["O1", "O2", "Oz"], "Oz"),
+        (["O2-M1", "EEG Pz-Oz"], "EEG Pz-Oz"),
+        (["C4 Impédance", "C4"], "C4"),
+        (["ECG", "EOG(L)", "EEG(sec)", "EEG"], "EEG"),
+        (["SaO2", "EEG(sec)", "ECG"], "EEG(sec)"),
+        (["EOG", "O1-M2", "EEG 1"], "O1-M2"),
+    ],
+)
+def test_automatic_choice_follows_the_order_of_preference(ch_names, chosen):
+    """The channel that stands first in the stated order is taken."""
+    assert pick_channel(make_raw(ch_names)) == chosen
+
+
+@pytest.mark.parametrize("ch_name", ["X7", "EEG 001", "derivation", "E12", "0"])
+def test_the_only_eeg_channel_is_taken_whatever_its_name(ch_name):
+    """One channel of type EEG needs no known name."""
+    raw = make_raw([ch_name, "C4-M1"], ["eeg", "misc"])
+    assert pick_channel(raw) == ch_name
+
+
+@pytest.mark.parametrize(
+    "ch_name",
+    [
+        *("C4-M1 (Imp)", "C4 Impédance", "ECG", "EKG", "EMG chin", "EOG horizontal"),
+        *("E1-M2", "LOC", "ROC-A1", "M1", "A2", "M1M2", "Snoring", "Microphone"),
+        *("SpO2", "SaO2", "Saturation", "Resp Rate", "Airflow", "Position", "X Axis"),
+        *("Nasal Pressure", "Pulse", "Abdomen", "Voltage (core)", "Audio Volume dB"),
+    ],
+)
+def test_a_channel_that_says_it_is_no_eeg_is_never_chosen(ch_name):
+    """A name that tells of another signal is refused even where there is no other."""
+    with pytest.raises(ValueError, match="Pass the name of one as 'picks'"):
+        pick_channel(make_raw([ch_name]))
+
+
+def test_automatic_choice_passes_over_bad_channels():
+    """A channel in info["bads"] is not chosen."""
+    raw = make_raw(["Fz", "C3", "ECG"])
+    raw.info["bads"] = ["Fz"]
+    assert pick_channel(raw) == "C3"
+
+
+def test_automatic_choice_passes_over_other_types():
+    """A channel of another type is not chosen, whatever its name."""
+    assert pick_channel(make_raw(["Fz", "C3"], ["misc", "eeg"])) == "C3"
+
+
+def test_no_choice_lists_the_eeg_channels():
+    """Without a known name, the error lists the EEG channels, and which are bad."""
+    raw = make_raw(["left", "middle", "right"])
+    raw.info["bads"] = ["right"]
+    with pytest.raises(ValueError, match=r"'middle', 'right'\] \(.* \['right'\]\)"):
+        pick_channel(raw)
+
+
+def test_the_choice_is_logged():
+    """The log names the channel that was chosen."""
+    with mne.utils.catch_logging(verbose="INFO") as log:
+        pick_channel(make_raw(["C3-M2", "C4-M1"]))
+    assert "'C4-M1'" in log.getvalue()
+
+
+@pytest.mark.parametrize("picks", ["C3", ["Cz", "C3", "C4"], ("C3",), [np.str_("C3")]])
+def test_picks_takes_the_first_name_that_exists(picks):
+    """A name or a list of names wins over the order of preference."""
+    assert pick_channel(make_raw(["C4", "C3", "Fz"]), picks) == "C3"
+
+
+@pytest.mark.parametrize("picks", ["Cz", "c3", ["Cz", "Pz"]])
+def test_missing_channel_lists_the_eeg_channels(picks):
+    """Names are exact; the error lists what there is."""
+    with pytest.raises(ValueError, match=r"no channel .*EEG channels are \['C3'\]"):
+        pick_channel(make_raw(["C3", "ECG"], ["eeg", "ecg"]), picks)
+
+
+@pytest.mark.parametrize("ch_type", ["misc", "eog"])
+def test_picked_channel_of_another_type_is_refused(ch_type):
+    """The error says how to make the channel EEG."""
+    raw = make_raw(["C3", "C4"], ["eeg", ch_type])
+    with pytest.raises(ValueError, match=f"'{ch_type}'.*raw.set_channel_types"):
+        pick_channel(raw, "C4")
+
+
+def test_picked_bad_channel_is_refused():
+    """The error says how to allow it."""
+    raw = make_raw(["C3", "C4"])
+    raw.info["bads"] = ["C4"]
+    with pytest.raises(ValueError, match=r"marked as bad.*raw.info\['bads'\]"):
+        pick_channel(raw, "C4")
+
+
+@pytest.mark.parametrize("picks", [0, ["C3", 1], {"C3": 1}, np.array(["C3"])])
+def test_picks_of_another_type_is_refused(picks):
+    """Only names say unmistakably which channel is meant."""
+    with pytest.raises(TypeError, match="name of a channel"):
+        pick_channel(make_raw(["C3"]), picks)
+
+
+@pytest.mark.parametrize("picks", [[], ()])
+def test_empty_picks_is_refused(picks):
+    """An empty list names nothing."""
+    with pytest.raises(ValueError, match="'picks' is empty"):
+        pick_channel(make_raw(["C3"]), picks)
+
+
+@pytest.mark.skipif(not NOXTURNAL.exists(), reason=f"{NOXTURNAL} is missing")
+def test_automatic_choice_in_a_home_recorders_file():
+    """Among 89 channels all typed EEG, the choices are derivations, best first."""
+    raw = mne.io.read_raw_edf(NOXTURNAL, verbose="ERROR")
+    chosen = []
+    for _ in range(10):
+        chosen.append(pick_channel(raw))
+        raw.info["bads"].append(chosen[-1])
+    assert chosen[:4] == ["C4-M1", "C3-M2", "F4-M1", "F3-M2"]
+    assert chosen[4:] == ["C4", "C3", "F4", "F3", "O2-M1", "O1-M2"]

@@ -1,0 +1,164 @@
+"""Stages as intervals, and which of them an epoch gets."""
+
+from __future__ import annotations
+
+import time
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from yasa import Hypnogram
+
+from mne_mc2sleep.io.hypnograms import stages_on_grid
+
+
+def annotate(*stages):
+    """Make annotations from (onset, duration, description)."""
+    return mne.Annotations(*zip(*stages, strict=True))
+
+
+def test_a_mapping_of_the_users_own_does_not_matter():
+    """YASA lets a Hypnogram have other integers: names count."""
+    hypno = Hypnogram(["W", "N1", "N2", "N3", "R"])
+    hypno.mapping = {"WAKE": 5, "N1": 3, "N2": 2, "N3": 1, "REM": 0}
+    np.testing.assert_array_equal(stages_on_grid(hypno, 5), range(5))
+
+
+def test_the_stage_over_more_than_half_of_an_epoch_wins_and_is_logged():
+    """A grid 12 s off gives the stage with 18 s; half and half is no stage."""
+    hypno = annotate((12, 30, "N1"), (42, 30, "N2"), (72, 33, "N3"), (105, 30, "R"))
+    with mne.utils.catch_logging(verbose="info") as log:
+        stages = stages_on_grid(hypno, 6)
+    np.testing.assert_array_equal(stages, [1, 2, 3, -1, -1, -1])
+    assert "up to 15 s off" in log.getvalue()
+
+
+def test_an_aligned_hypnogram_is_not_logged():
+    """The message about other grids is kept for other grids."""
+    with mne.utils.catch_logging(verbose="info") as log:
+        stages_on_grid([0, 1, 2], 5)
+    assert log.getvalue() == ""
+
+
+@given(st.floats(-1e5, 1e5), st.lists(st.integers(0, 4), min_size=1, max_size=30))
+@settings(max_examples=50, deadline=None)
+def test_any_shift_gives_the_majority_of_each_epoch(shift, night):
+    """Against a count of the milliseconds that each stage covers."""
+    shift = round(shift % 90 - 45, 3)
+    hypno = annotate(*((30 * i + shift, 30, f"S{s}") for i, s in enumerate(night)))
+    track = np.full(150_000, -1)
+    for i, stage in enumerate(night):
+        first = 45_000 + 30_000 * i + round(1000 * shift)
+        track[max(first, 0) : max(first + 30_000, 0)] = min(stage, 3)
+    expected = []
+    for epoch in track[45_000:135_000].reshape(3, -1):
+        counts = np.bincount(epoch + 1, minlength=5)[1:]
+        expected.append(counts.argmax() if counts.max() > 15_000 else -1)
+    if (track[45_000:135_000].reshape(3, -1) >= 0).sum(axis=1).max() > 15_000:
+        np.testing.assert_array_equal(stages_on_grid(hypno, 3), expected)
+
+
+def test_annotations_that_are_no_stages_are_ignored():
+    """Scorers mark lights, arousals, bad segments and triggers in the same file."""
+    others = [
+        "Lights off",
+        "BAD_move",
+        "EEG arousal",
+        "Sleep spindle",
+        "1",
+        "Stimulus/S  1",
+    ]
+    hypno = annotate((0, 30, "Sleep stage R"), *((0, 90, name) for name in others))
+    np.testing.assert_array_equal(stages_on_grid(hypno, 2), [4, -1])
+
+
+def test_all_unscored_is_a_legal_night():
+    """Pretraining needs no labels."""
+    np.testing.assert_array_equal(stages_on_grid([-2, -1, -2], 3), [-1, -1, -1])
+
+
+def test_stages_that_overlap_but_agree_are_one():
+    """An annotation that is there twice, and one within another."""
+    hypno = annotate((0, 60, "N2"), (0, 60, "N2"), (10, 5, "N2"), (60, 30, "R"))
+    np.testing.assert_array_equal(stages_on_grid(hypno, 3), [2, 2, 4])
+
+
+def test_movement_over_a_stage_leaves_the_stage():
+    """An unscored interval is the lack of a stage and contradicts none."""
+    hypno = annotate((0, 60, "N2"), (0, 30, "Movement time"), (30, 30, "Sleep stage ?"))
+    np.testing.assert_array_equal(stages_on_grid(hypno, 2), [2, 2])
+
+
+def test_stages_without_duration_beside_others_cover_nothing():
+    """A marker at the end of a file is no epoch."""
+    hypno = annotate((0, 60, "N2"), (60, 0, "Sleep stage ?"), (30, 0, "N1"))
+    np.testing.assert_array_equal(stages_on_grid(hypno, 3), [2, 2, -1])
+
+
+def test_a_duration_of_ages_costs_no_time():
+    """It is clipped to the recording, without losing the intervals beside it."""
+    hypno = annotate((0, 30, "N1"), (30, 1e15, "N2"), (1e15, 30, "N3"))
+    np.testing.assert_array_equal(stages_on_grid(hypno, 3), [1, 2, 2])
+
+
+def test_a_year_of_seconds_takes_seconds():
+    """The work grows with the number of runs and epochs only."""
+    values = pd.Categorical.from_codes(
+        np.arange(366 * 86400) // 600 % 5, categories=["W", "N1", "N2", "N3", "R"]
+    )
+    hypno = Hypnogram(["W"])
+    hypno._hypno = pd.Series(
+        values.rename_categories(["WAKE", "N1", "N2", "N3", "REM"])
+    )
+    hypno._freq = "1s"
+    begin = time.monotonic()
+    stages = stages_on_grid(hypno, 366 * 2880)
+    assert time.monotonic() - begin < 20
+    np.testing.assert_array_equal(stages, np.arange(stages.size) // 20 % 5)
+
+
+@pytest.mark.parametrize(
+    ("hypno", "error", "match"),
+    [
+        ({}, TypeError, "found dict"),
+        (None, TypeError, "found NoneType"),
+        (3, TypeError, "found int"),
+        ([[0, 1], [2, 3]], TypeError, "one per epoch"),
+        ([Hypnogram(["W"])], TypeError, "one per epoch"),
+        ([0, None], TypeError, "one per epoch"),
+        (np.zeros((2, 2), int), ValueError, r"shape \(2, 2\)"),
+        ([], ValueError, r"shape \(0,\)"),
+        (np.array([0.0, np.nan]), ValueError, "found .nan."),
+        (np.array([0, 0.5]), ValueError, "found .0.5."),
+        (np.array([0, 5, -3]), ValueError, r"found .-3.0, 5.0."),
+        (np.array([0, None], dtype=object), ValueError, "found .nan."),
+        (np.array([0, {}], dtype=object), TypeError, "integers or names"),
+        (np.array([True, False]), TypeError, "integers or names"),
+        (["W", "NREM", "X"], ValueError, r"\['NREM', 'X'\]"),
+        (["1", "2"], ValueError, "Unknown stage names"),
+        (Hypnogram(["W", "S"], n_stages=2), ValueError, "has 2 stages"),
+        (
+            annotate((0, 30, "Lights off")),
+            ValueError,
+            "found descriptions .'Lights off'",
+        ),
+        (mne.Annotations([], [], []), ValueError, "hold no sleep stage"),
+        (annotate((0, 30, " Sleep stage X")), ValueError, r"\[' Sleep stage X'\]"),
+        (annotate((0, 30, "W"), (30, -30, "N1")), ValueError, "duration -30 s"),
+        (annotate((0, 30, "W"), (30, np.inf, "N1")), ValueError, "duration inf s"),
+        (annotate((0, 0, "W"), (30, 0, "N1")), ValueError, "duration of 0 s"),
+        (
+            annotate((0, 90, "W"), (60, 30, "N1")),
+            ValueError,
+            "WAKE and N1, cover the epoch at 60 s",
+        ),
+        (annotate((600, 30, "W")), ValueError, r"600 s to 630 s.*0 s to 150 s"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(hypno, error, match):
+    """What was wrong and what was found."""
+    with pytest.raises(error, match=match):
+        stages_on_grid(hypno, 5)

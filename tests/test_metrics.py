@@ -1,0 +1,263 @@
+"""The metrics of the field."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
+from yasa import Hypnogram
+
+from mne_mc2sleep.io.hypnograms import make_hypnogram
+from mne_mc2sleep.metrics import (
+    cohen_kappa,
+    epochs_to_review,
+    expected_calibration_error,
+    reliability_bins,
+    risk_coverage,
+    score_stages,
+)
+
+
+def two_scorers(n_epochs=300, n_stages=5):
+    """Return the stages of an expert and of a stager that agrees on most."""
+    rng = np.random.default_rng(0)
+    reference = rng.integers(n_stages, size=n_epochs)
+    is_wrong = rng.random(n_epochs) < 0.3
+    return reference, np.where(
+        is_wrong, rng.integers(n_stages, size=n_epochs), reference
+    )
+
+
+def test_scores_are_those_of_scikit_learn():
+    """Accuracy, macro-F1, kappa and F1 by stage of given data."""
+    reference, predicted = two_scorers()
+    scores = score_stages(reference, predicted)
+    assert scores["n_epochs"] == 300
+    assert scores["accuracy"] == accuracy_score(reference, predicted)
+    assert scores["kappa"] == cohen_kappa_score(reference, predicted)
+    expected = f1_score(reference, predicted, average="macro")
+    assert scores["macro_f1"] == pytest.approx(expected)
+    by_stage = [scores[f"f1_{s}"] for s in ("WAKE", "N1", "N2", "N3", "REM")]
+    np.testing.assert_allclose(by_stage, f1_score(reference, predicted, average=None))
+
+
+def test_scores_of_a_night_counted_by_hand():
+    """Four epochs of which three agree."""
+    scores = score_stages([0, 0, 2, 2], [0, 2, 2, 2])
+    assert scores["accuracy"] == 0.75
+    assert scores["kappa"] == pytest.approx(0.5)
+    assert scores["f1_WAKE"] == pytest.approx(2 / 3)
+    assert scores["f1_N2"] == pytest.approx(0.8)
+
+
+def test_epochs_that_either_left_unscored_do_not_count():
+    """Neither as agreement nor as disagreement."""
+    reference, predicted = two_scorers()
+    expected = score_stages(reference[2:-2], predicted[2:-2])
+    reference[:2] = predicted[-2:] = -1
+    assert score_stages(reference, predicted) == expected
+
+
+def test_a_stage_that_nobody_has_has_no_f1():
+    """It is NaN, and macro-F1 goes over the others."""
+    reference, predicted = two_scorers(n_stages=4)
+    scores = score_stages(reference, predicted)
+    assert np.isnan(scores["f1_REM"])
+    expected = f1_score(reference, predicted, average="macro")
+    assert scores["macro_f1"] == pytest.approx(expected)
+
+
+def test_a_stage_that_only_the_prediction_has_is_not_in_macro_f1():
+    """Macro-F1 goes over the stages of the expert."""
+    scores = score_stages([0, 0, 2, 2], [0, 4, 2, 2])
+    assert scores["f1_REM"] == 0
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_a_stage_that_the_prediction_lacks_lowers_macro_f1():
+    """A stage that is never found counts with zero."""
+    scores = score_stages([0, 0, 2, 2], [0, 0, 0, 0])
+    assert scores["f1_N2"] == 0
+    assert scores["macro_f1"] == pytest.approx(1 / 3)
+
+
+def test_agreement_on_one_single_stage_is_full_agreement():
+    """Kappa is 0/0 there; it is taken as 1."""
+    scores = score_stages([2, 2, -1], [2, 2, 2])
+    assert scores["kappa"] == scores["accuracy"] == scores["macro_f1"] == 1
+
+
+def test_kappa_of_one_stage_each_is_zero():
+    """An expert and a stager with one stage each, not the same one, disagree."""
+    assert cohen_kappa(np.array([2, 2]), np.array([0, 0])) == 0
+
+
+def test_lengths_must_match():
+    """The message gives both lengths."""
+    with pytest.raises(ValueError, match="has 3 epochs and the prediction 2"):
+        score_stages([0, 1, 2], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("reference", "predicted"), [([-1, 2], [2, -1]), ([-1, -1], [0, 0]), ([], [])]
+)
+def test_without_common_epochs_there_is_nothing_to_score(reference, predicted):
+    """An error, and no score of nothing."""
+    with pytest.raises(ValueError, match="No epoch is scored in both"):
+        score_stages(reference, predicted)
+
+
+def test_stages_are_not_modified():
+    """Both sequences stay as they were."""
+    reference, predicted = np.array([-1, 0, 2]), np.array([0, 0, 1])
+    score_stages(reference, predicted)
+    np.testing.assert_array_equal(reference, [-1, 0, 2])
+    np.testing.assert_array_equal(predicted, [0, 0, 1])
+
+
+def drawn_probabilities(n_epochs=400):
+    """Return random probabilities and stages that have little to do with them."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(5, 0.4), size=n_epochs)
+    return probabilities, rng.integers(-1, 5, size=n_epochs)
+
+
+@pytest.mark.parametrize("n_bins", [1, 10, 15])
+def test_calibration_error_is_that_of_a_plain_loop(n_bins):
+    """Bin by bin: the share of the epochs times the gap."""
+    probabilities, stages = drawn_probabilities()
+    scored = [i for i in range(len(stages)) if stages[i] >= 0]
+    expected = 0.0
+    for k in range(n_bins):
+        members = [
+            i
+            for i in scored
+            if k / n_bins <= max(probabilities[i]) < (k + 1) / n_bins
+            or (k == n_bins - 1 and max(probabilities[i]) == 1)
+        ]
+        if members:
+            accuracy = np.mean(
+                [np.argmax(probabilities[i]) == stages[i] for i in members]
+            )
+            confidence = np.mean([max(probabilities[i]) for i in members])
+            expected += len(members) / len(scored) * abs(accuracy - confidence)
+    found = expected_calibration_error(probabilities, stages, n_bins)
+    assert found == pytest.approx(expected)
+
+
+def test_perfectly_calibrated_probabilities_have_no_error():
+    """Of ten epochs at 60 %, six are right."""
+    probabilities = np.tile([0.6, 0.1, 0.1, 0.1, 0.1], (10, 1))
+    stages = np.array([0] * 6 + [1, 2, 3, 4])
+    assert expected_calibration_error(probabilities, stages) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("stage", "error"), [(0, 0), (1, 1)])
+def test_certain_probabilities_are_all_right_or_all_wrong(stage, error):
+    """Full confidence has a bin too."""
+    probabilities = np.eye(5)[[0, 0, 0]]
+    assert expected_calibration_error(probabilities, np.full(3, stage)) == error
+
+
+def certain_by(*confidences):
+    """Return probabilities whose top one, that of WAKE, is given for each epoch."""
+    top = np.array(confidences)[:, None]
+    return np.hstack([top, np.repeat((1 - top) / 4, 4, axis=1)])
+
+
+def test_a_bin_holds_the_means_of_its_epochs():
+    """Two epochs of one bin, of which one is right."""
+    bins = reliability_bins(certain_by(0.62, 0.68, 0.9), [0, 1, 0], n_bins=5)
+    assert bins["n_epochs"].tolist() == [0, 0, 0, 2, 1]
+    assert bins.loc[3, "confidence"] == pytest.approx(0.65)
+    assert bins.loc[3, "accuracy"] == 0.5
+    assert bins.loc[3, ["lower", "upper"]].tolist() == [0.6, 0.8]
+
+
+def test_an_empty_bin_has_neither_confidence_nor_accuracy():
+    """They are NaN."""
+    bins = reliability_bins(certain_by(0.9), [0], n_bins=2)
+    assert bins.loc[0, ["confidence", "accuracy"]].isna().all()
+
+
+def test_the_bins_give_the_calibration_error():
+    """It is the mean gap, weighted by the epochs of each bin."""
+    probabilities, stages = drawn_probabilities()
+    bins = reliability_bins(probabilities, stages).dropna()
+    gap = (bins["accuracy"] - bins["confidence"]).abs()
+    expected = np.average(gap, weights=bins["n_epochs"])
+    found = expected_calibration_error(probabilities, stages)
+    assert found == pytest.approx(expected)
+
+
+def test_the_least_certain_epochs_are_left_out_first():
+    """The wrong epoch is the least certain: without it all are right."""
+    curve = risk_coverage(certain_by(0.9, 0.5, 0.7, 0.8), [0, 1, 0, 0])
+    assert curve["confidence"].tolist() == [0.9, 0.8, 0.7, 0.5]
+    assert curve["coverage"].tolist() == [0.25, 0.5, 0.75, 1]
+    assert curve["accuracy"].tolist() == [1, 1, 1, 0.75]
+
+
+def test_epochs_of_one_confidence_are_kept_or_left_together():
+    """Their order says nothing."""
+    curve = risk_coverage(certain_by(0.9, 0.6, 0.6), [0, 0, 1])
+    assert curve["coverage"].tolist() == [1 / 3, 1]
+    assert curve["accuracy"].tolist() == [1, 2 / 3]
+
+
+@pytest.mark.parametrize("function", [reliability_bins, risk_coverage])
+def test_unscored_and_unusable_epochs_have_no_confidence(function):
+    """Neither those of the expert nor those that predict_proba gives as UNS."""
+    proba = pd.DataFrame(
+        certain_by(0.9, 0.8, 0.7, 0.6), columns=["WAKE", "N1", "N2", "N3", "REM"]
+    )
+    proba["UNS"] = 0.0
+    proba.loc[1] = [0, 0, 0, 0, 0, 1.0]
+    found = function(proba, np.array([0, 0, -1, 0]))
+    expected = function(certain_by(0.9, 0.6), np.array([0, 0]))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_probabilities_and_stages_must_have_one_length():
+    """The message gives both."""
+    with pytest.raises(ValueError, match="of 2 epochs and stages of 3"):
+        risk_coverage(certain_by(0.9, 0.8), [0, 1, 2])
+
+
+def test_confidence_needs_a_scored_epoch():
+    """An error, and no curve of nothing."""
+    with pytest.raises(ValueError, match="No epoch has both a stage and prob"):
+        reliability_bins(certain_by(0.9), [-1])
+
+
+def make_hypnogram_of_three():
+    """Make a hypnogram of a sure, a doubtful, an unusable and a fair epoch."""
+    sure, doubtful = [0.9, 0.05, 0.05, 0, 0], [0.1, 0.4, 0.35, 0.05, 0.1]
+    proba = np.array([sure, doubtful, [0.2] * 5, [0, 0, 0.3, 0.7, 0]])
+    return make_hypnogram(proba, np.array([True, True, False, True]), None)
+
+
+def test_review_lists_the_least_certain_first():
+    """The doubtful epoch comes first, with its place, its stage and the second one."""
+    epochs = epochs_to_review(make_hypnogram_of_three(), share=1)
+    assert epochs["epoch"].tolist() == [1, 3, 0]
+    assert epochs["onset"].tolist() == [30, 90, 0]
+    assert epochs.loc[0, ["stage", "second"]].tolist() == ["N1", "N2"]
+    assert epochs["confidence"].tolist() == pytest.approx([0.4, 0.7, 0.9])
+
+
+@pytest.mark.parametrize(("share", "n_listed"), [(0, 0), (1 / 3, 1), (1, 3)])
+def test_review_lists_the_share_that_was_asked_for(share, n_listed):
+    """The share is of the epochs that hold EEG."""
+    assert len(epochs_to_review(make_hypnogram_of_three(), share)) == n_listed
+
+
+def test_review_needs_probabilities():
+    """A human's hypnogram does not say how sure it is."""
+    with pytest.raises(ValueError, match="has no probabilities"):
+        epochs_to_review(Hypnogram(["N1", "N2"]))
+
+
+def test_error_of_a_share_beyond_all():
+    """More than all epochs cannot be listed."""
+    with pytest.raises(ValueError, match="from 0 to 1, not 10"):
+        epochs_to_review(make_hypnogram_of_three(), share=10)
