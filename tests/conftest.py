@@ -44,15 +44,9 @@ def options():
         finetune_train_epochs=5,
         batch_size=4,
         learning_rate=3e-3,
-        weight_decay=0.01,
         patience=8,
-        mask_ratio=0.5,
-        temperature=0.1,
-        contrastive_weight=0.1,
-        reconstruction_weight=0.1,
-        excluded_neighbors=0,
-        exclude_same_stage=False,
         validation_fraction=0.3,
+        adaptation=1.0,
         seed=0,
     )
 

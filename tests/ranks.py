@@ -31,14 +31,8 @@ OPTIONS = training.TrainingOptions(
     finetune_train_epochs=4,
     batch_size=BATCH_SIZE,
     learning_rate=3e-3,
-    weight_decay=0.01,
     patience=9,
-    mask_ratio=0.5,
-    temperature=0.1,
-    contrastive_weight=0.1,
-    reconstruction_weight=0.1,
     excluded_neighbors=1,
-    exclude_same_stage=False,
     validation_fraction=0.3,
     seed=0,
 )
@@ -129,8 +123,6 @@ def compare(folder, options, write):
     """Run what is compared with one process, or with itself."""
     write("finetune", *finetune(options))
     write("pretrain own", *pretrain(options))
-    gathered = replace(options, gather_negatives=True)
-    write("pretrain gathered", *pretrain(gathered))
     write("real", *pretrain_real(options))
     checkpoint = folder / "cut off.safetensors"
     with training.interruptible():

@@ -94,11 +94,6 @@ def make_parser(description):
         default=defaults.batch_size,
         help="sequences of one step, of all processes together (default: %(default)s)",
     )
-    add(
-        "--gather-negatives",
-        action="store_true",
-        help="let InfoNCE take the epochs of all processes for negatives",
-    )
     add("--prepared", type=Path, help="the prepared nights (default: OUT_DIR/prepared)")
     add("--n-jobs", type=int, help="nights prepared at once (default: 1)")
     add(
@@ -298,9 +293,7 @@ def make_options(cohort, seed, args):
         random_state=seed,
     )
     options = TrainingOptions.from_parameters(clf.get_params())
-    return clf, replace(
-        options, precision=args.precision, gather_negatives=args.gather_negatives
-    )
+    return clf, replace(options, precision=args.precision)
 
 
 def describe_hardware(device):

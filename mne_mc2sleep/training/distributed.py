@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, distributed
-from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,35 +57,6 @@ def gather(tensor: Tensor) -> list[Tensor]:
     parts = [torch.empty_like(tensor) for _ in range(n_ranks())]
     distributed.all_gather(parts, tensor.contiguous())
     return parts
-
-
-def gather_rows(rows: Tensor) -> Tensor:
-    """Return the rows of all ranks, in the order of the ranks.
-
-    Parameters
-    ----------
-    rows : Tensor of shape (n_rows, ...)
-        Those of this rank; ``n_rows`` may differ among the ranks.
-
-    Returns
-    -------
-    rows : Tensor of shape (n_rows of all ranks, ...)
-        Gradients flow into the rows of this rank alone. They are multiplied by the
-        number of ranks: if every rank computes the same loss from all rows, the mean
-        over ranks of its gradients is the gradient of that loss.
-    """
-    if n_ranks() == 1:
-        return rows
-    counts = [int(n) for n in gather(torch.tensor(len(rows), device=rows.device))]
-    padding = (0, 0) * (rows.ndim - 1) + (0, max(counts) - len(rows))
-    padded = gather(F.pad(rows.detach(), padding))
-    parts = [part[:n] for part, n in zip(padded, counts, strict=True)]
-    if rows.requires_grad:
-        # Of a view, so that the other uses of these rows keep their gradients.
-        own = rows.view_as(rows)
-        own.register_hook(lambda gradient: gradient * n_ranks())
-        parts[rank()] = own
-    return torch.cat(parts)
 
 
 def broadcast_state(module: nn.Module) -> None:

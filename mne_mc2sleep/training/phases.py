@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .._constants import UNSCORED
 from ..network import Embeddings, draw_mask
-from .distributed import gather_rows, weight_among_ranks
+from .distributed import weight_among_ranks
 from .losses import (
     excluded_negatives,
     info_nce_loss,
@@ -99,14 +99,12 @@ class _Pretraining:
         projected = self.net.project(Embeddings(*(e[usable] for e in embeddings)))
         epochs = [x[usable] for x in (batch.nights, batch.positions, batch.stages)]
         weight = weight_among_ranks(usable.sum())
-        if self.options.gather_negatives:
-            projected = [gather_rows(rows) for rows in projected]
-            epochs = [gather_rows(rows) for rows in epochs]
-            weight = 1.0
         excluded = excluded_negatives(
             *epochs, self.options.excluded_neighbors, self.options.exclude_same_stage
         )
-        return weight * info_nce_loss(*projected, self.options.temperature, excluded)
+        return weight * info_nce_loss(
+            *projected, self.options.contrastive_temperature, excluded
+        )
 
     def _reconstruction_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
         ratio = self.options.mask_ratio

@@ -60,24 +60,6 @@ def test_finetuning_by_two_equals_one_with_twice_the_batch(together):
     torch.testing.assert_close(found, dict(expected.state_dict()), rtol=1e-3, atol=1e-4)
 
 
-def test_pretraining_by_two_with_all_negatives_equals_one_with_twice_the_batch(
-    together,
-):
-    """Where there is neither BatchNorm nor anything drawn: stages and InfoNCE."""
-    found, history = read(together, "pretrain gathered")
-    expected, expected_history = ranks.pretrain(ranks.OPTIONS)
-    assert_same_curve(history, expected_history)
-    # Weights whose gradient is next to nothing follow its rounding.
-    torch.testing.assert_close(found, dict(expected.state_dict()), rtol=1e-2, atol=2e-3)
-
-
-def test_own_negatives_are_fewer(together):
-    """So they are easier to tell from the positive."""
-    _, own = read(together, "pretrain own")
-    _, gathered = read(together, "pretrain gathered")
-    assert own[0]["contrastive"] < gathered[0]["contrastive"]
-
-
 @pytest.mark.parametrize("name", ["finetune", "pretrain own", "real", "real resumed"])
 def test_all_processes_end_with_the_same_weights(together, name):
     """To the bit, with the statistics of BatchNorm, and with the same history."""
