@@ -33,10 +33,11 @@ from mne_mc2sleep import (
     score_stages,
 )
 from mne_mc2sleep.io.hypnograms import stages_on_grid
-from mne_mc2sleep.simulation import make_raw, resynthesize
+from mne_mc2sleep.simulation import make_raw
 
 sys.path.append(str(Path(__file__).parents[1] / "training_scripts"))
 from band_power_nights import read_power_nights
+from synthesis import resynthesize
 
 STAGES = ("WAKE", "N1", "N2", "N3", "REM")
 # Weights of both channels' log powers; epochs of a cut (None: the night); rate in Hz;

@@ -24,10 +24,11 @@ from common import describe_machine, print_header, print_row
 from scipy.signal import butter, sosfilt
 
 from mne_mc2sleep import MC2SleepClassifier, score_stages
-from mne_mc2sleep.simulation import make_raw, resynthesize
+from mne_mc2sleep.simulation import make_raw
 
 sys.path.append(str(Path(__file__).parents[1] / "training_scripts"))
 from band_power_nights import read_power_nights
+from synthesis import resynthesize
 
 N_NIGHTS = (1, 3, 5, 10)
 N_TEST_SUBJECTS = 7

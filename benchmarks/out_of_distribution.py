@@ -26,7 +26,7 @@ from foreign_input import FOREIGN, SFREQ, shuffle_within_epochs
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
 from mne_mc2sleep.data.reading import read_channel
-from mne_mc2sleep.simulation import make_raw, resynthesize
+from mne_mc2sleep.simulation import make_raw
 
 CHANNEL = "EEG Fpz-Cz"
 
@@ -104,6 +104,8 @@ def read_test_nights(fname):
 
 def resynthesise(night):
     """Make a recording of one channel from a whole night's band powers."""
+    from synthesis import resynthesize
+
     signals = resynthesize(night.log_band_power, night.log_variance, random_state=0)
     return as_raw(signals[len(night.stages) % 2])
 

@@ -23,10 +23,11 @@ from scipy.signal import welch
 from sklearn.metrics import cohen_kappa_score
 
 from mne_mc2sleep.io.hypnograms import stages_on_grid
-from mne_mc2sleep.simulation import BANDS, WELCH_N_TIMES, make_raw, resynthesize
+from mne_mc2sleep.simulation import make_raw
 
 sys.path.append(str(Path(__file__).parents[1] / "training_scripts"))
 from band_power_nights import read_power_nights
+from synthesis import BANDS, WELCH_N_TIMES, resynthesize
 
 STAGES = ("WAKE", "N1", "N2", "N3", "REM")
 TEXTURES = (0.0, 0.5, 1.0)

@@ -12,12 +12,13 @@ import mne
 import numpy as np
 import pytest
 import torch
+from synthesis import resynthesize
 
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
 from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
 from mne_mc2sleep.io.hypnograms import stages_on_grid
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
-from mne_mc2sleep.simulation import make_raw, resynthesize
+from mne_mc2sleep.simulation import make_raw
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 CHANNEL = "EEG Fpz-Cz"

@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from band_power_nights import read_power_nights, split_nights
+from synthesis import resynthesize
 
 from mne_mc2sleep import training
 from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
 from mne_mc2sleep.metrics import score_stages
 from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet
-from mne_mc2sleep.simulation import resynthesize
 from mne_mc2sleep.training import TrainingOptions
 
 SEEDS = (0, 1, 2)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from synthesis import resynthesize_anywhere
 
 from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.preprocessing.scaling import N_BANDS, raise_bands, scale_signals
-from mne_mc2sleep.simulation import resynthesize_anywhere
 
 # Each recording is filtered towards a common spectrum, in training as in staging.
 SCALING = "spectrum"

@@ -1,13 +1,13 @@
-"""Print the module that holds the constants of simulated nights.
+"""Print the module with the constants of simulated nights.
 
 ::
 
-    python training_scripts/fitsimulation/constants.py band_power_nights.npz \
+    python training_scripts/fit_simulation_constants.py band_power_nights.npz \
         > mne_mc2sleep/simulation/constants.py
 
 The file holds, for nights ``first_epoch[i]:first_epoch[i + 1]`` named ``night``, the
-arrays ``log_band_power`` (n_epochs, 2, 5), ``log_variance`` (n_epochs, 2) and ``stage``
-(0-4, or -1 for unscored), and which nights were ``measured`` on the signal.
+arrays ``log_band_power`` (n_epochs, 2, 5) and ``stage`` (0-4, or -1 for unscored), and
+which nights were ``measured`` on the signal.
 """
 
 from __future__ import annotations
@@ -22,25 +22,22 @@ MIN_EPOCHS = 10
 # Artefacts, mostly of wakefulness, would otherwise set the covariances.
 WINSOR_PERCENTILES = (1, 99)
 
-TEMPLATE = '''"""What the band powers of real nights look like, for simulated ones.
+TEMPLATE = '''"""Moments of the band powers of real nights, for simulated nights.
 
-Computed by ``training_scripts/fitsimulation/constants.py`` from the sleep cassette
-nights of the PhysioNet Sleep-EDF Database Expanded 1.0.0:
-{n_epochs:,} scored epochs of {n_nights} nights of {n_subjects} subjects.
-The data are under the Open Data Commons Attribution License 1.0; cite Kemp et al.
-(2000, https://doi.org/10.1109/10.867928) and Goldberger et al. (2000,
-https://doi.org/10.1161/01.CIR.101.23.e215).
+Computed by ``training_scripts/fit_simulation_constants.py`` from {n_epochs:,} scored
+epochs of {n_nights} sleep cassette nights of {n_subjects} subjects of the Sleep-EDF
+Database Expanded 1.0.0 (Kemp et al. 2000, https://doi.org/10.1109/10.867928; Goldberger
+et al. 2000, https://doi.org/10.1161/01.CIR.101.23.e215; Open Data Commons Attribution
+License 1.0).
 
-The features, in this order: of EEG Fpz-Cz the natural log of the mean power density
-(µV²/Hz) in delta, theta, alpha, beta and gamma and of the variance (µV²), then the same
-of EEG Pz-Oz. Stages in the order of ``STAGES``. An epoch is the mean of its stage + an
-offset of the subject + a deviation. Deviations were winsorised at their percentiles
-{low} and {high} against artefacts.
+The features are, of EEG Fpz-Cz and then of EEG Pz-Oz, the natural log of the mean power
+density (µV²/Hz) in delta, theta, alpha, beta and gamma. The stages have the order of
+``STAGES``. An epoch is the mean of its stage + an offset of the subject + a deviation,
+winsorised at the percentiles {low} and {high}.
 
-The powers of {n_measured} nights of {n_measured_subjects} subjects were measured on
-the signal, those of the others regressed from other features of the epoch (held-out R²
-.72 in alpha, .85 in beta, more elsewhere), so alpha and beta vary too little here. All
-nights were used: so few subjects do not show how much subjects differ.
+The powers of {n_measured} nights of {n_measured_subjects} subjects were measured on the
+signal, the others were estimated from other features of the epoch (held-out R² .72 in
+alpha, .85 in beta, more elsewhere), so alpha and beta vary less than in real nights.
 """
 
 from __future__ import annotations
@@ -61,20 +58,15 @@ STAGE_STDS = np.array([
 ])
 """Standard deviations within the stage, shape (n_stages, n_features)."""
 
-STAGE_CORRELATIONS = np.array([
+CORRELATIONS = np.array([
 {correlations}
 ])
-"""Correlations within the stage, shape (n_stages, n_features, n_features)."""
+"""Correlations within the stages, pooled, shape (n_features, n_features)."""
 
 SUBJECT_STDS = np.array(
 {subject_stds}
 )
 """Standard deviations of the subjects' offsets, shape (n_features,)."""
-
-SUBJECT_CORRELATIONS = np.array([
-{subject_correlations}
-])
-"""Correlations of the subjects' offsets, shape (n_features, n_features)."""
 # fmt: on'''
 
 
@@ -120,21 +112,17 @@ def fit(features, night, stage, subject):
     return {
         "means": means,
         "stds": stds,
-        "correlations": np.array([np.corrcoef(rows.T) for rows in by_stage]),
+        "correlations": np.mean([np.corrcoef(rows.T) for rows in by_stage], axis=0),
         "subject_stds": offsets.std(axis=0, ddof=1),
-        "subject_correlations": np.corrcoef(offsets.T),
         "autocorrelation": autocorrelation,
     }
 
 
 def write_array(values):
-    """Write an array of one to three dimensions as aligned rows of 2 decimals."""
+    """Write an array of one or two dimensions as aligned rows of 2 decimals."""
     if values.ndim == 1:
         return "  [" + ", ".join(f"{value:5.2f}" for value in values) + "]"
-    if values.ndim == 2:
-        return ",\n".join(write_array(row) for row in values) + ","
-    blocks = zip(STAGES, map(write_array, values), strict=True)
-    return "\n".join(f" [  # {name}\n{rows}\n ]," for name, rows in blocks)
+    return ",\n".join(write_array(row) for row in values) + ","
 
 
 def main():
@@ -145,10 +133,7 @@ def main():
         names, measured = data["night"], data["measured"]
         night = np.repeat(np.arange(len(names)), np.diff(data["first_epoch"]))
         stage = data["stage"].astype(int)
-        features = np.concatenate(
-            [data["log_band_power"], data["log_variance"][..., None]], axis=-1
-        ).astype(float)
-    features = features.reshape(len(stage), -1)
+        features = data["log_band_power"].astype(float).reshape(len(stage), -1)
     # "SC4ssNE0" is night N of subject ss.
     subject_names, subject = np.unique(
         [name[:5] for name in names], return_inverse=True

@@ -8,7 +8,7 @@
 Needs torch, NumPy, SciPy, scikit-learn and safetensors, but neither MNE nor YASA. The
 same command again goes on after the last train epoch that was finished. In each train
 epoch every night has another montage, recorder and texture; see
-``mne_mc2sleep.simulation``. ``--fold`` chooses the subjects that are left for tests.
+``training_scripts/synthesis``. ``--fold`` chooses the subjects that are left for tests.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import mne
 from PIL import Image
 
 from mne_mc2sleep import MC2SleepClassifier, plot_night
-from mne_mc2sleep.simulation import make_raw, resynthesize
+from mne_mc2sleep.simulation import make_raw
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "training_scripts"))
@@ -27,6 +27,7 @@ CHANNEL = "EEG Fpz-Cz"
 def main(fname):
     """Draw the picture beside this script."""
     from band_power_nights import read_power_nights, split_nights
+    from synthesis import resynthesize
 
     _, _, nights = split_nights(read_power_nights(fname))
     night = min(nights, key=lambda night: night.name)

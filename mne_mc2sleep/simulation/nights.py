@@ -1,4 +1,4 @@
-"""Simulated recordings, and scored nights that need no data."""
+"""Simulated recordings with a hypnogram."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.fft import irfft, rfft, rfftfreq
+from scipy.interpolate import interp1d
 from scipy.signal import lfilter, resample_poly
 
-from .._constants import EPOCH_DURATION, SFREQ
+from .._constants import EPOCH_DURATION, N_TIMES, SFREQ
 from . import constants
-from .resynthesis import check_random_state, resynthesize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mne.io import RawArray
-    from numpy.typing import ArrayLike
+    from numpy.random import Generator, RandomState
+    from numpy.typing import ArrayLike, NDArray
     from yasa import Hypnogram
 
-    from .resynthesis import RandomState
-
-# Our choice: beyond it a Gaussian path has amplitudes that no night has.
-_MAX_DEVIATION = 2.5
 _MEAS_DATE = datetime(2000, 1, 1, 22, tzinfo=UTC)
+_EDGES = np.array([0.5, 4.0, 8.0, 13.0, 30.0, 50.0])  # Hz, from delta to gamma
+# These are our choice.
+_SPREAD = 0.7  # of the deviations of real nights, so that short nights show each stage
+_COHERENCE = 0.3  # between the channels
+_N_FADE = 200  # samples in which one epoch fades into the next
+_N_CORRECTIONS = 5
 
 
 def make_raw(
@@ -34,28 +38,23 @@ def make_raw(
     sfreq: float = SFREQ,
     meas_date: datetime | None = None,
 ) -> RawArray:
-    """Wrap EEG signals in a recording.
+    """Create a recording from EEG signals.
 
     Parameters
     ----------
     signals : array of shape (n_channels, n_times)
-        In µV.
+        The signals in µV.
     ch_names : sequence of str
         One name per channel.
     sfreq : float
-        The sampling frequency of ``signals`` in Hz.
+        The sampling frequency in Hz.
     meas_date : datetime | None
-        When the recording starts, in UTC.
+        The start of the recording in UTC.
 
     Returns
     -------
     raw : RawArray
-        The recording, of EEG channels in volts.
-
-    Raises
-    ------
-    ValueError
-        If there is not one name per channel.
+        The recording.
     """
     import mne
 
@@ -71,22 +70,23 @@ def simulate_night(
     ch_names: Sequence[str] = ("EEG Fpz-Cz", "EEG Pz-Oz"),
     sfreq: float = SFREQ,
     meas_date: datetime | None = _MEAS_DATE,
-    random_state: RandomState = None,
+    random_state: int | Generator | RandomState | None = None,
 ) -> tuple[RawArray, Hypnogram]:
-    """Simulate a scored night without any data.
+    """Simulate a recording and its hypnogram.
 
     Parameters
     ----------
     duration : float
-        The recording's length in seconds. What exceeds a multiple of 30 s is part of
+        The duration of the recording in seconds. An incomplete last epoch is part of
         the recording, but not of the hypnogram.
     ch_names : sequence of str
-        One or two names. The first channel is like EEG Fpz-Cz, the second like Pz-Oz.
+        One or two names. The first channel is similar to EEG Fpz-Cz, the second to EEG
+        Pz-Oz.
     sfreq : float
-        The recording's sampling frequency in Hz. There is no power above 50 Hz.
+        The sampling frequency of the recording in Hz. There is no power above 50 Hz.
     meas_date : datetime | None
-        When the recording and the hypnogram start, in UTC. By default 10 p.m. on the
-        first of January 2000.
+        The start of the recording and of the hypnogram in UTC. By default 10 p.m. on 1
+        January 2000.
     random_state : int | Generator | RandomState | None
         Seeds the stages and the noise. The same number gives the same night.
 
@@ -95,22 +95,22 @@ def simulate_night(
     raw : RawArray
         The recording.
     hypno : yasa.Hypnogram
-        Its stages, by the scorer ``"Simulation"``.
+        Its stages, with the scorer ``"Simulation"``.
 
     Raises
     ------
     ValueError
-        If ``duration`` is under one epoch or there are not one or two names.
+        If ``duration`` is less than one epoch or there are not one or two names.
 
     Notes
     -----
-    The stages are YASA's Markov chain (transitions of Metzner et al. 2021,
-    https://doi.org/10.1038/s42003-021-02912-6). The powers of an epoch are the mean of
-    its stage + an offset of the subject, drawn once + a deviation that follows an
-    autoregressive path. Their moments are those of real nights (131 nights of the
-    Sleep-EDF Database Expanded; see ``simulation/constants.py``). From the powers,
-    :func:`resynthesize` makes the signal. Such nights serve tests and examples: a
-    stager's score on them says nothing about people.
+    The stages are a Markov chain of YASA (transitions of Metzner et al. 2021,
+    https://doi.org/10.1038/s42003-021-02912-6). The band powers of an epoch are the
+    mean of its stage, plus an offset of the subject, plus an autoregressive deviation.
+    Their means and correlations are those of 131 nights of Sleep-EDF (see
+    ``simulation/constants.py``), their deviations are smaller. The signal is Gaussian
+    noise with these powers. Such nights serve tests and examples: the score of a stager
+    on them says nothing about its score on people.
     """
     import yasa
 
@@ -125,17 +125,15 @@ def simulate_night(
             f"A simulated night has at least one epoch of {EPOCH_DURATION:g} s, but "
             f"'duration' is {duration:g} s."
         )
-    rng = check_random_state(random_state)
-    # The unscored tail has a stage too: one epoch more is simulated, then cut.
+    if isinstance(random_state, np.random.RandomState):
+        random_state = random_state.randint(2**31 - 1)
+    rng = np.random.default_rng(random_state)
+    # The incomplete last epoch has a stage too, which is removed below.
     n_epochs = int(np.ceil(duration / EPOCH_DURATION))
     seed = int(rng.integers(2**31))
     hypno = yasa.simulate_hypnogram(n_epochs * EPOCH_DURATION / 60, seed=seed)
-    log_band_power, log_variance = _simulate_powers(hypno.as_int().to_numpy(), rng)
-    signals = resynthesize(
-        log_band_power[:, : len(ch_names)],
-        log_variance[:, : len(ch_names)],
-        random_state=rng,
-    )
+    log_band_power = _draw_powers(hypno.as_int().to_numpy(), rng)
+    signals = _draw_signals(log_band_power[:, : len(ch_names)], rng)
     ratio = Fraction(sfreq / SFREQ).limit_denominator(1000)
     if ratio != 1:
         signals = resample_poly(signals, ratio.numerator, ratio.denominator, axis=1)
@@ -145,8 +143,8 @@ def simulate_night(
     return raw, yasa.Hypnogram(stages, start=meas_date, scorer="Simulation")
 
 
-def _simulate_powers(stages, rng):
-    """Draw log band powers (n_epochs, 2, 5) and log variances (n_epochs, 2)."""
+def _draw_powers(stages: NDArray[np.int_], rng: Generator) -> NDArray[np.float64]:
+    """Draw the log band powers of epochs, (n_epochs, 2, 5)."""
     n_features = constants.STAGE_MEANS.shape[1]
     persistence = constants.AUTOCORRELATION
     path, _ = lfilter(
@@ -156,24 +154,46 @@ def _simulate_powers(stages, rng):
         axis=0,
         zi=persistence * rng.standard_normal((1, n_features)),
     )
-    path = np.clip(path, -_MAX_DEVIATION, _MAX_DEVIATION)
-    roots = _covariance_root(constants.STAGE_STDS, constants.STAGE_CORRELATIONS)
-    deviations = np.einsum("eij,ej->ei", roots[stages], path)
-    offset = np.clip(rng.standard_normal(n_features), -_MAX_DEVIATION, _MAX_DEVIATION)
-    root = _covariance_root(constants.SUBJECT_STDS, constants.SUBJECT_CORRELATIONS)
-    features = constants.STAGE_MEANS[stages] + root @ offset + deviations
-    features = features.reshape(stages.size, 2, -1)
-    return features[..., :-1], features[..., -1]
+    values, vectors = np.linalg.eigh(constants.CORRELATIONS)
+    root = vectors * np.sqrt(values) @ vectors.T
+    deviations = path.clip(-2, 2) @ root * constants.STAGE_STDS[stages]
+    offset = rng.standard_normal(n_features).clip(-2, 2) @ root * constants.SUBJECT_STDS
+    powers = constants.STAGE_MEANS[stages] + _SPREAD * (offset + deviations)
+    return powers.reshape(stages.size, 2, -1)
 
 
-def _covariance_root(stds, correlations):
-    """Take the symmetric square root of covariances, so that features keep their own.
+def _draw_signals(
+    log_band_power: NDArray[np.float64], rng: Generator
+) -> NDArray[np.float64]:
+    """Draw Gaussian noise with these powers, (n_channels, n_epochs * N_TIMES)."""
+    n_epochs, n_channels, _ = log_band_power.shape
+    n_segment = N_TIMES + _N_FADE
+    density = _density(log_band_power, rfftfreq(n_segment, 1 / SFREQ))
+    noise = rng.standard_normal((n_epochs, n_channels + 1, n_segment))
+    noise = np.sqrt(_COHERENCE) * noise[:, :1] + np.sqrt(1 - _COHERENCE) * noise[:, 1:]
+    segments = irfft(rfft(noise) * np.sqrt(density * SFREQ / 2), n_segment)
+    signals = segments[..., :N_TIMES]
+    fade = np.sin(np.pi / 2 * (np.arange(_N_FADE) + 0.5) / _N_FADE)
+    signals[1:, :, :_N_FADE] *= fade
+    signals[1:, :, :_N_FADE] += segments[:-1, :, N_TIMES:] * fade[::-1]
+    return signals.swapaxes(0, 1).reshape(n_channels, -1)
 
-    The path of one feature must stay with it when the stage changes, which the
-    triangular root of Cholesky would not do.
+
+def _density(
+    log_band_power: NDArray[np.float64], freqs: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the power density in µV²/Hz at frequencies, (..., n_freqs).
+
+    It is linear in log-log coordinates between the centres of the bands, and has the
+    given mean in each band.
     """
-    covariances = stds[..., :, np.newaxis] * correlations * stds[..., np.newaxis, :]
-    values, vectors = np.linalg.eigh(covariances)
-    # Rounding may have pushed the smallest eigenvalues below zero.
-    scaled = vectors * np.sqrt(np.maximum(values, 1e-6))[..., np.newaxis, :]
-    return scaled @ np.swapaxes(vectors, -1, -2)
+    centers = 0.5 * np.log(_EDGES[1:] * _EDGES[:-1])
+    interpolate = interp1d(centers, np.eye(5), axis=0, fill_value="extrapolate")
+    basis = interpolate(np.log(freqs.clip(_EDGES[0]))).T  # (5, n_freqs)
+    band = np.digitize(freqs, _EDGES, right=True)
+    members = (band[:, None] == np.arange(1, 6)).astype(float)  # (n_freqs, 5)
+    levels = log_band_power
+    for _ in range(_N_CORRECTIONS):
+        found = np.exp(levels @ basis) @ (members / members.sum(axis=0))
+        levels = levels + log_band_power - np.log(found)
+    return np.exp(levels @ basis) * members.any(axis=1)

@@ -18,7 +18,8 @@ from scipy.signal import lfilter
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._constants import SFREQ
+from mne_mc2sleep._constants import SFREQ
+
 from .spectra import FREQS, LOWEST_FREQ, N_SEGMENT, correct_bands, line_power
 
 if TYPE_CHECKING:

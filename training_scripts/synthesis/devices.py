@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._constants import SFREQ
+from mne_mc2sleep._constants import SFREQ
+
 from .spectra import FREQS, N_SEGMENT, band_pass
 
 if TYPE_CHECKING:

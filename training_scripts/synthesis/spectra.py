@@ -10,7 +10,7 @@ from scipy.fft import fft, rfftfreq
 from scipy.signal import butter, freqz_sos, get_window
 from torch import Tensor
 
-from .._constants import BAND, FILTER_ORDER, N_TIMES, SFREQ
+from mne_mc2sleep._constants import BAND, FILTER_ORDER, N_TIMES, SFREQ
 
 BANDS = {
     "delta": (0.5, 4.0),

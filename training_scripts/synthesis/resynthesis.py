@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._constants import N_TIMES
+from mne_mc2sleep._constants import N_TIMES
+
 from .devices import draw_device, mix_channels, record, stray
 from .spectra import BANDS, N_FADE, N_SEGMENT
 from .textures import draw_segments, draw_texture

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-
-from mne_mc2sleep._constants import SFREQ
-from mne_mc2sleep.simulation.devices import (
+from synthesis.devices import (
     Device,
     draw_device,
     mix_channels,
     record,
 )
-from mne_mc2sleep.simulation.spectra import FREQS, N_SEGMENT
+from synthesis.spectra import FREQS, N_SEGMENT
+
+from mne_mc2sleep._constants import SFREQ
 
 
 def make_device(gain=1.0, noise_density=0.0, pop_rate=0.0):
