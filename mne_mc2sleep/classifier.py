@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from mne.utils import ProgressBar, logger, use_log_level, verbose
-from sklearn.utils.parallel import Parallel, delayed
+from mne.utils import ProgressBar, logger, verbose
 
 from ._estimator import StagerEstimator
 from .data.reading import (
     as_list,
+    naming,
     pair,
     read_channel,
     read_nights,
     read_stages,
-    telling_which,
+    run_on_recordings,
     warn_if_far,
 )
 from .io.hypnograms import make_hypnogram, stages_on_grid
@@ -306,13 +306,8 @@ class MC2SleepClassifier(StagerEstimator):
         """
         self._check_is_fitted()
         raws, is_list = as_list(raws)
-        # What is sent along with each recording should hold no other one.
-        names = [raw if isinstance(raw, str | os.PathLike) else None for raw in raws]
-        stage_one = delayed(self._stage_one)
-        hypnos = Parallel(n_jobs)(
-            stage_one(index, names, raw, picks, logger.level)
-            for index, raw in enumerate(raws)
-        )
+        stage = partial(self._stage_recording, picks=picks)
+        hypnos = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
         return hypnos if is_list else hypnos[0]
 
     @verbose
@@ -360,19 +355,17 @@ class MC2SleepClassifier(StagerEstimator):
         raws, hypnos = pair(raws, hypnos, "hypnograms")
         references, predictions = [], []
         for index, raw in enumerate(raws):
-            with telling_which(index, raws):
+            with naming(index, raws):
                 channels = self._read(raw)
                 references.append(read_stages(channels[0], hypnos[index]))
-            predicted = self._stage(channels)
+                predicted = self._stage(channels)
             predictions.append(stages_on_grid(predicted.as_int(), len(predicted)))
         scores = score_stages(np.concatenate(references), np.concatenate(predictions))
         logger.info("kappa %(kappa).3f on %(n_epochs)d epochs", scores)
         return scores["kappa"]
 
-    def _stage_one(self, index, names, raw, picks, log_level) -> Hypnogram:
-        # Another process knows nothing of what was to be logged in this one.
-        with use_log_level(log_level), telling_which(index, names):
-            return self._stage(self._read(raw, picks))
+    def _stage_recording(self, raw, picks) -> Hypnogram:
+        return self._stage(self._read(raw, picks))
 
     def _read(self, raw, picks=None) -> list[Recording]:
         if picks and isinstance(picks, list | tuple):

@@ -1,11 +1,19 @@
 """Many nights at once: by processes, by threads, on a cluster."""
 
-from contextlib import contextmanager
+import copy
+import threading
+import warnings
+from contextlib import contextmanager, nullcontext
 
+import numpy as np
+import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 from joblib import parallel_config
 from pandas.testing import assert_frame_equal
+
+from mne_mc2sleep._utils import collect_warnings
+from mne_mc2sleep.data.reading import run_on_recordings
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +74,95 @@ def test_the_recording_that_fails_is_named(hasty, recordings, tmp_path, n_jobs):
     match = r"Recording 2 of 2 \(.*nowhere.edf\): There is no recording"
     with pytest.raises(FileNotFoundError, match=match):
         hasty.predict([recordings[1], missing], n_jobs=n_jobs)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "backend"),
+    [
+        (1, nullcontext),
+        (2, nullcontext),
+        (2, lambda: parallel_config(backend="threading")),
+        (None, local_cluster),
+    ],
+    ids=["one job", "processes", "threads", "cluster"],
+)
+def test_warnings_name_the_recording_and_point_to_the_user(
+    n_jobs, backend, hasty, recordings
+):
+    """Whatever does the work, the caller gets the warnings of all recordings."""
+    odd = [recordings[0].copy().resample(sfreq) for sfreq in (50, 60)]
+    with backend(), pytest.warns(RuntimeWarning, match="sampled at") as found:
+        hasty.predict([recordings[0], *odd], n_jobs=n_jobs)
+    found = [w for w in found if "sampled at" in str(w.message)]
+    assert [str(w.message).split(" Hz")[0] for w in found] == [
+        f"Recording {number} of 3: The recording is sampled at {sfreq}"
+        for number, sfreq in ((2, 50), (3, 60))
+    ]
+    assert {w.filename for w in found} == {__file__}
+
+
+@pytest.mark.parametrize("method", ["score", "finetune"])
+def test_warnings_outside_of_jobs_name_the_recording_too(method, hasty, recordings):
+    """Also where recordings are read one after the other."""
+    odd = recordings[0].copy().resample(50)
+    run = getattr(copy.deepcopy(hasty), method)
+    with pytest.warns(RuntimeWarning, match="Recording 2 of 2: .* 50 Hz") as found:
+        run([recordings[0], odd], [[0, 1, 2, 3, 4] * 8] * 2)
+    found = [w for w in found if "50 Hz" in str(w.message)]
+    assert {w.filename for w in found} == {__file__}
+
+
+def test_a_warning_of_one_recording_needs_no_name(hasty, recordings):
+    """There is no other that could be meant."""
+    odd = recordings[0].copy().resample(50)
+    with pytest.warns(RuntimeWarning, match="^The recording is sampled") as found:
+        hasty.predict(odd)
+    assert {w.filename for w in found} == {__file__}
+
+
+def test_a_warning_before_an_error_is_not_lost(recordings):
+    """It may tell the reason."""
+
+    def warn_and_fail(recording):
+        warnings.warn("odd", UserWarning, stacklevel=1)
+        raise ValueError("no EEG")
+
+    match = r"Recording 1 of 2: no EEG"
+    with (
+        pytest.warns(UserWarning, match="Recording 1 of 2: odd"),
+        pytest.raises(ValueError, match=match),
+    ):
+        list(run_on_recordings(warn_and_fail, recordings))
+
+
+def test_collecting_leaves_other_threads_and_the_filters_alone():
+    """What another thread warns of is shown, whichever ends first."""
+    before = list(warnings.filters)
+    first, second = threading.Event(), threading.Event()
+
+    def work():
+        with collect_warnings() as messages:
+            first.set()
+            second.wait(10)
+            warnings.warn("inner", UserWarning, stacklevel=1)
+        assert messages == [("inner", UserWarning)]
+
+    def warn_meanwhile():
+        thread = threading.Thread(target=work)
+        thread.start()
+        first.wait(10)
+        warnings.warn("outer", UserWarning, stacklevel=1)
+        second.set()
+        thread.join()
+
+    with pytest.warns(UserWarning, match="outer") as found:
+        warn_meanwhile()
+    assert len(found) == 1
+    assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("as_list", [tuple, np.array, pd.Series, pd.Index])
+def test_paths_come_in_any_list(as_list, hasty, recordings):
+    """One hypnogram for each, as for a list."""
+    paths = [str(recordings[1])] * 2
+    assert_same(hasty.predict(as_list(paths)), hasty.predict(paths))

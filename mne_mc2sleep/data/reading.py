@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
-from mne.io import BaseRaw
-from mne.utils import warn
+from joblib import Parallel, delayed
+from mne.utils import logger, use_log_level
 
 from .._constants import UNSCORED
+from .._utils import collect_warnings, warn
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import read_recording
 from ..io.stage_intervals import has_stages
@@ -21,9 +23,10 @@ from ..preprocessing.scaling import scale_signals
 from .nights import Night, count_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from typing import Any
 
+    from mne.io import BaseRaw
     from numpy.typing import NDArray
 
     from ..io.recordings import Recording
@@ -33,10 +36,14 @@ _INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
 
 
 def as_list(raws: Any) -> tuple[list, bool]:
-    """Return the recordings as a list, and whether they were one."""
+    """Return the recordings as a list, and whether they were one.
+
+    A list may be a list, a tuple, a NumPy array of paths or objects, or a pandas Series
+    or Index.
+    """
     # A Raw can be indexed too, so it must not be taken for a sequence.
-    if isinstance(raws, list | tuple) or (
-        isinstance(raws, np.ndarray) and raws.dtype == object
+    if isinstance(raws, list | tuple | pd.Series | pd.Index) or (
+        isinstance(raws, np.ndarray) and raws.dtype.kind in "OU" and raws.ndim
     ):
         if len(raws) == 0:
             raise ValueError("The list of recordings is empty; pass at least one.")
@@ -66,23 +73,98 @@ def pair(raws: Any, values: Any, what: str) -> tuple[list, list]:
     return recordings, list(values)
 
 
-@contextmanager
-def telling_which(index: int, recordings: list) -> Iterator[None]:
-    """Begin the sentence of an error with the recording that it is about."""
-    try:
-        yield
-    except _INPUT_ERRORS as error:
-        if len(recordings) == 1:
-            raise
-        name = recordings[index]
-        name = f" ({name})" if isinstance(name, str | os.PathLike) else ""
-        message = f"Recording {index + 1} of {len(recordings)}{name}: {error}"
-        # Not the error's own class: not all can be made from one sentence.
-        kind = next(kind for kind in _INPUT_ERRORS if isinstance(error, kind))
-        raise kind(message) from error
+def run_on_recordings(
+    function: Callable, recordings: list, *others: Sequence, n_jobs: int | None = None
+) -> Iterator[Any]:
+    """Call a function with each recording, several at once by joblib.
+
+    Parameters
+    ----------
+    function : callable
+        It gets one recording and the value of each of ``others``.
+    recordings : list
+        The recordings.
+    *others : sequence
+        More arguments, one value for each recording.
+    n_jobs : int | None
+        Recordings worked on at once. None means 1, unless
+        :func:`joblib.parallel_config` sets another number or a cluster.
+
+    Yields
+    ------
+    result : object
+        The results in the order of the recordings, each as soon as it is complete.
+
+    Notes
+    -----
+    Warnings and input errors of ``function``, also those of other processes, are raised
+    here, point to the user's code and name the recording. An error ends the calls.
+    """
+    arguments = zip(recordings, *others, strict=True)
+    calls = Parallel(n_jobs, return_as="generator")(
+        delayed(_call)(function, values, logger.level) for values in arguments
+    )
+    with closing(calls):
+        for index, (result, error, messages) in enumerate(calls):
+            name = _name(index, recordings)
+            for message, category in messages:
+                warn(f"{name}{message}", category)
+            if error is not None:
+                raise _as_input_error(error, f"{name}{error}") from error
+            yield result
 
 
-def read_channel(raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | None):
+def _call(function: Callable, arguments: tuple, log_level: int) -> tuple:
+    """Return the result of a call, its input error if any, and its warnings."""
+    result, error = None, None
+    # Another process does not know the level of this one.
+    with use_log_level(log_level), collect_warnings() as messages:
+        try:
+            result = function(*arguments)
+        except _INPUT_ERRORS as raised:
+            # Not all classes of errors can be pickled.
+            error = _as_input_error(raised, str(raised))
+            error.__cause__ = raised
+    return result, error, messages
+
+
+class naming:
+    """Begin errors and warnings with the recording, if it is one of several."""
+
+    # A generator would be one more frame between a warning and the user's code.
+    def __init__(self, index: int, recordings: list) -> None:
+        self._name = _name(index, recordings)
+
+    def __enter__(self) -> None:
+        """Start to collect warnings."""
+        self._collecting = collect_warnings()
+        self._messages = self._collecting.__enter__()
+
+    def __exit__(self, _, error: BaseException | None, __) -> None:
+        """Raise the error, if any, and the warnings with the recording's name."""
+        self._collecting.__exit__(None, None, None)
+        for message, category in self._messages:
+            warn(f"{self._name}{message}", category)
+        if self._name and isinstance(error, _INPUT_ERRORS):
+            raise _as_input_error(error, f"{self._name}{error}") from error
+
+
+def _name(index: int, recordings: list) -> str:
+    if len(recordings) == 1:
+        return ""
+    path = recordings[index]
+    path = f" ({path})" if isinstance(path, str | os.PathLike) else ""
+    return f"Recording {index + 1} of {len(recordings)}{path}: "
+
+
+def _as_input_error(error: Exception, message: str) -> Exception:
+    kind = next(kind for kind in _INPUT_ERRORS if isinstance(error, kind))
+    return kind(message)
+
+
+def read_channel(
+    raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | None
+) -> Recording:
     """Read one channel on its grid, scaled as asked; see `read_recording`."""
     recording = read_recording(raw, picks)
     signals = scale_signals(recording.signals, recording.usable, scaling)
@@ -166,12 +248,12 @@ def read_nights(
         If the lists do not match, or no stage is found but needed.
     """
     recordings, hypnos = pair(raws, hypnos, "hypnograms")
-    _, subjects = pair(raws, groups, "groups")
-    if groups is None:
-        subjects = range(len(recordings))
-    nights = []
+    subjects: Sequence[Hashable] = range(len(recordings))
+    if groups is not None:
+        _, subjects = pair(raws, groups, "groups")
+    nights: list[Night] = []
     for raw, hypno, subject in zip(recordings, hypnos, subjects, strict=True):
-        with telling_which(len(nights), recordings):
+        with naming(len(nights), recordings):
             recording = read_channel(raw, picks, scaling)
             stages = read_stages(recording, hypno, is_needed=False)
         signals = torch.from_numpy(recording.signals)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import mne
 import numpy as np
 from mne.io import BaseRaw
-from mne.utils import logger, warn
+from mne.utils import logger
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from .._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
+from .._utils import warn
 from .bad_epochs import (
     FLAT,
     NOT_FINITE,
