@@ -1,5 +1,7 @@
 from .classifier import MC2SleepClassifier as MC2SleepClassifier
 from .data.cohort_cache import prepare_cohort as prepare_cohort
+from .evaluation import evaluate as evaluate
+from .evaluation import stage_scorer as stage_scorer
 from .inference.attention import attention_maps as attention_maps
 from .io.hypnograms import annotations_to_hypnogram as annotations_to_hypnogram
 from .io.hypnograms import hypnogram_to_annotations as hypnogram_to_annotations

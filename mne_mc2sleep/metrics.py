@@ -1,7 +1,8 @@
-"""How good a hypnogram is, by the metrics of the field."""
+"""Metrics of agreement and calibration."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,35 +12,75 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 from ._constants import EPOCH_DURATION, STAGES, UNSCORED
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mne import Annotations
+    from numpy.typing import ArrayLike, NDArray
     from pandas import DataFrame
     from yasa import Hypnogram
 
+    AnyStages = Hypnogram | Annotations | ArrayLike | str | os.PathLike
 
-def score_stages(
-    reference: NDArray[np.int8], predicted: NDArray[np.int8]
-) -> dict[str, float]:
-    """Compare two sequences of stages epoch by epoch.
+
+def as_stages(stages: AnyStages) -> NDArray[np.int8]:
+    """Convert a hypnogram in any form to integers, one per epoch of 30 s.
 
     Parameters
     ----------
-    reference, predicted : array of int of shape (n_epochs,)
-        The expert's stages and the stager's, -1 where unscored. Epochs that either
-        left unscored do not count.
+    stages : Hypnogram | Annotations | path-like | array-like of shape (n_epochs,)
+        The stages. An array holds YASA's integers or names. The start of a hypnogram is
+        ignored: its first epoch comes first.
+
+    Returns
+    -------
+    stages : array of int8 of shape (n_epochs,)
+        The positions in ``STAGES``, -1 where unscored.
+    """
+    if isinstance(stages, list | tuple) and not stages:
+        stages = np.empty(0, dtype=np.int8)
+    if isinstance(stages, np.ndarray | pd.Series | pd.Index):
+        values = stages = np.asarray(stages)
+        # This needs no MNE, which is not installed everywhere networks are trained.
+        if values.dtype.kind in "iu" and np.isin(values, range(-2, len(STAGES))).all():
+            return np.maximum(values, UNSCORED).astype(np.int8)
+    from mne import Annotations
+
+    from .io import hypnograms
+
+    if isinstance(stages, str | os.PathLike):
+        stages = hypnograms.read_hypnogram(stages)
+    if isinstance(stages, Annotations):
+        stages = hypnograms.annotations_to_hypnogram(stages)
+    if not hasattr(stages, "as_int"):
+        return hypnograms.stages_on_grid(stages, len(stages))
+    # By its runs: np.asarray of a Hypnogram takes minutes.
+    runs = hypnograms.hypnogram_to_annotations(stages)
+    n_epochs = round((runs.onset[-1] + runs.duration[-1]) / EPOCH_DURATION)
+    runs = Annotations(runs.onset, runs.duration, runs.description)
+    return hypnograms.stages_on_grid(runs, n_epochs)
+
+
+def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]:
+    """Compare two hypnograms epoch by epoch.
+
+    Parameters
+    ----------
+    reference, predicted : Hypnogram | Annotations | path-like | array-like
+        The stages of the scorer and of the stager: hypnograms, or YASA's integers or
+        names. They are compared by position, whatever their starts are. Epochs that are
+        unscored in one of them do not count.
 
     Returns
     -------
     scores : dict
-        ``n_epochs`` that counted, ``accuracy``, ``macro_f1`` over the stages that the
-        reference holds, Cohen's ``kappa``, and ``f1_WAKE`` ... ``f1_REM`` (NaN for a
-        stage that neither holds).
+        ``n_epochs`` that count, ``accuracy``, ``macro_f1`` over the stages of the
+        reference, Cohen's ``kappa``, and ``f1_WAKE`` ... ``f1_REM`` (NaN for a stage
+        that occurs in neither).
 
     Raises
     ------
     ValueError
         If the lengths differ or no epoch is scored in both.
     """
-    reference, predicted = np.asarray(reference), np.asarray(predicted)
+    reference, predicted = as_stages(reference), as_stages(predicted)
     if reference.shape != predicted.shape:
         raise ValueError(
             f"The reference has {reference.size} epochs and the prediction "
@@ -53,29 +94,24 @@ def score_stages(
     f1 = f1_score(
         reference, predicted, labels=labels, average=None, zero_division=np.nan
     )
-    present = np.isin(labels, reference)
+    # Kappa is 0 / 0 where both have one and the same stage throughout.
+    is_constant = len(np.union1d(reference, predicted)) == 1
+    kappa = 1.0 if is_constant else cohen_kappa_score(reference, predicted)
     return {
         "n_epochs": int(scored.sum()),
         "accuracy": float(accuracy_score(reference, predicted)),
-        "macro_f1": float(f1[present].mean()),
-        "kappa": cohen_kappa(reference, predicted),
+        "macro_f1": float(f1[np.isin(labels, reference)].mean()),
+        "kappa": float(kappa),
         **{f"f1_{stage}": float(f1[i]) for i, stage in enumerate(STAGES)},
     }
 
 
-def cohen_kappa(reference: NDArray[np.int8], predicted: NDArray[np.int8]) -> float:
-    """Return Cohen's kappa; 1 where both agree on one single stage throughout."""
-    if len(np.union1d(reference, predicted)) == 1:
-        return 1.0
-    return float(cohen_kappa_score(reference, predicted))
-
-
 def expected_calibration_error(
-    probabilities: DataFrame | NDArray[np.float64],
-    reference: NDArray[np.int8],
+    probabilities: Hypnogram | DataFrame | NDArray[np.float64],
+    reference: AnyStages,
     n_bins: int = 15,
 ) -> float:
-    """Return how far the top probability is from the accuracy (Guo et al. 2017).
+    """Compute the expected calibration error (Guo et al. 2017).
 
     Parameters
     ----------
@@ -85,7 +121,8 @@ def expected_calibration_error(
     Returns
     -------
     error : float
-        Mean absolute difference, weighted by the epochs of each bin.
+        The mean absolute difference of confidence and accuracy, weighted by the epochs
+        of each bin.
     """
     bins = reliability_bins(probabilities, reference, n_bins)
     gap = (bins["accuracy"] - bins["confidence"]).abs()
@@ -93,27 +130,27 @@ def expected_calibration_error(
 
 
 def reliability_bins(
-    probabilities: DataFrame | NDArray[np.float64],
-    reference: NDArray[np.int8],
+    probabilities: Hypnogram | DataFrame | NDArray[np.float64],
+    reference: AnyStages,
     n_bins: int = 15,
 ) -> DataFrame:
     """Compare confidence and accuracy, bin by bin (Guo et al. 2017).
 
     Parameters
     ----------
-    probabilities : DataFrame | array of shape (n_epochs, 5)
-        Calibrated probabilities, as `MC2SleepClassifier.predict_proba` gives them.
-        Epochs that it left ``UNS`` do not count.
-    reference : array of int of shape (n_epochs,)
-        The expert's stages, -1 where unscored.
+    probabilities : Hypnogram | DataFrame | array of shape (n_epochs, 5)
+        The probabilities of the stages, as `MC2SleepClassifier.predict_proba` returns
+        them, or a hypnogram with probabilities. Unscored epochs do not count.
+    reference : Hypnogram | Annotations | path-like | array-like of shape (n_epochs,)
+        The stages of the scorer, as for `score_stages`.
     n_bins : int
-        Equal bins of the top probability.
+        The number of equal bins of the confidence, which is the largest probability.
 
     Returns
     -------
     bins : DataFrame of shape (n_bins, 5)
         ``lower`` and ``upper`` edge, ``n_epochs``, mean ``confidence`` and ``accuracy``
-        (both NaN in an empty bin).
+        (NaN in an empty bin).
 
     Raises
     ------
@@ -132,23 +169,21 @@ def reliability_bins(
 
 
 def risk_coverage(
-    probabilities: DataFrame | NDArray[np.float64], reference: NDArray[np.int8]
+    probabilities: Hypnogram | DataFrame | NDArray[np.float64], reference: AnyStages
 ) -> DataFrame:
-    """Tell how accurate the stager is if the least certain epochs go to a human.
+    """Compute the accuracy of the most confident epochs (Geifman and El-Yaniv 2017).
 
     Parameters
     ----------
-    probabilities : DataFrame | array of shape (n_epochs, 5)
+    probabilities, reference
         As for `reliability_bins`.
-    reference : array of int of shape (n_epochs,)
-        The expert's stages, -1 where unscored.
 
     Returns
     -------
     curve : DataFrame
-        One row for each top probability that occurs, falling: of the epochs whose
-        ``confidence`` is at least that, the share of all (``coverage``, up to 1) and
-        the ``accuracy``. One minus that is the risk of Geifman and El-Yaniv (2017).
+        One row for each ``confidence`` that occurs, in descending order: the share
+        (``coverage``) and the ``accuracy`` of the epochs with at least this confidence.
+        One minus the accuracy is the risk.
 
     Raises
     ------
@@ -165,28 +200,27 @@ def risk_coverage(
             "accuracy": np.cumsum(is_right[order]) / n_kept,
         }
     )
-    # No threshold tells epochs of one confidence apart: they are kept or left together.
+    # No threshold separates epochs of the same confidence.
     return curve.drop_duplicates("confidence", keep="last", ignore_index=True)
 
 
 def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
-    """List the epochs that a human should look at first.
+    """List the epochs to review by hand, the least confident first.
 
     Parameters
     ----------
     hypno : Hypnogram
-        What `MC2SleepClassifier.predict` returned.
+        A hypnogram with probabilities, as `MC2SleepClassifier.predict` returns it.
     share : float
-        Share of the epochs to list, from 0 to 1. `risk_coverage` tells on scored nights
-        what a share brings.
+        The share of the epochs to list, from 0 to 1. `risk_coverage` shows on scored
+        nights how the accuracy depends on it.
 
     Returns
     -------
     epochs : DataFrame
-        One row for each listed epoch, the least certain first: ``epoch`` (from 0),
-        ``onset`` in seconds from the recording's start, ``stage``, ``confidence`` (its
-        probability), and the ``second`` most probable stage. Epochs that hold no EEG
-        are not listed: no stage can be read from them.
+        One row per epoch: ``epoch`` (from 0), ``onset`` in seconds from the start of
+        the recording, ``stage``, ``confidence`` (its probability), and the ``second``
+        most probable stage. Unscored epochs (``UNS``) are not listed.
 
     Raises
     ------
@@ -199,7 +233,7 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
             "MC2SleepClassifier.predict returned."
         )
     if not 0 <= share <= 1:
-        raise ValueError(f"'share' must be from 0 to 1, not {share}.")
+        raise ValueError(f"'share' must be from 0 to 1, got {share} instead.")
     proba = hypno.proba[list(STAGES)].to_numpy()
     ranks = np.argsort(-proba, axis=1)
     epochs = pd.DataFrame(
@@ -211,28 +245,28 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
             "second": np.array(STAGES)[ranks[:, 1]],
         }
     )
-    # The epochs that hold no EEG have all their probability in the column UNS.
+    # Unscored epochs have all their probability in the column UNS.
     epochs = epochs[proba.sum(axis=1) > 0]
     n_listed = round(share * len(epochs))
     return epochs.nsmallest(n_listed, "confidence").reset_index(drop=True)
 
 
 def _confidence(
-    probabilities: DataFrame | NDArray[np.float64], reference: NDArray[np.int8]
+    probabilities: Hypnogram | DataFrame | NDArray[np.float64], reference: AnyStages
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the top probability of each scored epoch, and 1 where it is right."""
-    if isinstance(probabilities, pd.DataFrame):
-        probabilities = probabilities[list(STAGES)].to_numpy()
-    probabilities, reference = np.asarray(probabilities), np.asarray(reference)
-    if len(probabilities) != reference.size:
+    """Return the confidence of each scored epoch, and 1 where its stage is right."""
+    table = getattr(probabilities, "proba", probabilities)
+    if isinstance(table, pd.DataFrame):
+        table = table[list(STAGES)]
+    proba, stages = np.asarray(table, dtype=np.float64), as_stages(reference)
+    if proba.shape != (stages.size, len(STAGES)):
         raise ValueError(
-            f"There are probabilities of {len(probabilities)} epochs and stages of "
-            f"{reference.size}; both must cover the same recording."
+            f"There are probabilities of shape {proba.shape} and {stages.size} stages; "
+            f"the probabilities must have the shape ({stages.size}, {len(STAGES)})."
         )
-    # The epochs that hold no EEG have all their probability in the column UNS.
-    scored = (reference >= 0) & (probabilities.sum(axis=1) > 0)
+    # Unscored epochs have all their probability in the column UNS.
+    scored = (stages != UNSCORED) & (proba.sum(axis=1) > 0)
     if not scored.any():
         raise ValueError("No epoch has both a stage and probabilities to compare.")
-    probabilities, reference = probabilities[scored], reference[scored]
-    is_right = probabilities.argmax(axis=1) == reference
-    return probabilities.max(axis=1), is_right.astype(np.float64)
+    proba, stages = proba[scored], stages[scored]
+    return proba.max(axis=1), (proba.argmax(axis=1) == stages).astype(np.float64)

@@ -8,8 +8,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from .._constants import STAGES, UNSCORED
-from ..io.hypnograms import stages_on_grid
-from ..metrics import score_stages
+from ..metrics import as_stages, score_stages
 from ._style import finish, get_axes
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def plot_confusion_matrix(
     ValueError
         If the lengths differ or no epoch is scored in both.
     """
-    reference, predicted = _as_stages(reference), _as_stages(predicted)
+    reference, predicted = as_stages(reference), as_stages(predicted)
     scores = score_stages(reference, predicted)
     scored = (reference != UNSCORED) & (predicted != UNSCORED)
     counts = confusion_matrix(
@@ -78,10 +77,3 @@ def plot_confusion_matrix(
         ),
     )
     return finish(axes, show)
-
-
-def _as_stages(stages: Hypnogram | ArrayLike) -> np.ndarray:
-    """Return integers, -1 where unscored."""
-    # Without its start a hypnogram is compared by position.
-    values = stages.as_int() if hasattr(stages, "as_int") else np.asarray(stages)
-    return stages_on_grid(values, len(values))

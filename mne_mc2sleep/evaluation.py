@@ -1,0 +1,215 @@
+"""Evaluation of a stager on scored recordings, and scorers for scikit-learn."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from mne.utils import verbose
+
+from ._constants import STAGES, UNSCORED
+from .data.reading import naming, pair, read_stages
+from .io.hypnograms import stages_on_grid
+from .io.recordings import read_recording
+from .metrics import as_stages, expected_calibration_error, score_stages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+    from yasa import Hypnogram
+
+    from .classifier import MC2SleepClassifier
+
+_METRICS = ("kappa", "accuracy", "macro_f1")
+_SCORES = ("accuracy", "kappa", "macro_f1", *(f"f1_{s}" for s in STAGES), "ece")
+
+
+@verbose
+def evaluate(
+    clf: MC2SleepClassifier,
+    raws: Any,
+    hypnos: Any = None,
+    groups: Sequence | None = None,
+    *,
+    picks: str | list[str] | None = None,
+    average_channels: list[str] | None = None,
+    n_jobs: int | None = None,
+    verbose: bool | str | int | None = None,
+) -> DataFrame:
+    """Stage scored recordings and compare with their hypnograms.
+
+    Parameters
+    ----------
+    clf : MC2SleepClassifier
+        The stager.
+    raws : Raw | path-like | list
+        The recordings, of subjects that the stager was not trained on.
+    hypnos : Hypnogram | Annotations | path-like | array | None | list
+        The hypnogram of each recording, as in `MC2SleepClassifier.fit`. None uses the
+        recording's own annotations.
+    groups : list | None
+        The subject of each recording.
+    picks, average_channels, n_jobs, verbose
+        As in `MC2SleepClassifier.predict`.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per recording, one per subject if ``groups`` are given, and one for the
+        pooled epochs of all recordings. See Notes.
+
+    Raises
+    ------
+    NotFittedError
+        If the stager cannot stage yet.
+    TypeError, ValueError
+        If a recording or a hypnogram cannot be used, or no epoch is scored.
+
+    Notes
+    -----
+    The index holds the paths of the recordings (or their positions, from 0, if they are
+    not paths), the subjects, and ``"pooled"``. The columns are:
+
+    - ``level``: ``"recording"``, ``"subject"`` or ``"pooled"``;
+    - ``n_epochs``: the number of epochs that are scored in the hypnogram and by the
+      stager; the other columns are computed from these and are NaN if there are none;
+    - ``accuracy``, ``kappa`` and ``macro_f1``, as in `score_stages`;
+    - ``f1_WAKE`` ... ``f1_REM``: the F1 score of each stage, NaN for a stage that
+      occurs in neither hypnogram;
+    - ``ece``: the expected calibration error, see `expected_calibration_error`.
+
+    A hypnogram is put on the grid of its recording as in `MC2SleepClassifier.fit`, and
+    then compared epoch by epoch.
+    """
+    raws, hypnos = pair(raws, hypnos, "hypnograms")
+    _, subjects = pair(raws, groups, "groups")
+    options = {"picks": picks, "average_channels": average_channels, "n_jobs": n_jobs}
+    options = {name: value for name, value in options.items() if value is not None}
+    predicted = clf.predict(raws, **options)
+    # Of a recording without a hypnogram, any channel that was staged can be read.
+    channels = average_channels[0] if average_channels else picks or clf.picks
+    references = []
+    for index, (raw, hypno) in enumerate(zip(raws, hypnos, strict=True)):
+        with naming(index, raws):
+            references.append(_read_reference(raw, hypno, predicted[index], channels))
+    names = [
+        str(raw) if isinstance(raw, str | os.PathLike) else index
+        for index, raw in enumerate(raws)
+    ]
+    groups = None if groups is None else subjects
+    return tabulate_scores(references, predicted, names, groups)
+
+
+def tabulate_scores(
+    references: Sequence[NDArray[np.int8]],
+    predicted: Sequence[Hypnogram],
+    names: Sequence,
+    groups: Sequence | None = None,
+) -> DataFrame:
+    """Score recordings, subjects, and the pooled epochs.
+
+    Parameters
+    ----------
+    references : sequence of array of int of shape (n_epochs,)
+        The stages of the scorer in each recording, -1 where unscored.
+    predicted : sequence of Hypnogram
+        The hypnograms of the stager, with probabilities.
+    names : sequence
+        The index of the rows of the recordings.
+    groups : sequence | None
+        The subject of each recording.
+
+    Returns
+    -------
+    table : DataFrame
+        As `evaluate` returns it.
+
+    Raises
+    ------
+    ValueError
+        If no epoch is scored both in a reference and by the stager.
+    """
+    nights = [
+        (reference, as_stages(hypno), hypno.proba[list(STAGES)].to_numpy())
+        for reference, hypno in zip(references, predicted, strict=True)
+    ]
+    rows = [("recording", name, [night]) for name, night in zip(names, nights, strict=True)]
+    for group in dict.fromkeys(() if groups is None else groups):
+        members = [n for n, g in zip(nights, groups, strict=True) if g == group]
+        rows.append(("subject", group, members))
+    rows.append(("pooled", "pooled", nights))
+    table = pd.DataFrame(
+        [
+            {"level": level} | _score(*map(np.concatenate, zip(*members, strict=True)))
+            for level, _, members in rows
+        ],
+        index=pd.Index([name for _, name, _ in rows], name="name"),
+    )
+    if not table["n_epochs"].iloc[-1]:
+        raise ValueError(
+            "No epoch is scored both in the hypnograms and by the stager: nothing to "
+            "compare."
+        )
+    return table
+
+
+def stage_scorer(metric: str = "kappa") -> Callable[..., float]:
+    """Return a scorer for `sklearn.model_selection`.
+
+    Parameters
+    ----------
+    metric : {"kappa", "accuracy", "macro_f1"}
+        The metric of the pooled epochs.
+
+    Returns
+    -------
+    scorer : callable
+        Pass it as ``scoring`` to :func:`~sklearn.model_selection.cross_val_score` and
+        the like. Do not pass scikit-learn's own ``scoring="accuracy"``: it reads a
+        ``yasa.Hypnogram`` element by element, which takes minutes, and then fails.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GroupKFold, cross_val_score
+    >>> cross_val_score(
+    ...     clf, raws, hypnos, groups=subjects, cv=GroupKFold(5),
+    ...     scoring=stage_scorer("macro_f1"),
+    ... )  # doctest: +SKIP
+    """
+    if metric not in _METRICS:
+        raise ValueError(f"'metric' must be one of {_METRICS}, got {metric!r} instead.")
+    # A function inside this one could not be sent to other processes.
+    return partial(_score_pooled, metric=metric)
+
+
+def _score_pooled(
+    clf: MC2SleepClassifier, raws: Any, hypnos: Any = None, *, metric: str
+) -> float:
+    return float(evaluate(clf, raws, hypnos)[metric].iloc[-1])
+
+
+def _read_reference(
+    raw: Any, hypno: Any, predicted: Hypnogram, picks: Any
+) -> NDArray[np.int8]:
+    """Return the stages of the scorer on the grid of the recording."""
+    if hypno is None:
+        return read_stages(read_recording(raw, picks), None)
+    return stages_on_grid(hypno, len(predicted), predicted.start)
+
+
+def _score(
+    reference: NDArray[np.int8],
+    predicted: NDArray[np.int8],
+    proba: NDArray[np.float64],
+) -> dict[str, float]:
+    scored = (reference != UNSCORED) & (predicted != UNSCORED)
+    if not scored.any():
+        return {"n_epochs": 0} | dict.fromkeys(_SCORES, np.nan)
+    scores = score_stages(reference, predicted)
+    error = expected_calibration_error(proba[scored], reference[scored])
+    return {name: scores[name] for name in ("n_epochs", *_SCORES[:-1])} | {"ece": error}
