@@ -65,9 +65,7 @@ def evaluate(
 
     Raises
     ------
-    NotFittedError
-        If the stager cannot stage yet.
-    TypeError, ValueError
+    ValueError
         If a recording or a hypnogram cannot be used, or no epoch is scored.
 
     Notes
@@ -111,34 +109,14 @@ def tabulate_scores(
     names: Sequence,
     groups: Sequence | None = None,
 ) -> DataFrame:
-    """Score recordings, subjects, and the pooled epochs.
-
-    Parameters
-    ----------
-    references : sequence of array of int of shape (n_epochs,)
-        The stages of the scorer in each recording, -1 where unscored.
-    predicted : sequence of Hypnogram
-        The hypnograms of the stager, with probabilities.
-    names : sequence
-        The index of the rows of the recordings.
-    groups : sequence | None
-        The subject of each recording.
-
-    Returns
-    -------
-    table : DataFrame
-        As `evaluate` returns it.
-
-    Raises
-    ------
-    ValueError
-        If no epoch is scored both in a reference and by the stager.
-    """
+    """Return the table of `evaluate` from the stages of a scorer and of a stager."""
     nights = [
         (reference, as_stages(hypno), hypno.proba[list(STAGES)].to_numpy())
         for reference, hypno in zip(references, predicted, strict=True)
     ]
-    rows = [("recording", name, [night]) for name, night in zip(names, nights, strict=True)]
+    rows = [
+        ("recording", name, [night]) for name, night in zip(names, nights, strict=True)
+    ]
     for group in dict.fromkeys(() if groups is None else groups):
         members = [n for n, g in zip(nights, groups, strict=True) if g == group]
         rows.append(("subject", group, members))
@@ -172,14 +150,6 @@ def stage_scorer(metric: str = "kappa") -> Callable[..., float]:
         Pass it as ``scoring`` to :func:`~sklearn.model_selection.cross_val_score` and
         the like. Do not pass scikit-learn's own ``scoring="accuracy"``: it reads a
         ``yasa.Hypnogram`` element by element, which takes minutes, and then fails.
-
-    Examples
-    --------
-    >>> from sklearn.model_selection import GroupKFold, cross_val_score
-    >>> cross_val_score(
-    ...     clf, raws, hypnos, groups=subjects, cv=GroupKFold(5),
-    ...     scoring=stage_scorer("macro_f1"),
-    ... )  # doctest: +SKIP
     """
     if metric not in _METRICS:
         raise ValueError(f"'metric' must be one of {_METRICS}, got {metric!r} instead.")

@@ -39,7 +39,8 @@ def as_stages(stages: AnyStages) -> NDArray[np.int8]:
     if isinstance(stages, np.ndarray | pd.Series | pd.Index):
         values = stages = np.asarray(stages)
         # This needs no MNE, which is not installed everywhere networks are trained.
-        if values.dtype.kind in "iu" and np.isin(values, range(-2, len(STAGES))).all():
+        is_plain = values.ndim == 1 and values.dtype.kind in "iu"
+        if is_plain and np.isin(values, range(-2, len(STAGES))).all():
             return np.maximum(values, UNSCORED).astype(np.int8)
     from mne import Annotations
 

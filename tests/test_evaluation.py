@@ -1,0 +1,124 @@
+"""Tests of the evaluation on recordings."""
+
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import GroupKFold, cross_val_score, cross_validate
+from yasa import Hypnogram
+
+from mne_mc2sleep import (
+    evaluate,
+    expected_calibration_error,
+    hypnogram_to_annotations,
+    score_stages,
+    simulate_night,
+    stage_scorer,
+)
+
+
+@pytest.fixture(scope="module")
+def staged(fitted, scored_raws):
+    """Return the stager, recordings, their stages, and what is predicted."""
+    raws, stages = scored_raws
+    return fitted, raws, stages, fitted.predict(raws)
+
+
+def test_rows_are_recordings_subjects_and_the_pooled_epochs(staged):
+    """Each row has the scores of its epochs."""
+    clf, raws, stages, hypnos = staged
+    table = evaluate(clf, raws, stages, groups=["A", "B", "A"])
+    assert table["level"].tolist() == 3 * ["recording"] + 2 * ["subject"] + ["pooled"]
+    assert table.index.tolist() == [0, 1, 2, "A", "B", "pooled"]
+    for name, rows in {0: [0], "A": [0, 2], "B": [1], "pooled": [0, 1, 2]}.items():
+        reference = np.concatenate([stages[i] for i in rows])
+        predicted = np.concatenate([hypnos[i].as_int() for i in rows])
+        proba = pd.concat([hypnos[i].proba for i in rows])
+        expected = score_stages(reference, predicted)
+        expected["ece"] = expected_calibration_error(proba, reference)
+        assert table.loc[name].drop("level").to_dict() == pytest.approx(
+            expected, nan_ok=True
+        )
+
+
+def test_one_recording_by_its_path(staged, tmp_path):
+    """A path is the name of its row; its own annotations are the reference."""
+    clf, raws, stages, _ = staged
+    raw = raws[0].copy()
+    names = np.array(["WAKE", "N1", "N2", "N3", "REM"])[stages[0]]
+    raw.set_annotations(hypnogram_to_annotations(Hypnogram(names)))
+    fname = tmp_path / "night_raw.fif"
+    raw.save(fname)
+    table = evaluate(clf, fname)
+    assert table.index.tolist() == [str(fname), "pooled"]
+    expected = evaluate(clf, raws[0], stages[0])
+    np.testing.assert_allclose(table["ece"], expected["ece"], rtol=1e-3)
+
+
+def test_hypnograms_in_another_time_zone_are_compared_by_position(staged):
+    """The clock of the hypnogram may be written in another zone."""
+    clf, _, _, _ = staged
+    raw, hypno = simulate_night(1200, random_state=0)
+    expected = evaluate(clf, raw, hypno.as_int())
+    start = pd.Timestamp(hypno.start).tz_convert("Europe/Berlin")
+    moved = Hypnogram(hypno.hypno.to_numpy(), start=start, scorer="Expert")
+    pd.testing.assert_frame_equal(evaluate(clf, raw, moved), expected)
+
+
+def test_an_unscored_recording_has_no_scores(staged):
+    """Its row is NaN, and the pooled one is that of the others."""
+    clf, raws, stages, _ = staged
+    table = evaluate(clf, raws[:2], [np.full(80, -1), stages[1]])
+    n_epochs = table.loc[1, "n_epochs"]
+    assert table["n_epochs"].tolist() == [0, n_epochs, n_epochs]
+    assert table.loc[0].drop(["level", "n_epochs"]).isna().all()
+    assert table.loc["pooled", "kappa"] == table.loc[1, "kappa"]
+
+
+def test_error_if_no_epoch_is_scored(staged):
+    """There is nothing to compare."""
+    clf, raws, _, _ = staged
+    with pytest.raises(ValueError, match="nothing to compare"):
+        evaluate(clf, raws[0], np.full(80, -1))
+
+
+def test_error_names_the_recording(staged):
+    """A hypnogram from another year does not overlap with its recording."""
+    clf, raws, stages, _ = staged
+    start = datetime(2010, 1, 1, tzinfo=UTC) + timedelta(hours=1)
+    elsewhere = Hypnogram(["N2"] * 80, start=start)
+    with pytest.raises(ValueError, match="Recording 2 of 3"):
+        evaluate(clf, raws, [stages[0], elsewhere, stages[2]])
+
+
+@pytest.mark.parametrize("metric", ["kappa", "accuracy", "macro_f1"])
+def test_scorer_is_the_metric_of_the_pooled_epochs(staged, metric):
+    """It takes any form of hypnogram."""
+    clf, raws, stages, _ = staged
+    names = [np.array(["WAKE", "N1", "N2", "N3", "REM"])[night] for night in stages]
+    hypnos = [Hypnogram(night) for night in names]
+    expected = evaluate(clf, raws, stages).loc["pooled", metric]
+    assert stage_scorer(metric)(clf, raws, hypnos) == expected
+
+
+def test_scorers_work_in_cross_validation(hasty, scored_raws):
+    """One score per fold, also of several scorers at once."""
+    raws, stages = scored_raws
+    folds = {"groups": ["A", "B", "B"], "cv": GroupKFold(2)}
+    several = {name: stage_scorer(name) for name in ("macro_f1", "accuracy")}
+    # Other processes get the scorers pickled.
+    several = pickle.loads(pickle.dumps(several))
+    scores = cross_validate(hasty, raws, stages, scoring=several, **folds)
+    expected = cross_val_score(
+        hasty, raws, stages, scoring=stage_scorer("macro_f1"), **folds
+    )
+    np.testing.assert_array_equal(scores["test_macro_f1"], expected)
+    assert scores["test_accuracy"].shape == (2,)
+
+
+def test_error_of_an_unknown_metric():
+    """The known ones are listed."""
+    with pytest.raises(ValueError, match=r"'kappa', .* got 'auc' instead"):
+        stage_scorer("auc")
