@@ -184,7 +184,7 @@ def main():
     # Both stagers warn of short recordings and of what 50 Hz lack: here on purpose.
     warnings.simplefilter("ignore")
     clf = MC2SleepClassifier.from_pretrained(args.weights)
-    told = clf.stager_.training_data
+    told = clf.stager_.provenance[-1]
     unseen = set(told["test_subjects"])
     everyone = read_power_nights(args.fname)
     nights = [n for n in everyone if n.subject in unseen][: args.n_nights]

@@ -151,8 +151,8 @@ def train(folder, n_nights, size, batch_size, passes, storage):
         random_state=0,
     )
     options = TrainingOptions.from_parameters(clf.get_params())
-    config = MC2SleepConfig.from_size(size, clf.sequence_length)
-    stager = Stager.from_nights(config, nights, seed=0, device="cpu")
+    config = MC2SleepConfig.from_size(size)
+    stager = Stager.untrained(config, seed=0, device="cpu")
     for stage in ("pretrain", "finetune"):
         getattr(stager, stage)(nights, options)
         peaks[stage] = memory("VmHWM")

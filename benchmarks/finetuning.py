@@ -73,7 +73,7 @@ def main():
     clf = MC2SleepClassifier.from_pretrained(args.weights)
     # Their numbers go by age, and with it by how much N3 there is.
     unseen = np.random.default_rng(0).permutation(
-        clf.stager_.training_data["test_subjects"]
+        clf.stager_.provenance[0]["test_subjects"]
     )
     nights = [n for n in read_power_nights(args.fname) if n.subject in unseen]
     # SC4ssNE0 is night N of subject ss: first the first nights of all.

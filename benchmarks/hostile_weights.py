@@ -6,10 +6,9 @@ import struct
 
 import numpy as np
 import torch
-from hostile_files import DAMAGES, N_EPOCHS, Case, Trap, brief
+from hostile_files import DAMAGES, Case, Trap, brief
 from safetensors import safe_open
 
-from mne_mc2sleep import MC2SleepClassifier, simulate_night
 from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.io.recordings import read_recording
 from mne_mc2sleep.network import MC2SleepConfig
@@ -52,13 +51,10 @@ class HostileWeights:
     """Weights: damaged, and sealed by a right checksum but with wrong content."""
 
     def __init__(self, folder):
-        raw, _ = simulate_night(30.0 * N_EPOCHS, random_state=0)
         self.intact = [folder / "intact.safetensors"]
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            stager = Stager.from_nights(TINY, [_as_night(raw)], seed=0, device="cpu")
+        stager = Stager.untrained(TINY, seed=0, device="cpu")
         stager.can_stage = True
-        stager.save(self.intact[0], MC2SleepClassifier("EEG Fpz-Cz").get_params())
+        stager.save(self.intact[0], {"picks": "EEG Fpz-Cz"})
         self.content = self.intact[0].read_bytes()
         with safe_open(self.intact[0], framework="pt") as file:
             self.header = file.metadata()

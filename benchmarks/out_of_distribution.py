@@ -115,7 +115,7 @@ def stage(clf, raw, picks=CHANNEL):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         proba = clf.predict_proba(raw, picks=picks)
-        channel = read_channel(raw, picks, clf.scaling)
+        channel = read_channel(raw, picks, clf.stager_.scaling)
     inputs = [channel.signals], [channel.usable]
     (found,) = clf.stager_.familiarity(*inputs)
     raw_proba = clf.stager_.probabilities(*inputs)[channel.usable]

@@ -16,7 +16,7 @@ import torch
 READ, NEW, ENCODE = "read recordings", "new network", "encode forward"
 PARTS = {
     READ: ["mne_mc2sleep.classifier.read_nights"],
-    NEW: ["mne_mc2sleep.stager.Stager.from_nights"],
+    NEW: ["mne_mc2sleep.stager.Stager.untrained"],
     "batches": ["mne_mc2sleep.training.trainer.iterate_batches"],
     ENCODE: ["mne_mc2sleep.network.MC2SleepNet.encode"],
     "sequence forward": [

@@ -42,7 +42,7 @@ clf = MC2SleepClassifier.from_pretrained()
 # its spectrogram. A principal component analysis brings both into two dimensions.
 
 net = clf.stager_.net
-recording = read_channel(raw, CHANNEL, clf.scaling)
+recording = read_channel(raw, CHANNEL, clf.stager_.scaling)
 encoded = encode_epochs(net, recording.signals)  # (n_epochs, 2, width)
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")

@@ -78,23 +78,16 @@ def _start_collecting() -> None:
 
 
 def replace_file(fname: Path, content: bytes) -> None:
-    """Write a file that takes its name when it is complete.
+    """Write a file atomically: it has the old content or the new one, never a part.
 
-    Whatever happens on the way, even the end of the process, the name stands for the
-    file that was there before or for the new one. A link of that name is replaced, not
-    followed.
+    A link of that name is replaced, not followed.
 
     Parameters
     ----------
     fname : Path
         The file.
     content : bytes
-        All that it shall hold.
-
-    Raises
-    ------
-    OSError
-        If there is no such folder, or it cannot be written to.
+        Its new content.
     """
     fname = Path(fname).expanduser()
     if not fname.parent.is_dir():
@@ -102,7 +95,7 @@ def replace_file(fname: Path, content: bytes) -> None:
             f"There is no folder {str(fname.parent)!r} to write {fname.name} to; "
             "create it first."
         )
-    # Beside the file, because only within one file system a name is given in one step.
+    # In the same folder, because a rename is atomic only within one file system.
     with tempfile.TemporaryDirectory(dir=fname.parent, prefix=".saving_") as folder:
         part = Path(folder) / fname.name
         with part.open("wb") as file:
@@ -112,13 +105,13 @@ def replace_file(fname: Path, content: bytes) -> None:
         part.replace(fname)
 
 
-def find_device(name: str | None) -> torch.device:
+def find_device(device: str | torch.device | None) -> torch.device:
     """Return the device that torch computes on.
 
     Parameters
     ----------
-    name : str | None
-        Torch's name of it; None takes a GPU if there is one.
+    device : str | torch.device | None
+        The device or torch's name of it. None takes CUDA, else MPS, else the CPU.
 
     Returns
     -------
@@ -133,13 +126,16 @@ def find_device(name: str | None) -> torch.device:
     # Hypnograms are written without torch.
     import torch
 
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if device is None:
+        if torch.cuda.is_available():
+            device = "cuda"
+        else:
+            device = "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
+        return torch.empty(0, device=device).device
     # A build without CUDA raises an AssertionError.
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f"Torch cannot compute on the device {name!r} here; use 'cpu', or leave "
-            "the device out."
+            f"Torch cannot compute on the device {str(device)!r} here. Use 'cpu', or "
+            "leave the device out."
         ) from error

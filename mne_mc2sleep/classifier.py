@@ -1,15 +1,21 @@
-"""The sleep stager: where MNE, torch and YASA meet."""
+"""The sleep stager as a scikit-learn estimator: where MNE, torch and YASA meet."""
 
 from __future__ import annotations
 
+import os
 from functools import partial
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import pandas as pd
+import torch
 from mne.utils import ProgressBar, logger, verbose
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._estimator import StagerEstimator
+from ._constants import STAGES
 from .data.reading import (
     as_list,
     naming,
@@ -22,74 +28,100 @@ from .data.reading import (
 )
 from .io.hypnograms import make_hypnogram, stages_on_grid
 from .metrics import score_stages
+from .network import MC2SleepConfig
+from .preprocessing.scaling import SCALINGS
+from .stager import Stager
 from .training import TrainingOptions, interruptible
+from .weights.file_format import MAX_SEQUENCE_LENGTH
+from .weights.registry import KNOWN_WEIGHTS, find_weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+    from typing import Self
 
+    from mne.io import BaseRaw
+    from numpy.random import RandomState
     from yasa import Hypnogram
 
     from .io.recordings import Recording
 
+    RawLike = BaseRaw | str | os.PathLike
 
-class MC2SleepClassifier(StagerEstimator):
-    """A sleep stager that learns from scored nights: MC2SleepNet.
+# Parameters that are not saved: what belongs to the weights is stored with them, and
+# the rest depends on the machine and the call.
+_NOT_SAVED = {
+    *("weights", "network", "size", "sequence_length", "scaling"),
+    *("device", "random_state"),
+}
+
+
+class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
+    """Sleep stager that learns from scored nights: MC2SleepNet.
 
     Parameters
     ----------
     picks : str | list of str | None
-        The EEG channel to stage by: a name, a list of names of which the first that the
-        recording has is taken, or None for the first in the order of preference of
+        The EEG channel to stage by: a name, or a list of alternatives of which the
+        first that the recording has is taken. None uses the order of preference of
         `mne_mc2sleep.io.recordings.pick_channel`.
     weights : str | path-like | None
-        What `fit` starts from, and then fine-tunes only; None trains anew.
-        `from_pretrained` sets it, so that scikit-learn's copies of the stager adapt the
-        same weights.
-    size : {"small", "base"}
+        The weights that training starts from; `fit` then only fine-tunes them. If None,
+        train from scratch. `from_pretrained` sets it, so that copies by
+        `sklearn.base.clone` adapt the same weights.
+    network : callable | None
+        Your own network: a class or function that takes an `MC2SleepConfig` and returns
+        a module with the methods of `mne_mc2sleep.network.SleepNetwork`. None is
+        MC2SleepNet. See the page "Change the method" of the documentation.
+    size : {"small", "base"} | None
         ``"base"`` is the network of the paper (6.1 M parameters), ``"small"`` the same
-        structure for a CPU (0.57 M, our choice).
-    sequence_length : int
-        Epochs that the sequence level reads at once (our choice).
-    scaling : {None, "robust", "spectrum"}
-        How recordings are brought closer to each other, see
-        `mne_mc2sleep.preprocessing.scaling.scale_signals`; None leaves µV as they are.
+        structure for a CPU (0.57 M, our choice). None is the size of the weights, or
+        ``"small"`` if there are none.
+    sequence_length : int | None
+        Epochs that the network reads at once. None is that of the weights, or 20 if
+        there are none.
+    scaling : {"none", "robust", "spectrum"} | None
+        How the signals are scaled, see
+        `mne_mc2sleep.preprocessing.scaling.scale_signals`. None is that of the weights,
+        or ``"none"`` (µV) if there are none.
     mask_ratio : float
-        Share of the epochs of a modality that pretraining hides (0.5 in the paper).
-    temperature : float
-        Temperature of InfoNCE (our choice).
+        Share of the epochs hidden by cross-masking in pretraining (0.5 in the paper).
+    contrastive_temperature : float
+        Temperature of the InfoNCE loss.
     contrastive_weight, reconstruction_weight : float
-        Weights of the InfoNCE and reconstruction losses in pretraining (our choice).
+        Weights of the InfoNCE and the reconstruction loss in pretraining.
     excluded_neighbors : int
-        InfoNCE takes epochs of one night that are at most this far apart for no
-        negatives (our choice).
+        Epochs of one night at most this far apart are not negatives of InfoNCE.
     exclude_same_stage : bool
-        Whether InfoNCE takes epochs of the same stage for no negatives (our choice).
+        Whether to exclude epochs of the same stage from the negatives of InfoNCE.
     pretrain_train_epochs, finetune_train_epochs : int
-        Passes over the nights in each stage of the training, at most.
+        Maximum number of passes over the nights in each phase.
     adaptation : float | "auto"
-        How far `finetune` moves weights that could stage before: they end as
-        (1 - adaptation) times what they were plus adaptation times what they were
-        fine-tuned to (WiSE-FT, Wortsman et al., arXiv 2109.01903). ``"auto"`` is
-        n / (n + 2) with n subjects to train on (our choice): few do not spoil what many
-        have taught. 1 goes all the way, as the first fine-tuning in `fit` always does.
+        How far `finetune` moves weights that were fine-tuned before: they become
+        (1 - adaptation) times the old plus adaptation times the fine-tuned weights
+        (WiSE-FT, Wortsman et al., arXiv 2109.01903). ``"auto"`` is n / (n + 2) for n
+        training subjects. Weights that were only pretrained are always replaced.
     batch_size : int
-        Sequences of one step.
+        Sequences in one step.
     learning_rate, weight_decay : float
-        Of AdamW, with warm-up and cosine decay.
+        Of AdamW.
     patience : int
-        Passes without a better validation score after which a stage of the training
-        ends.
+        Passes without a better validation score after which a phase ends.
     validation_fraction : float
-        Share of the subjects held out for early stopping and calibration; 0 for none.
-    device : str | None
-        Torch's name of the device; None takes a GPU if there is one.
+        Share of the subjects that is held out, 0 for none. They are drawn once, stored
+        with the weights, and reused by every later `pretrain` and `finetune`. The same
+        subjects serve early stopping and calibration, so their scores are optimistic:
+        evaluate on other subjects.
+    device : str | torch.device | None
+        Where to compute. None takes CUDA, else MPS, else the CPU.
     random_state : int | RandomState | None
-        Same number, same machine, same weights.
+        Seed of the training. The same number gives the same weights only on a CPU, on
+        the same machine, and with the same number of threads
+        (``torch.set_num_threads``): other sums are rounded in another order.
 
     Attributes
     ----------
     stager_ : Stager
-        The network, its calibration and the record of its training.
+        The network with its calibration and ``provenance``.
     classes_ : array of str of shape (5,)
         WAKE, N1, N2, N3, REM.
     history_ : DataFrame
@@ -101,38 +133,54 @@ class MC2SleepClassifier(StagerEstimator):
     Learning for Sleep Stage Classification" (arXiv 2502.17470).
     """
 
+    _parameter_constraints = TrainingOptions.constraints() | {
+        "picks": [str, list, tuple, None],
+        "weights": [str, os.PathLike, None],
+        "network": [callable, None],
+        "size": [StrOptions({"small", "base"}), None],
+        "sequence_length": [
+            Interval(Integral, 1, MAX_SEQUENCE_LENGTH, closed="both"),
+            None,
+        ],
+        "scaling": [StrOptions({"none", *SCALINGS}), None],
+        "device": [str, torch.device, None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         picks: str | list[str] | None = None,
         *,
-        weights: str | Path | None = None,
-        size: str = "small",
-        sequence_length: int = 20,
+        weights: str | os.PathLike | None = None,
+        network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
+        size: str | None = None,
+        sequence_length: int | None = None,
         scaling: str | None = None,
-        mask_ratio: float = 0.5,
-        temperature: float = 0.1,
-        contrastive_weight: float = 0.1,
-        reconstruction_weight: float = 0.1,
-        excluded_neighbors: int = 0,
-        exclude_same_stage: bool = False,
-        pretrain_train_epochs: int = 20,
-        finetune_train_epochs: int = 20,
-        adaptation: float | str = "auto",
-        batch_size: int = 32,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.01,
-        patience: int = 5,
-        validation_fraction: float = 0.2,
-        device: str | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        mask_ratio: float = TrainingOptions.mask_ratio,
+        contrastive_temperature: float = TrainingOptions.contrastive_temperature,
+        contrastive_weight: float = TrainingOptions.contrastive_weight,
+        reconstruction_weight: float = TrainingOptions.reconstruction_weight,
+        excluded_neighbors: int = TrainingOptions.excluded_neighbors,
+        exclude_same_stage: bool = TrainingOptions.exclude_same_stage,
+        pretrain_train_epochs: int = TrainingOptions.pretrain_train_epochs,
+        finetune_train_epochs: int = TrainingOptions.finetune_train_epochs,
+        adaptation: float | str = TrainingOptions.adaptation,
+        batch_size: int = TrainingOptions.batch_size,
+        learning_rate: float = TrainingOptions.learning_rate,
+        weight_decay: float = TrainingOptions.weight_decay,
+        patience: int = TrainingOptions.patience,
+        validation_fraction: float = TrainingOptions.validation_fraction,
+        device: str | torch.device | None = None,
+        random_state: int | RandomState | None = None,
     ):
         self.picks = picks
         self.weights = weights
+        self.network = network
         self.size = size
         self.sequence_length = sequence_length
         self.scaling = scaling
         self.mask_ratio = mask_ratio
-        self.temperature = temperature
+        self.contrastive_temperature = contrastive_temperature
         self.contrastive_weight = contrastive_weight
         self.reconstruction_weight = reconstruction_weight
         self.excluded_neighbors = excluded_neighbors
@@ -148,11 +196,96 @@ class MC2SleepClassifier(StagerEstimator):
         self.device = device
         self.random_state = random_state
 
-    @verbose
-    def fit(self, raws, hypnos=None, *, groups=None, verbose=None):
-        """Train a stager on scored nights: `pretrain` anew, then `finetune`.
+    @property
+    def classes_(self) -> np.ndarray:
+        """The stages in the order of YASA's integers."""
+        self._check_is_fitted(can_stage=False)
+        return np.array(STAGES)
 
-        With ``weights``, `finetune` these and no more.
+    @property
+    def history_(self) -> pd.DataFrame:
+        """Losses and validation score of each pass over the nights."""
+        self._check_is_fitted(can_stage=False)
+        return pd.DataFrame(self.stager_.history)
+
+    def __sklearn_tags__(self):
+        """Say that the input is recordings, not a table."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.no_validation = True
+        return tags
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        weights: str | os.PathLike = "small",
+        *,
+        sha256: str | None = None,
+        network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
+        device: str | torch.device | None = None,
+    ) -> Self:
+        """Load trained weights.
+
+        Parameters
+        ----------
+        weights : str | path-like
+            ``"small"`` is part of the package; see the model card. Otherwise the path
+            of a file that `save` wrote, or its URL (``https://...``).
+        sha256 : str | None
+            The checksum of the file; a URL needs it.
+        network : callable | None
+            The network that the weights were trained with, if it is your own. Its code
+            is not in the file and is never imported from it.
+        device : str | torch.device | None
+            As in the constructor.
+
+        Returns
+        -------
+        clf : MC2SleepClassifier
+            Ready to stage, or to be fine-tuned.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there are no such weights, or the file cannot be used.
+        ConnectionError
+            If a URL cannot be reached.
+        """
+        fname = find_weights(weights, sha256)
+        stager, parameters = Stager.load(fname, device, network)
+        if unknown := parameters.keys() - cls().get_params().keys():
+            raise ValueError(
+                f"{fname} was saved with the parameters {sorted(unknown)}, which this "
+                "version of mne_mc2sleep does not have. Install a newer version."
+            )
+        source = weights if weights in KNOWN_WEIGHTS else str(fname)
+        clf = cls(**parameters, weights=source, network=network, device=device)
+        clf.stager_ = stager
+        return clf
+
+    def save(self, fname: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Save the stager in one file, for `from_pretrained`.
+
+        The file names the subjects (``groups``) that were trained on and held out: use
+        codes as groups if the names are confidential.
+
+        Parameters
+        ----------
+        fname : path-like
+            The file, ``*.safetensors``.
+        overwrite : bool
+            Whether to replace an existing file.
+        """
+        self._check_is_fitted(can_stage=False)
+        parameters = self.get_params()
+        saved = {name: parameters[name] for name in parameters.keys() - _NOT_SAVED}
+        self.stager_.save(fname, saved, overwrite)
+
+    @verbose
+    def fit(self, raws, hypnos=None, *, groups=None, verbose=None) -> Self:
+        """Train a stager on scored nights: `pretrain`, then `finetune`.
+
+        Training starts from scratch. With ``weights``, these are only fine-tuned.
 
         Parameters
         ----------
@@ -162,8 +295,9 @@ class MC2SleepClassifier(StagerEstimator):
             One hypnogram per recording: YASA's, annotations, a file of either, YASA
             integers or stage names, or None for the recording's own annotations.
         groups : list | None
-            The subject of each recording. Validation holds out whole subjects; None
-            takes each recording for a subject of its own.
+            The subject of each recording, compared as text. Validation holds out whole
+            subjects. None numbers the recordings from 0 and takes each for another
+            subject.
         verbose : bool | str | int | None
             MNE's verbosity; it also controls the progress bar.
 
@@ -175,62 +309,40 @@ class MC2SleepClassifier(StagerEstimator):
         Raises
         ------
         ValueError
-            If no recording is scored, a recording or hypnogram cannot be used, or
-            ``weights`` are of another size.
+            If no recording is scored, a recording or hypnogram cannot be used, or a
+            parameter contradicts the weights.
         """
-        self._validate_params()
-        nights = read_nights(
-            raws, hypnos, groups, self.picks, self.scaling, need_stages=True
-        )
-        options = TrainingOptions.from_parameters(self.get_params())
-        if self.weights is None:
-            self._start(nights, options)
-        else:
-            self._load_weights()
-            self._check_size()
-        with interruptible():
-            if self.weights is None:
-                self.stager_.pretrain(nights, options, ProgressBar)
-            self.stager_.finetune(nights, options, ProgressBar)
-        return self
+        phases = ["pretrain", "finetune"] if self.weights is None else ["finetune"]
+        return self._train(phases, raws, hypnos, groups, restart=True)
 
     @verbose
-    def pretrain(self, raws, hypnos=None, *, groups=None, verbose=None):
-        """Train the whole network by InfoNCE and cross-masking: the first stage.
+    def pretrain(self, raws, hypnos=None, *, groups=None, verbose=None) -> Self:
+        """Train the whole network by InfoNCE and cross-masking: the first phase.
 
-        It goes on from the weights at hand (of `from_pretrained`, of the parameter
-        ``weights``, or of an earlier call), and starts anew if there are none.
+        Training continues from the current weights (of `from_pretrained`, of an earlier
+        call, or of the parameter ``weights``). If there are none, it starts from
+        scratch.
 
         Parameters
         ----------
         raws, groups, verbose
             As in `fit`.
         hypnos : Hypnogram | Annotations | path-like | array | None | list
-            As in `fit`. Stages are used where there are any, but are not needed.
+            As in `fit`. Stages are used where there are any, but they are not needed.
 
         Returns
         -------
         self : MC2SleepClassifier
-            It can stage only if stages were learnt; else call `finetune`.
+            If no recording had stages, call `finetune` before `predict`.
         """
-        self._validate_params()
-        self._take_weights()
-        nights = read_nights(
-            raws, hypnos, groups, self.picks, self.scaling, need_stages=False
-        )
-        options = TrainingOptions.from_parameters(self.get_params())
-        if not hasattr(self, "stager_"):
-            self._start(nights, options)
-        with interruptible():
-            self.stager_.pretrain(nights, options, ProgressBar)
-        return self
+        return self._train(["pretrain"], raws, hypnos, groups)
 
     @verbose
-    def finetune(self, raws, hypnos=None, *, groups=None, verbose=None):
-        """Train the sequence level on scored nights: the second stage.
+    def finetune(self, raws, hypnos=None, *, groups=None, verbose=None) -> Self:
+        """Train the sequence level on scored nights: the second phase.
 
         The backbones are frozen. With the weights of `from_pretrained` this adapts them
-        to the montage and the scorer of a laboratory.
+        to the montage and the scorers of a laboratory.
 
         Parameters
         ----------
@@ -247,17 +359,78 @@ class MC2SleepClassifier(StagerEstimator):
         NotFittedError
             If there are no weights to start from.
         """
+        if self.weights is None:
+            self._check_is_fitted(can_stage=False)
+        return self._train(["finetune"], raws, hypnos, groups)
+
+    def _train(self, phases, raws, hypnos, groups, restart=False) -> Self:
         self._validate_params()
-        self._take_weights()
-        self._check_is_fitted(can_stage=False)
-        nights = read_nights(
-            raws, hypnos, groups, self.picks, self.scaling, need_stages=True
-        )
         options = TrainingOptions.from_parameters(self.get_params())
+        stager = None if restart else getattr(self, "stager_", None)
+        stager = self._new_stager(options.seed) if stager is None else stager
+        self._check_agrees(stager)
+        need_stages = "finetune" in phases
+        nights = read_nights(
+            raws, hypnos, groups, self.picks, stager.scaling, need_stages
+        )
+        # Only now: an error above leaves the current weights.
+        self.stager_ = stager
         with interruptible():
-            self.stager_.finetune(nights, options, ProgressBar)
+            for phase in phases:
+                getattr(stager, phase)(nights, options, ProgressBar)
         return self
 
+    def _new_stager(self, seed: int) -> Stager:
+        """Load the weights to start from, or make an untrained network."""
+        if self.weights is not None:
+            fname = find_weights(self.weights)
+            return Stager.load(fname, self.device, self.network)[0]
+        config = MC2SleepConfig.from_size(
+            self.size or "small", self.sequence_length or 20
+        )
+        scaling = self.scaling or "none"
+        return Stager.untrained(config, seed, self.device, scaling, self.network)
+
+    def _check_agrees(self, stager: Stager) -> None:
+        """Raise if a parameter contradicts what belongs to the weights."""
+        config = stager.net.config
+        of_weights = {
+            "network": stager.network,
+            "size": config.size,
+            "sequence_length": config.sequence_length,
+            "scaling": stager.scaling,
+        }
+        for name, found in of_weights.items():
+            requested = getattr(self, name)
+            if requested is not None and requested != found:
+                raise ValueError(
+                    f"The weights have {name}={found!r}, but {name}={requested!r} was "
+                    f"requested. Leave {name!r} out to use the weights; to train with "
+                    "another one from scratch, call 'fit' with weights=None."
+                )
+
+    def _check_is_fitted(self, can_stage: bool = True) -> None:
+        name = type(self).__name__
+        if not hasattr(self, "stager_"):
+            raise NotFittedError(
+                f"This {name} has no weights yet. Call 'fit' or 'pretrain', or load "
+                f"weights by {name}.from_pretrained."
+            )
+        if can_stage and not self.stager_.can_stage:
+            raise NotFittedError(
+                f"This {name} was pretrained without stages, so it cannot stage yet. "
+                "Call 'finetune' with scored nights."
+            )
+        self._check_agrees(self.stager_)
+
+    @overload
+    def predict(
+        self, raws: RawLike, *, picks=None, n_jobs=None, verbose=None
+    ) -> Hypnogram: ...
+    @overload
+    def predict(
+        self, raws: list | tuple, *, picks=None, n_jobs=None, verbose=None
+    ) -> list[Hypnogram]: ...
     @verbose
     def predict(
         self,
@@ -266,7 +439,7 @@ class MC2SleepClassifier(StagerEstimator):
         picks: str | list[str] | None = None,
         n_jobs: int | None = None,
         verbose=None,
-    ) -> Hypnogram | list[Hypnogram]:
+    ):
         """Stage recordings.
 
         Parameters
@@ -310,6 +483,14 @@ class MC2SleepClassifier(StagerEstimator):
         hypnos = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
         return hypnos if is_list else hypnos[0]
 
+    @overload
+    def predict_proba(
+        self, raws: RawLike, *, picks=None, n_jobs=None, verbose=None
+    ) -> pd.DataFrame: ...
+    @overload
+    def predict_proba(
+        self, raws: list | tuple, *, picks=None, n_jobs=None, verbose=None
+    ) -> list[pd.DataFrame]: ...
     @verbose
     def predict_proba(
         self,
@@ -318,7 +499,7 @@ class MC2SleepClassifier(StagerEstimator):
         picks: str | list[str] | None = None,
         n_jobs: int | None = None,
         verbose=None,
-    ) -> pd.DataFrame | list[pd.DataFrame]:
+    ):
         """Return the calibrated probabilities of the stages.
 
         Parameters
@@ -329,8 +510,8 @@ class MC2SleepClassifier(StagerEstimator):
         Returns
         -------
         proba : DataFrame of shape (n_epochs, 5) | list of DataFrame
-            The ``proba`` of the hypnograms that `predict` gives: columns WAKE, N1, N2,
-            N3, REM, and UNS if there are epochs that hold no EEG.
+            The ``proba`` of the hypnograms of `predict`: columns WAKE, N1, N2, N3, REM,
+            and UNS if there are epochs that hold no EEG.
         """
         hypnos = self.predict(raws, picks=picks, n_jobs=n_jobs)
         is_list = isinstance(hypnos, list)
@@ -368,10 +549,11 @@ class MC2SleepClassifier(StagerEstimator):
         return self._stage(self._read(raw, picks))
 
     def _read(self, raw, picks=None) -> list[Recording]:
+        scaling = self.stager_.scaling
         if picks and isinstance(picks, list | tuple):
-            return [read_channel(raw, name, self.scaling) for name in picks]
+            return [read_channel(raw, name, scaling) for name in picks]
         picks = self.picks if picks is None else picks
-        return [read_channel(raw, picks, self.scaling)]
+        return [read_channel(raw, picks, scaling)]
 
     def _stage(self, channels: list[Recording]) -> Hypnogram:
         signals = [channel.signals for channel in channels]

@@ -1,9 +1,10 @@
-"""A network with all it needs to train and to stage, on arrays: no MNE, no YASA."""
+"""The network with its scaling, calibration and provenance: arrays in and out."""
 
 from __future__ import annotations
 
+import hashlib
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from .inference.sliding_window import (
     log_posteriors,
 )
 from .metrics import score_stages
-from .network import MC2SleepConfig, MC2SleepNet
+from .network import MC2SleepConfig, make_network
 from .preprocessing.novelty import (
     check_profile,
     fit_profile,
@@ -39,90 +40,89 @@ from .preprocessing.short_recordings import (
 )
 from .training import logger
 from .weights.file_format import load_weights, save_weights
+from .weights.metadata import check_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from .network import SleepNetwork
     from .preprocessing.novelty import Familiarity
     from .training import TrainingOptions
 
-# What weights are saved with, and of which type it is.
-_RECORD = {
-    "temperature": (float, int),
-    "can_stage": bool,
-    "training_data": dict,
-    "scores": dict,
-    "parameters": dict,
-}
-# What weights may be without, and what tells whether it is sound.
+# What may be missing in a file, and how to check it.
 _OPTIONAL = {"profile": check_profile, "levels": check_levels}
-# How often a short recording is scaled anew: the stages hardly change after (our
-# choice).
-_N_ANEW = 2
+# How often a short recording is scaled again; the stages hardly change after that.
+_N_RESCALINGS = 2
 
 
+@dataclass(eq=False)
 class Stager:
-    """MC2SleepNet with its calibration and the record of its training.
+    """A network with what it needs to train and to stage.
 
     Parameters
     ----------
-    net : MC2SleepNet
+    net : SleepNetwork
         The network, on the device to compute on.
-    temperature : float
+    network : callable | None
+        What made it, if it is not MC2SleepNet.
+    scaling : str
+        How the signals that it sees are scaled.
+    calibration_temperature : float
         Divides log-posteriors; 1 until it is fitted.
     can_stage : bool
-        Whether stages have been learnt.
-    training_data : dict | None
-        Counts of the nights, subjects and epochs by stage last trained on.
-    scores : dict | None
+        Whether it was trained with stages.
+    was_finetuned : bool
+        Whether fine-tuning was its last training: then the next one moves the weights
+        by ``adaptation`` only.
+    validation_subjects : list of str
+        The subjects held out in all trainings so far.
+    provenance : list of dict
+        One step for each training, the first one first: its ``phase``, the data
+        (``source``, ``licences``, ``teachers``, ``n_nights``, ``n_epochs`` by stage,
+        ``subjects``, ``validation_subjects``), the ``package_version``, and the file
+        that it ``started_from``.
+    scores : dict
         Validation score of the weights, if subjects were held out.
     profile : dict | None
-        What the nights trained on are like, from `familiarity.fit_profile`. Without it,
-        nothing is checked.
+        Statistics of the training nights for `familiarity`.
     levels : list | None
-        Where the stages lie, from `rescaling.fit_levels`. Without it, short recordings
-        are not scaled anew.
-
-    Attributes
-    ----------
+        Spectra of the stages, by which short recordings are scaled.
+    started_from : dict | None
+        Name and sha256 of the file that the weights were loaded from.
     history : list of dict
-        Losses and validation score of each train epoch of both phases.
+        Losses and validation score of each pass. It is not saved.
     """
 
-    def __init__(
-        self,
-        net: MC2SleepNet,
-        temperature: float = 1.0,
-        can_stage: bool = False,
-        training_data: dict[str, Any] | None = None,
-        scores: dict[str, float] | None = None,
-        profile: dict[str, Any] | None = None,
-        levels: list[list[float]] | None = None,
-    ):
-        self.net = net
-        self.temperature = temperature
-        self.can_stage = can_stage
-        self.training_data = training_data or {}
-        self.scores = scores or {}
-        self.profile = profile
-        self.levels = levels
-        self.history: list[dict] = []
+    net: SleepNetwork
+    network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None
+    scaling: str = "none"
+    calibration_temperature: float = 1.0
+    can_stage: bool = False
+    was_finetuned: bool = False
+    validation_subjects: list[str] = field(default_factory=list)
+    provenance: list[dict[str, Any]] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    profile: dict[str, Any] | None = None
+    levels: list[list[float]] | None = None
+    started_from: dict[str, str] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def from_nights(
+    def untrained(
         cls,
         config: MC2SleepConfig,
-        nights: Sequence[Night],
         seed: int,
-        device: str | None = None,
+        device: str | torch.device | None = None,
+        scaling: str = "none",
+        network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
     ) -> Stager:
-        """Make an untrained stager that knows what ``nights`` are like."""
+        """Make a stager whose network has random weights, drawn from ``seed``."""
+        device = find_device(device)
         with training.seeded(seed):
-            net = MC2SleepNet(config).to(find_device(device))
-        training.fit_input_statistics(net, nights, seed)
-        return cls(net, profile=fit_profile(nights))
+            net = make_network(config, network).to(device)
+        return cls(net, network, scaling)
 
     def pretrain(
         self,
@@ -132,20 +132,20 @@ class Stager:
         checkpoint: str | Path | None = None,
         held_out: Sequence[Night] | None = None,
     ) -> None:
-        """Train on signals, see `training.pretrain`; subjects are held out here.
+        """Train on signals, see `training.pretrain`.
 
         Parameters
         ----------
         nights : sequence of Night
-            All nights; their inputs are signals.
+            All nights, as signals.
         options, progress, checkpoint
             As in `training.pretrain`.
         held_out : sequence of Night | None
-            More nights, to validate on; None draws subjects of ``nights`` by
-            ``validation_fraction``.
+            More nights, to validate on. If None, hold out the validation subjects among
+            ``nights``.
         """
-        self._learn_profile(nights)
-        train, held_out = self._hold_out(nights, options, held_out)
+        train, held_out = self._split(nights, options, held_out)
+        self._fit_statistics(train, options.seed)
         n_before = len(self.history)
         try:
             training.pretrain(
@@ -158,9 +158,9 @@ class Stager:
                 checkpoint,
             )
         finally:
-            self._record(train, n_before)
-            # What was fitted on the posteriors of other weights does not hold.
-            self.temperature = 1.0
+            self._record("pretraining", train, held_out, n_before)
+            # The old one was fitted to the posteriors of other weights.
+            self.calibration_temperature = 1.0
 
     def finetune(
         self,
@@ -172,53 +172,53 @@ class Stager:
     ) -> None:
         """Train the sequence level, see `training.finetune`, and calibrate.
 
-        A stager that was fine-tuned before, or loaded, goes but a part of the way from
-        what it was, see ``adaptation``.
+        Weights that were fine-tuned before move by ``options.adaptation`` only.
 
         Parameters
         ----------
         nights : sequence of Night
-            All nights; their inputs are signals, which are encoded here, once. The
-            embeddings of signals on the disk go to the disk too, for the time of it.
+            All nights, as signals, which are encoded once. The embeddings of signals on
+            the disk are on the disk, too.
         options, progress, checkpoint
             As in `training.finetune`.
         held_out : sequence of Night | None
-            As in `pretrain`; their inputs are signals too.
+            As in `pretrain`.
         """
-        scored = [night for night in nights if night.is_scored]
-        self._learn_profile(scored)
-        if options.scaling == "spectrum" and self.levels is None:
-            self.levels = fit_levels(sample_nights(scored))
-        with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
-            nights, held_out = (
-                None if part is None else self._encode(part, Path(folder))
-                for part in (nights, held_out)
-            )
-            split = self._hold_out(nights, options, held_out)
-            self._finetune(*split, options, progress, checkpoint)
-
-    def _finetune(
-        self,
-        train: Sequence[Night],
-        held_out: Sequence[Night],
-        options: TrainingOptions,
-        *args: Any,
-    ) -> None:
+        train, held_out = self._split(
+            [night for night in nights if night.is_scored],
+            options,
+            held_out and [night for night in held_out if night.is_scored],
+        )
+        self._fit_statistics(train, options.seed)
+        if self.scaling == "spectrum" and self.levels is None:
+            self.levels = fit_levels(sample_nights(train))
+        share = 1.0
+        if self.was_finetuned:
+            share = options.share(len({night.subject for night in train}))
+        before = deepcopy(self.net.state_dict()) if share < 1 else {}
         n_before = len(self.history)
-        share = self._adaptation(train, options)
-        before = deepcopy(self.net.state_dict()) if share < 1 else None
-        try:
-            training.finetune(self.net, train, held_out, options, self.history, *args)
-        finally:
-            self._record(train, n_before)
-            if share < 1:
-                self._stay_near(before, share)
-            self._calibrate(held_out, share)
+        with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
+            train, held_out = (self._encode(p, Path(folder)) for p in (train, held_out))
+            try:
+                training.finetune(
+                    self.net,
+                    train,
+                    held_out,
+                    options,
+                    self.history,
+                    progress,
+                    checkpoint,
+                )
+            finally:
+                self._record("fine-tuning", train, held_out, n_before)
+                if share < 1:
+                    self._average_weights(before, share)
+                self._calibrate(held_out, share)
 
     def familiarity(
         self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
     ) -> list[Familiarity]:
-        """Tell how like the training each channel is; nothing without a profile.
+        """Estimate how far each channel is from the training nights.
 
         Parameters
         ----------
@@ -228,7 +228,7 @@ class Stager:
         Returns
         -------
         familiarity : list of Familiarity
-            One for each channel, from `familiarity.measure`.
+            One for each channel; empty if the weights have no profile.
         """
         if self.profile is None:
             return []
@@ -247,22 +247,20 @@ class Stager:
         signals : sequence of array of shape (n_epochs, n_times)
             The channels in µV, all finite.
         usable : sequence of array of bool of shape (n_epochs,)
-            False where the channel is no EEG.
+            False where the channel is not EEG.
         familiarity : sequence of Familiarity
-            Of each channel; by it, `familiarity.soften` lowers the probabilities.
+            Of each channel; lowers the probabilities of unfamiliar epochs.
 
         Returns
         -------
         probabilities : array of shape (n_epochs, 5)
             From the mean log-posterior of the channels that are usable in the epoch,
-            calibrated; uniform where none is usable. A short channel is staged once
-            more after each `rescaling.scale_anew`, and doubted more, if the weights
-            know ``levels``.
+            calibrated; uniform where none is usable.
         """
         weights = np.stack(usable)[..., None]  # (n_channels, n_epochs, 1)
         posteriors = np.stack([*map(self._posteriors, signals, usable)])
         fused = (posteriors * weights).sum(axis=0) / weights.sum(axis=0).clip(min=1)
-        temperature = self.temperature
+        temperature = self.calibration_temperature
         if self.levels:
             temperature *= temperature_factor(np.any(usable, axis=0).sum())
         return soften(calibrate(fused, temperature), familiarity, usable)
@@ -271,63 +269,87 @@ class Stager:
         self, signals: NDArray, usable: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         found = log_posteriors(self.net, encode_epochs(self.net, signals), usable)
-        for _ in range(_N_ANEW if self.levels else 0):
-            probabilities = calibrate(found, self.temperature)
-            anew = scale_anew(signals, usable, probabilities, self.levels)
-            if anew is None:
+        for _ in range(_N_RESCALINGS if self.levels else 0):
+            probabilities = calibrate(found, self.calibration_temperature)
+            scaled = scale_anew(signals, usable, probabilities, self.levels)
+            if scaled is None:
                 break
-            found = log_posteriors(self.net, encode_epochs(self.net, anew), usable)
+            found = log_posteriors(self.net, encode_epochs(self.net, scaled), usable)
         return found
 
     def save(
         self, fname: str | Path, parameters: dict[str, Any], overwrite: bool = False
     ) -> None:
-        """Save weights with this record and the ``parameters`` of the classifier."""
-        metadata = {
+        """Save the stager with the ``parameters`` of its classifier."""
+        not_saved = ("net", "network", "started_from", "history")
+        metadata = {k: v for k, v in vars(self).items() if k not in not_saved}
+        metadata |= {
             "parameters": parameters,
-            "temperature": self.temperature,
-            "can_stage": self.can_stage,
-            "training_data": self.training_data,
-            "scores": self.scores,
-            "profile": self.profile,
-            "levels": self.levels,
             "stages": STAGES,
             "sfreq": SFREQ,
             "package_version": __version__,
         }
-        save_weights(fname, self.net, metadata, overwrite)
+        save_weights(fname, self.net, metadata, overwrite, self.network)
 
     @classmethod
     def load(
-        cls, fname: str | Path, device: str | None
+        cls,
+        fname: str | Path,
+        device: str | torch.device | None = None,
+        network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
     ) -> tuple[Stager, dict[str, Any]]:
-        """Load what `save` wrote: the stager and the parameters of the classifier."""
-        net, metadata = load_weights(fname)
-        record = {name: metadata.get(name) for name in _RECORD}
-        for name, kind in _RECORD.items():
-            if not isinstance(record[name], kind):
-                raise ValueError(
-                    f"{fname} does not tell the {name!r} of its weights: it was saved "
-                    "by another version of mne_mc2sleep. Save it anew by this one."
-                )
-        if not 0 < record["temperature"] < np.inf:
-            raise ValueError(
-                f"The weights in {fname} have a temperature of "
-                f"{record['temperature']:g}, not a number above 0. Save them anew."
-            )
+        """Load what `save` wrote: the stager and the parameters of its classifier."""
+        net, metadata = load_weights(fname, network)
+        saved = check_metadata(metadata, fname)
         for name, is_sound in _OPTIONAL.items():
-            record[name] = metadata.get(name)
-            if record[name] is not None and not is_sound(record[name]):
+            saved[name] = metadata.get(name)
+            if saved[name] is not None and not is_sound(saved[name]):
                 raise ValueError(
-                    f"The weights in {fname} hold an unsound {name!r} of the nights "
-                    "that they were trained on. Save them anew."
+                    f"The metadata {name!r} in {fname} are not valid. Download or save "
+                    "the weights again."
                 )
-        parameters = record.pop("parameters")
+        parameters = saved.pop("parameters")
+        sha256 = hashlib.sha256(Path(fname).read_bytes()).hexdigest()
+        started_from = {"name": Path(fname).name, "sha256": sha256}
         net = net.to(find_device(device))
-        return cls(net, **record), parameters
+        return cls(net, network, **saved, started_from=started_from), parameters
 
-    def _learn_profile(self, nights: Sequence[Night]) -> None:
-        """Keep the profile while no night is far from it, else fit it to these."""
+    def _split(
+        self,
+        nights: Sequence[Night],
+        options: TrainingOptions,
+        held_out: Sequence[Night] | None,
+    ) -> tuple[list[Night], list[Night]]:
+        """Hold out the validation subjects; draw them if they are not known yet."""
+        train, stored = list(nights), set(self.validation_subjects)
+        if held_out is None and options.validation_fraction > 0:
+            held_out = [n for n in nights if str(n.subject) in stored]
+            train = [n for n in nights if str(n.subject) not in stored]
+            if not train or not held_out:
+                fraction = options.validation_fraction
+                rng = np.random.default_rng(options.seed)
+                train, held_out = hold_out_subjects(nights, fraction, rng)
+                if stored:
+                    logger.info(
+                        "None of the validation subjects of the earlier training can "
+                        "be held out here. Others are drawn from these nights."
+                    )
+        held_out = list(held_out or [])
+        subjects = _subjects(held_out)
+        self.validation_subjects = sorted(stored.union(subjects) - {*_subjects(train)})
+        if held_out:
+            logger.info("Validation subjects: %s.", ", ".join(subjects))
+        else:
+            logger.info(
+                "No subject is held out: training does not stop early, keeps its last "
+                "state, and does not calibrate the probabilities."
+            )
+        return train, held_out
+
+    def _fit_statistics(self, nights: Sequence[Night], seed: int) -> None:
+        """Learn what the training nights look like; keep a profile that fits them."""
+        if not self.provenance:
+            training.fit_input_statistics(self.net, nights, seed)
         if self.profile is None or any(
             measure(self.profile, night.inputs[:], night.usable).is_far
             for night in sample_nights(nights)
@@ -335,73 +357,67 @@ class Stager:
             self.profile = fit_profile(nights)
 
     def _encode(self, nights: Sequence[Night], folder: Path) -> list[Night]:
-        """Embed scored nights; where their signals are on the disk, so is all else."""
+        """Embed nights; those whose signals are on the disk stay there."""
         encoded = []
         for night in nights:
-            if night.is_scored:
-                embeddings = encode_epochs(self.net, night.inputs[:])
-                if not isinstance(night.inputs, torch.Tensor):
-                    fname = folder / "embeddings"
-                    embeddings = StoredEmbeddings.store(fname, embeddings)
-                encoded.append(replace(night, inputs=embeddings))
+            embeddings = encode_epochs(self.net, night.inputs[:])
+            if not isinstance(night.inputs, torch.Tensor):
+                embeddings = StoredEmbeddings.store(folder / "embeddings", embeddings)
+            encoded.append(replace(night, inputs=embeddings))
         return encoded
 
-    def _hold_out(
-        self,
-        nights: Sequence[Night],
-        options: TrainingOptions,
-        held_out: Sequence[Night] | None,
-    ) -> tuple[list[Night], list[Night]]:
-        if held_out is None:
-            rng = np.random.default_rng(options.seed)
-            fraction = options.validation_fraction
-            nights, held_out = hold_out_subjects(nights, fraction, rng)
-        if not held_out:
-            logger.info(
-                "No subject is held out: training does not stop early, keeps its last "
-                "state, and does not calibrate the probabilities."
-            )
-        return list(nights), list(held_out)
+    def _record(
+        self, phase: str, train: list[Night], held_out: list[Night], n_before: int
+    ) -> None:
+        """Add a step to the provenance."""
+        rows = self.history[n_before:]
+        # Interrupted within the first pass, it has hardly learnt anything.
+        if not rows:
+            return
+        counts = count_stages(train)
+        self.can_stage = self.can_stage or any(counts.values())
+        self.was_finetuned = phase == "fine-tuning"
+        step = {
+            "phase": phase,
+            "package_version": __version__,
+            "source": None,
+            "licences": [],
+            "teachers": [],
+            "n_nights": len(train),
+            "n_subjects": len(_subjects(train)),
+            "n_epochs": counts,
+            "subjects": _subjects(train),
+            "validation_subjects": _subjects(held_out),
+            "started_from": self.started_from,
+        }
+        self.provenance = [*self.provenance, step]
+        self.started_from = None
+        name = next(name for name in rows[0] if name.startswith("validation"))
+        best = max(row[name] for row in rows)
+        self.scores = {} if np.isnan(best) else {name: best}
 
-    def _record(self, nights: Sequence[Night], n_before: int) -> None:
-        # Interrupted within the first train epoch, it has learnt next to nothing.
-        if len(self.history) > n_before:
-            counts = count_stages(nights)
-            self.can_stage = self.can_stage or any(counts.values())
-            self.training_data = {
-                "n_nights": len(nights),
-                "n_subjects": len({night.subject for night in nights}),
-                "n_epochs": counts,
-            }
-            rows = self.history[n_before:]
-            name = next(name for name in rows[0] if name.startswith("validation"))
-            best = max(row[name] for row in rows)
-            self.scores = {} if np.isnan(best) else {name: best}
-
-    def _adaptation(self, nights: Sequence[Night], options: TrainingOptions) -> float:
-        """Return how far to move; all the way after a pretraining."""
-        is_first = self.history and self.history[-1]["phase"] == "Pretraining"
-        if is_first or not self.can_stage:
-            return 1.0
-        return options.share(len({night.subject for night in nights}))
-
-    def _stay_near(self, before: dict[str, torch.Tensor], share: float) -> None:
+    def _average_weights(self, before: dict[str, torch.Tensor], share: float) -> None:
         """Average the weights with those of before (WiSE-FT, arXiv 2109.01903)."""
-        logger.info("Moved the weights by %.2f of the way to the fine-tuned.", share)
+        logger.info("The weights are %.2f fine-tuned + %.2f old.", share, 1 - share)
         for name, tensor in self.net.state_dict().items():
             if tensor.is_floating_point():
                 tensor.copy_(before[name].lerp(tensor, share))
 
     def _calibrate(self, held_out: Sequence[Night], share: float) -> None:
-        """Fit the temperature; score anew what is not the state that was validated."""
+        """Fit the temperature; validate again if the weights were averaged."""
         if not held_out:
-            # Weights that stay near others stay about as sure as they.
-            self.temperature = 1.0 if share == 1 else self.temperature
+            # Weights that stay near the old ones are about as confident.
+            if share == 1:
+                self.calibration_temperature = 1.0
             return
         posteriors = [log_posteriors(self.net, n.inputs[:], n.usable) for n in held_out]
         posteriors = np.concatenate(posteriors)
         targets = np.concatenate([night.targets for night in held_out])
-        self.temperature = fit_temperature(posteriors, targets)
+        self.calibration_temperature = fit_temperature(posteriors, targets)
         if share < 1:
             scores = score_stages(targets, posteriors.argmax(axis=1))
             self.scores = {"validation_macro_f1": scores["macro_f1"]}
+
+
+def _subjects(nights: Sequence[Night]) -> list[str]:
+    return sorted({str(night.subject) for night in nights})

@@ -1,6 +1,7 @@
 """A network that learns within seconds, and nights that it can learn from."""
 
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -83,7 +84,7 @@ def nights(make_night):
 @pytest.fixture(scope="session")
 def trained(config, nights, options):
     """Return a stager after both stages of training; it must not be modified."""
-    stager = Stager.from_nights(config, nights, seed=0, device="cpu")
+    stager = Stager.untrained(config, seed=0, device="cpu")
     stager.pretrain(nights, options)
     stager.finetune(nights, options)
     return stager
@@ -153,18 +154,25 @@ def raw(scored_raws):
     return scored_raws[0][0]
 
 
+@contextmanager
+def _tiny_small():
+    sizes = {name: TINY_SIZES[name] for name in TINY_SIZES if name != "sequence_length"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(network_config._SIZES, "small", sizes | {"sequence_layers": 1})
+        yield
+
+
 @pytest.fixture(scope="session")
 def fitted(scored_raws):
-    """Train a stager on the nights."""
-    return MC2SleepClassifier(**QUICK).fit(*scored_raws)
+    """Train a tiny stager on the nights; it must not be modified."""
+    with _tiny_small():
+        return MC2SleepClassifier(**QUICK).fit(*scored_raws)
 
 
 @pytest.fixture(scope="module")
 def tiny_small():
     """Let "small" be a network that trains within a moment."""
-    sizes = {name: TINY_SIZES[name] for name in TINY_SIZES if name != "sequence_length"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(network_config._SIZES, "small", sizes | {"sequence_layers": 1})
+    with _tiny_small():
         yield
 
 

@@ -137,7 +137,7 @@ def test_what_is_odd_is_learnt_from_where_it_holds_eeg(name, method, clf, two_ni
     raw = case.make(raw)
     with unchanged(raw), warned(case.warning):
         call(clf, method, raw, stages[: case.n_epochs], good)
-    learnt = sum(clf.stager_.training_data["n_epochs"].values())
+    learnt = sum(clf.stager_.provenance[-1]["n_epochs"].values())
     assert learnt == case.n_epochs + N_EPOCHS - len(case.unusable)
     assert all(tensor.isfinite().all() for tensor in state(clf).values())
     np.testing.assert_allclose(clf.predict_proba(good[0]).sum(axis=1), 1)

@@ -1,4 +1,4 @@
-"""Tests of the stager as a user meets it: recordings in, hypnograms out."""
+"""The stager as a user meets it: recordings in, hypnograms out."""
 
 import pickle
 
@@ -14,8 +14,10 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.utils import estimator_checks
 from stagers import QUICK
 
-from mne_mc2sleep import MC2SleepClassifier, training
-from mne_mc2sleep.training import trainer as _loop
+from mne_mc2sleep import MC2SleepClassifier
+from mne_mc2sleep.training import trainer
+
+pytestmark = pytest.mark.usefixtures("tiny_small")
 
 STAGES = ["WAKE", "N1", "N2", "N3", "REM"]
 DATA_FREE_CHECKS = [
@@ -47,7 +49,7 @@ def test_passes_scikit_learns_data_free_checks(check):
     getattr(estimator_checks, check)("MC2SleepClassifier", MC2SleepClassifier())
 
 
-def test_predict_gives_a_yasa_hypnogram(fitted, raw):
+def test_predict_returns_a_yasa_hypnogram(fitted, raw):
     """One stage per epoch, probabilities, YASA's start, our name as the scorer."""
     hypno = fitted.predict(raw)
     assert isinstance(hypno, yasa.Hypnogram)
@@ -59,7 +61,7 @@ def test_predict_gives_a_yasa_hypnogram(fitted, raw):
     assert (hypno.proba.idxmax(axis=1).to_numpy() == hypno.hypno.to_numpy()).all()
 
 
-def test_list_gives_list(fitted, scored_raws):
+def test_list_returns_list(fitted, scored_raws):
     """A list of recordings gives a list of the same hypnograms as one by one."""
     hypnos = fitted.predict(scored_raws[0][:2])
     probas = fitted.predict_proba(scored_raws[0][:2])
@@ -76,32 +78,30 @@ def test_recording_may_be_a_path(fitted, raw, tmp_path):
     np.testing.assert_allclose(proba, fitted.predict_proba(raw), atol=1e-6)
 
 
-def test_caller_s_objects_are_untouched(scored_raws):
+def test_caller_s_objects_are_unchanged(scored_raws):
     """Neither training nor staging changes a recording or its stages."""
     raw, stages = scored_raws[0][0].copy(), scored_raws[1][0].copy()
     raw.set_annotations(mne.Annotations([30], [20], ["BAD_move"]))
     before = raw.copy()
-    MC2SleepClassifier(**QUICK).fit([raw, *scored_raws[0][1:]], scored_raws[1]).predict(
-        raw
-    )
+    raws = [raw, *scored_raws[0][1:]]
+    MC2SleepClassifier(**QUICK).fit(raws, scored_raws[1]).predict(raw)
     assert np.array_equal(raw.get_data(), before.get_data())
     assert raw.info["highpass"] == before.info["highpass"]
     assert raw.annotations == before.annotations
     assert np.array_equal(stages, scored_raws[1][0])
 
 
-def test_stages_as_before_after_pickle_and_save(fitted, raw, tmp_path):
-    """Copies through pickle and safetensors give the same bits."""
+def test_copies_by_pickle_and_by_save_stage_identically(fitted, raw, tmp_path):
+    """To the bit; parameters of the training are saved, too."""
     fname = tmp_path / "lab.safetensors"
     fitted.save(fname)
+    loaded = MC2SleepClassifier.from_pretrained(fname)
     proba = fitted.predict_proba(raw)
-    for copy in (
-        pickle.loads(pickle.dumps(fitted)),
-        MC2SleepClassifier.from_pretrained(fname),
-    ):
+    for copy in (pickle.loads(pickle.dumps(fitted)), loaded):
         assert copy.predict_proba(raw).equals(proba)
         assert copy.picks == "EEG Fpz-Cz"
-        assert copy.sequence_length == 10
+        assert copy.batch_size == QUICK["batch_size"]
+    assert loaded.stager_.net.config.sequence_length == QUICK["sequence_length"]
 
 
 def test_clone_has_parameters_but_no_weights(fitted, raw):
@@ -112,21 +112,17 @@ def test_clone_has_parameters_but_no_weights(fitted, raw):
         copy.predict(raw)
 
 
-@pytest.mark.parametrize("call", ["predict", "predict_proba", "score", "finetune"])
+@pytest.mark.parametrize(
+    "call", ["predict", "predict_proba", "score", "finetune", "save"]
+)
 def test_needs_weights(call, raw):
-    """Before training there is nothing to stage by or to fine-tune."""
+    """Before training there is nothing to stage by, to fine-tune or to save."""
     with pytest.raises(NotFittedError, match="from_pretrained"):
         getattr(MC2SleepClassifier(), call)(raw)
 
 
-def test_save_needs_weights(tmp_path):
-    """Before training there is nothing to save."""
-    with pytest.raises(NotFittedError, match="no weights yet"):
-        MC2SleepClassifier().save(tmp_path / "lab.safetensors")
-
-
 def test_pretraining_needs_no_stages(scored_raws):
-    """Pretrained without stages it says so, and stages once fine-tuned."""
+    """Pretrained without stages it cannot stage until it is fine-tuned."""
     raws, stages = scored_raws
     clf = MC2SleepClassifier(**QUICK).pretrain(raws)
     with pytest.raises(NotFittedError, match="Call 'finetune' with scored nights"):
@@ -144,30 +140,18 @@ def test_pretraining_with_stages_can_stage(scored_raws):
     assert len(clf.predict(raws[0])) == 80
 
 
-def test_pretraining_goes_on_from_weights(fitted, scored_raws, tmp_path):
-    """Weights that were loaded are not thrown away by pretrain."""
-    fitted.save(tmp_path / "lab.safetensors")
-    clf = MC2SleepClassifier.from_pretrained(tmp_path / "lab.safetensors")
-    clf.set_params(learning_rate=1e-12).pretrain(scored_raws[0])
-    old, new = _state(fitted), _state(clf)
-    weight = "signal_backbone.projection.weight"
-    torch.testing.assert_close(old[weight], new[weight], atol=1e-6, rtol=0)
-
-
-def test_fit_starts_anew(fitted, scored_raws):
+def test_fit_starts_from_scratch(scored_raws):
     """Fitted twice with one random state, the weights are the same to the bit."""
     clf = MC2SleepClassifier(**QUICK).fit(*scored_raws)
     first = _state(clf)
     assert _is_equal(first, _state(clf.fit(*scored_raws)))
-    assert not _is_equal(
-        first, _state(clf.set_params(random_state=1).fit(*scored_raws))
-    )
+    other = clf.set_params(random_state=1).fit(*scored_raws)
+    assert not _is_equal(first, _state(other))
 
 
-def test_finetuning_leaves_the_backbones(fitted, scored_raws, tmp_path):
+def test_finetuning_keeps_the_backbones(fitted, scored_raws):
     """Both backbones are bit-identical, BatchNorm statistics included; heads move."""
-    fitted.save(tmp_path / "lab.safetensors")
-    clf = MC2SleepClassifier.from_pretrained(tmp_path / "lab.safetensors")
+    clf = pickle.loads(pickle.dumps(fitted))
     before = _state(clf)
     after = _state(clf.finetune(*scored_raws))
     backbones = [name for name in before if "_backbone." in name]
@@ -176,7 +160,7 @@ def test_finetuning_leaves_the_backbones(fitted, scored_raws, tmp_path):
     assert not torch.equal(before["total_head.weight"], after["total_head.weight"])
 
 
-def test_unusable_epochs_are_uns_and_the_grid_stays(fitted, raw):
+def test_unusable_epochs_are_uns_on_the_same_grid(fitted, raw):
     """NaN and BAD epochs are UNS; no epoch is shifted or dropped."""
     broken = raw.copy()
     broken.apply_function(lambda x: np.where(np.arange(x.size) // 3000 == 7, np.nan, x))
@@ -200,12 +184,10 @@ def test_nan_epochs_change_no_far_epoch(fitted, raw):
 
 def test_several_picks_are_averaged(fitted, raw):
     """Several channels give the normalised geometric mean of their probabilities."""
-    clf = clone(fitted)
-    clf.stager_ = fitted.stager_
-    probas = [clf.predict_proba(raw, picks=name).to_numpy() for name in raw.ch_names]
-    mean = np.sqrt(probas[0] * probas[1])
+    probas = [fitted.predict_proba(raw, picks=name) for name in raw.ch_names]
+    mean = np.sqrt(probas[0].to_numpy() * probas[1].to_numpy())
     mean /= mean.sum(axis=1, keepdims=True)
-    both = clf.predict_proba(raw, picks=raw.ch_names)
+    both = fitted.predict_proba(raw, picks=raw.ch_names)
     np.testing.assert_allclose(both, mean, atol=1e-6)
 
 
@@ -227,7 +209,7 @@ def test_score_is_kappa_by_position(fitted, scored_raws):
     assert fitted.score(undated, stages) == pytest.approx(expected)
 
 
-def test_score_leaves_out_what_is_unscored(fitted, scored_raws):
+def test_score_ignores_unscored_epochs(fitted, scored_raws):
     """Epochs without an expert's stage, or without EEG, do not count."""
     raw, stages = scored_raws[0][0].copy(), scored_raws[1][0].copy()
     stages[:10] = -2
@@ -258,12 +240,12 @@ def test_hypnograms_may_be_of_mixed_kinds(fitted, scored_raws):
 def test_one_recording_is_enough(scored_raws):
     """A single night trains; nobody is held out, so it is not calibrated."""
     clf = MC2SleepClassifier(**QUICK).fit(scored_raws[0][0], scored_raws[1][0])
-    assert clf.stager_.temperature == 1
-    assert clf.stager_.training_data["n_nights"] == 1
+    assert clf.stager_.calibration_temperature == 1
+    assert clf.stager_.provenance[-1]["n_nights"] == 1
 
 
-def test_absent_stage_is_told_and_keeps_its_column(scored_raws):
-    """A stage that no night holds is warned of; probabilities have five columns."""
+def test_absent_stage_is_warned_of_and_keeps_its_column(scored_raws):
+    """Probabilities have five columns even if a stage could not be learnt."""
     raws, stages = scored_raws
     stages = [np.where(s == 3, 2, s) for s in stages]
     with pytest.warns(RuntimeWarning, match="No epoch of N3"):
@@ -281,23 +263,9 @@ def test_robust_scaling_ignores_the_gain(scored_raws):
     )
 
 
-def test_groups_are_held_out_whole(scored_raws, monkeypatch):
-    """Two scored_raws of one subject are never on both sides of the validation."""
-    seen = []
-    finetune = training.finetune
-
-    def spy(net, train, held_out, *args):
-        seen.append([{night.subject for night in part} for part in (train, held_out)])
-        return finetune(net, train, held_out, *args)
-
-    monkeypatch.setattr(training, "finetune", spy)
-    MC2SleepClassifier(**QUICK).fit(*scored_raws, groups=["a", "a", "b"])
-    assert sorted(map(sorted, seen[0])) == [["a"], ["b"]]
-
-
 def test_interrupted_training_keeps_the_best_weights(scored_raws, monkeypatch, capsys):
     """Ctrl-C ends the training, says so, and leaves a stager that stages."""
-    train_once, calls = _loop._train_once, []
+    train_once, calls = trainer._train_once, []
 
     def interrupt(*args):
         calls.append(args)
@@ -305,7 +273,7 @@ def test_interrupted_training_keeps_the_best_weights(scored_raws, monkeypatch, c
             raise KeyboardInterrupt
         return train_once(*args)
 
-    monkeypatch.setattr(_loop, "_train_once", interrupt)
+    monkeypatch.setattr(trainer, "_train_once", interrupt)
     clf = MC2SleepClassifier(**QUICK).set_params(pretrain_train_epochs=9)
     clf.fit(*scored_raws, verbose=True)
     assert "interrupted" in capsys.readouterr().out
@@ -323,16 +291,11 @@ def test_progress_bar_follows_verbose(fitted, scored_raws, capsys):
 
 
 def test_cross_validates_by_subject(scored_raws):
-    """GroupKFold on lists of recordings works, in parallel too."""
-    clf = MC2SleepClassifier(**QUICK)
+    """GroupKFold on lists of recordings works."""
     split = {"groups": ["a", "b", "c"], "cv": GroupKFold(3)}
-    serial = cross_val_score(clf, *scored_raws, **split, error_score="raise")
-    assert serial.shape == (3,)
-    assert np.isfinite(serial).all()
-    parallel = cross_val_score(
-        clf, *scored_raws, **split, n_jobs=2, error_score="raise"
-    )
-    np.testing.assert_allclose(parallel, serial, atol=0.15)
+    clf = MC2SleepClassifier(**QUICK)
+    scores = cross_val_score(clf, *scored_raws, **split, error_score="raise")
+    assert np.isfinite(scores).all()
 
 
 def test_searches_parameters(scored_raws):
@@ -345,21 +308,3 @@ def test_searches_parameters(scored_raws):
     )
     search.fit(*scored_raws, groups=["a", "a", "b"])
     assert search.best_params_["mask_ratio"] in (0.25, 0.5)
-
-
-def test_weights_of_another_size_are_not_trained(fitted, scored_raws, tmp_path):
-    """Weights are never thrown away, nor kept, without a word."""
-    fitted.save(tmp_path / "lab.safetensors")
-    clf = MC2SleepClassifier.from_pretrained(tmp_path / "lab.safetensors")
-    clf.set_params(sequence_length=15)
-    for train in (clf.pretrain, clf.finetune):
-        with pytest.raises(ValueError, match="another 'size' or 'sequence_length'"):
-            train(*scored_raws)
-
-
-def test_parameters_of_a_newer_version_are_told(fitted, tmp_path):
-    """A file saved with a parameter that we do not know is refused by name."""
-    fname = tmp_path / "lab.safetensors"
-    fitted.stager_.save(fname, fitted.get_params() | {"n_heads": 8})
-    with pytest.raises(ValueError, match=r"\['n_heads'\], which this version"):
-        MC2SleepClassifier.from_pretrained(fname)

@@ -1,20 +1,149 @@
-"""Tests of the parameter that names the weights that a stager starts from."""
+"""What belongs to weights follows them through training, saving and loading."""
 
+import hashlib
+
+import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from stagers import QUICK
 
-from mne_mc2sleep import MC2SleepClassifier
+from mne_mc2sleep import MC2SleepClassifier, simulate_night
+
+pytestmark = pytest.mark.usefixtures("tiny_small")
+
+
+@pytest.fixture
+def fname(fitted, tmp_path):
+    """Save the fitted stager."""
+    fitted.save(tmp_path / "lab.safetensors")
+    return tmp_path / "lab.safetensors"
+
+
+@pytest.fixture(scope="module")
+def ten_nights():
+    """Return ten short recordings of ten subjects with all five stages."""
+    raws = [simulate_night(360, random_state=seed)[0] for seed in range(10)]
+    return raws, [np.arange(12) % 5] * 10
 
 
 def _state(clf):
     return {name: t.clone() for name, t in clf.stager_.net.state_dict().items()}
 
 
-def test_copies_of_loaded_weights_are_fine_tuned(fitted, scored_raws, tmp_path):
-    """A clone remembers its weights: fit adapts them, and the backbones stay."""
-    fitted.save(tmp_path / "lab.safetensors")
+def _is_equal(state, other):
+    return all(torch.equal(state[name], other[name]) for name in state)
+
+
+def _held_out(clf):
+    return [step["validation_subjects"] for step in clf.stager_.provenance]
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_validation_subjects_are_drawn_once(ten_nights, random_state, tmp_path):
+    """Every later call holds out the same ones, also after saving and loading."""
+    clf = MC2SleepClassifier(**QUICK | {"random_state": random_state})
+    clf.pretrain(*ten_nights).finetune(*ten_nights)
+    clf.save(tmp_path / "lab.safetensors")
     loaded = MC2SleepClassifier.from_pretrained(tmp_path / "lab.safetensors")
+    loaded.finetune(*ten_nights)
+    first, second, third = _held_out(loaded)
+    assert len(first) == 2
+    assert first == second == third == clf.stager_.validation_subjects
+
+
+def test_validation_subjects_are_drawn_again_if_none_is_there(ten_nights, training_log):
+    """Of other subjects, some are held out, and the log says so."""
+    raws, stages = ten_nights
+    clf = MC2SleepClassifier(**QUICK)
+    clf.pretrain(raws[:5], stages[:5], groups=list("abcde"))
+    clf.finetune(raws[5:], stages[5:], groups=list("vwxyz"))
+    first, second = _held_out(clf)
+    assert set(second) <= set("vwxyz")
+    assert clf.stager_.validation_subjects == sorted(first + second)
+    assert any("Others are drawn" in message for message in training_log.messages)
+
+
+def test_subjects_are_compared_as_text(ten_nights):
+    """A subject may be a number in one call and text in another."""
+    clf = MC2SleepClassifier(**QUICK).pretrain(*ten_nights, groups=np.arange(10))
+    clf.finetune(*ten_nights, groups=list("0123456789"))
+    first, second = _held_out(clf)
+    assert first == second
+
+
+def test_groups_are_held_out_whole(scored_raws):
+    """Two recordings of one subject are never on both sides of the validation."""
+    clf = MC2SleepClassifier(**QUICK).fit(*scored_raws, groups=["a", "a", "b"])
+    for step in clf.stager_.provenance:
+        assert sorted([step["subjects"], step["validation_subjects"]]) == [["a"], ["b"]]
+
+
+def test_statistics_come_from_training_nights_only(ten_nights):
+    """Input statistics, profile and levels do not depend on the held-out signals."""
+    raws, stages = ten_nights
+    clf = MC2SleepClassifier(**QUICK, scaling="spectrum").fit(raws, stages)
+    others = [raw.copy() for raw in raws]
+    for subject in clf.stager_.validation_subjects:
+        others[int(subject)].apply_function(lambda x: 1.5 * x + np.roll(x, 7))
+    found = clone(clf).fit(others, stages).stager_
+    assert found.profile == clf.stager_.profile
+    assert found.levels == clf.stager_.levels
+    scales = [s.net.signal_backbone.scale for s in (found, clf.stager_)]
+    assert torch.equal(*scales)
+
+
+def test_a_loaded_stager_trains_like_the_one_that_was_saved(ten_nights, tmp_path):
+    """Pretrain -> save -> load -> finetune equals pretrain -> finetune to the bit."""
+    raws, stages = ten_nights
+    clf = MC2SleepClassifier(**QUICK).pretrain(raws, stages)
+    clf.save(tmp_path / "lab.safetensors")
+    loaded = MC2SleepClassifier.from_pretrained(tmp_path / "lab.safetensors")
+    for stager in (clf, loaded.set_params(random_state=0)):
+        stager.finetune(raws, stages)
+    assert _is_equal(_state(clf), _state(loaded))
+    assert clf.predict_proba(raws[0]).equals(loaded.predict_proba(raws[0]))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "found"),
+    [
+        ({"size": "base"}, "small"),
+        ({"sequence_length": 11}, 10),
+        ({"scaling": "robust"}, "none"),
+    ],
+)
+def test_error_of_a_parameter_that_contradicts_the_weights(
+    fname, scored_raws, parameter, found
+):
+    """In training and in staging, the message names both values."""
+    (name, value), *_ = parameter.items()
+    match = f"have {name}={found!r}, but {name}={value!r} was requested"
+    clf = MC2SleepClassifier(weights=fname, **parameter)
+    for train in (clf.fit, clf.pretrain, clf.finetune):
+        with pytest.raises(ValueError, match=match):
+            train(*scored_raws)
+    loaded = MC2SleepClassifier.from_pretrained(fname).set_params(**parameter)
+    with pytest.raises(ValueError, match=match):
+        loaded.predict(scored_raws[0][0])
+
+
+def test_size_length_and_scaling_come_from_the_weights(scored_raws, tmp_path):
+    """They need not be repeated; what is repeated may agree."""
+    clf = MC2SleepClassifier(**QUICK, scaling="robust").pretrain(*scored_raws)
+    clf.save(tmp_path / "lab.safetensors")
+    weights = {"weights": tmp_path / "lab.safetensors"}
+    for agreed in ({}, {"scaling": "robust", "sequence_length": 10, "size": "small"}):
+        clf = MC2SleepClassifier(QUICK["picks"], **weights, **agreed)
+        clf.set_params(finetune_train_epochs=1).finetune(*scored_raws)
+        assert clf.stager_.scaling == "robust"
+        assert clf.stager_.net.config.sequence_length == 10
+
+
+def test_clones_of_loaded_weights_are_fine_tuned(fname, scored_raws):
+    """A clone remembers its weights: fit adapts them, and the backbones stay."""
+    loaded = MC2SleepClassifier.from_pretrained(fname)
     adapted = clone(loaded).set_params(random_state=1).fit(*scored_raws)
     before, after = _state(loaded), _state(adapted)
     backbones = {name: t for name, t in before.items() if "backbone" in name}
@@ -23,21 +152,54 @@ def test_copies_of_loaded_weights_are_fine_tuned(fitted, scored_raws, tmp_path):
     assert set(adapted.history_["phase"]) == {"Fine-tuning"}
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-def test_either_stage_goes_on_from_the_weights_parameter(
-    fitted, scored_raws, tmp_path, stage
-):
-    """Without weights at hand, those that the parameter names are loaded."""
-    fitted.save(tmp_path / "lab.safetensors")
-    loaded = MC2SleepClassifier.from_pretrained(tmp_path / "lab.safetensors")
-    clf = clone(loaded).set_params(learning_rate=1e-12)
-    getattr(clf, stage)(*scored_raws)
-    old, new = _state(fitted), _state(clf)
+def test_loaded_weights_are_cross_validated(fname, scored_raws):
+    """Every fold adapts them: with adaptation 0, all score as they are."""
+    loaded = MC2SleepClassifier.from_pretrained(fname).set_params(adaptation=0.0)
+    raws, stages = scored_raws
+    scores = cross_val_score(loaded, raws, stages, cv=3, error_score="raise")
+    expected = [loaded.score(raw, s) for raw, s in zip(raws, stages, strict=True)]
+    np.testing.assert_allclose(scores, expected)
+
+
+@pytest.mark.parametrize("phase", ["pretrain", "finetune"])
+def test_either_phase_starts_from_the_weights_parameter(fname, fitted, phase):
+    """Without current weights, those that the parameter names are loaded."""
+    raw, _ = simulate_night(360, random_state=0)
+    clf = MC2SleepClassifier(weights=fname, learning_rate=1e-12, batch_size=8)
+    getattr(clf, phase)([raw, raw], [np.arange(12) % 5] * 2)
     head = "total_head.weight"
-    torch.testing.assert_close(old[head], new[head], atol=1e-6, rtol=0)
+    torch.testing.assert_close(_state(fitted)[head], _state(clf)[head])
 
 
-def test_saved_weights_name_no_file_of_this_machine(fitted, tmp_path):
+def test_provenance_names_every_step(fname, ten_nights, tmp_path):
+    """Fine-tuned weights keep what they were trained on, and name their file."""
+    groups = list("abcdefghij")
+    clf = MC2SleepClassifier.from_pretrained(fname)
+    clf.finetune(*ten_nights, groups=groups)
+    clf.save(tmp_path / "adapted.safetensors")
+    loaded = MC2SleepClassifier.from_pretrained(tmp_path / "adapted.safetensors")
+    steps = loaded.stager_.provenance
+    assert [s["phase"] for s in steps] == ["pretraining", "fine-tuning", "fine-tuning"]
+    assert [s["n_nights"] for s in steps] == [2, 2, 8]
+    assert sum(steps[-1]["n_epochs"].values()) == 8 * 12
+    assert not set(steps[-1]["subjects"]) & set(steps[-1]["validation_subjects"])
+    sha256 = hashlib.sha256(fname.read_bytes()).hexdigest()
+    assert [s["started_from"] for s in steps] == [
+        None,
+        None,
+        {"name": "lab.safetensors", "sha256": sha256},
+    ]
+
+
+def test_shipped_weights_have_a_provenance():
+    """Their file is of an older version: its record becomes one step."""
+    stager = MC2SleepClassifier.from_pretrained(device="cpu").stager_
+    assert stager.was_finetuned
+    assert stager.validation_subjects == stager.provenance[0]["validation_subjects"]
+    assert stager.provenance[0]["n_nights"] > 0
+
+
+def test_saved_weights_name_no_folder_of_this_machine(fitted, tmp_path):
     """Where weights came from is not saved with them."""
     for name in ("first", "second"):
         fitted.save(tmp_path / f"{name}.safetensors")
@@ -46,9 +208,19 @@ def test_saved_weights_name_no_file_of_this_machine(fitted, tmp_path):
     assert str(tmp_path).encode() not in (tmp_path / "second.safetensors").read_bytes()
 
 
-def test_weights_of_another_length_are_not_fine_tuned(fitted, scored_raws, tmp_path):
-    """The parameters must be those of the weights; the message says how."""
-    fitted.save(tmp_path / "lab.safetensors")
-    clf = MC2SleepClassifier(weights=tmp_path / "lab.safetensors", sequence_length=11)
-    with pytest.raises(ValueError, match="another 'size' or 'sequence_length'"):
-        clf.fit(*scored_raws)
+def test_unknown_saved_parameters_are_named(fitted, tmp_path):
+    """A file of a newer version is refused by name."""
+    fname = tmp_path / "lab.safetensors"
+    fitted.stager_.save(fname, {"n_heads": 8})
+    with pytest.raises(ValueError, match=r"\['n_heads'\], which this version"):
+        MC2SleepClassifier.from_pretrained(fname)
+
+
+def test_device_may_be_an_object_everywhere(fitted, fname, scored_raws):
+    """In the constructor, in from_pretrained and in finetune."""
+    device = torch.device("cpu")
+    loaded = MC2SleepClassifier.from_pretrained(fname, device=device)
+    clone(loaded).fit(*scored_raws)
+    assert loaded.predict(scored_raws[0][0]).proba.equals(
+        fitted.predict(scored_raws[0][0]).proba
+    )

@@ -27,6 +27,6 @@ def test_the_card_begins_with_what_the_weights_are_not():
 
 def test_weights_were_not_trained_on_whom_they_are_tested_on():
     """Ten subjects or more were kept for tests, apart from those of validation."""
-    told = MC2SleepClassifier.from_pretrained(device="cpu").stager_.training_data
+    told = MC2SleepClassifier.from_pretrained(device="cpu").stager_.provenance[-1]
     assert len(told["test_subjects"]) >= 10
     assert not set(told["test_subjects"]) & set(told["validation_subjects"])

@@ -74,7 +74,10 @@ def test_weights_are_trained_without_mne(trained):
     """Where MNE and YASA are missing, the script writes weights that can stage."""
     folder, _ = trained
     clf = MC2SleepClassifier.from_pretrained(folder / "small.safetensors")
-    assert (clf.sequence_length, clf.scaling) == (60, "spectrum")
+    assert (clf.stager_.net.config.sequence_length, clf.stager_.scaling) == (
+        60,
+        "spectrum",
+    )
     raw, _ = simulate_night(600, random_state=0)
     assert len(clf.predict(raw)) == 20
 
@@ -83,7 +86,7 @@ def test_weights_tell_whom_they_do_not_know(trained):
     """The subjects of tests and validation are written down, and are not the same."""
     folder, _ = trained
     clf = MC2SleepClassifier.from_pretrained(folder / "small.safetensors")
-    told = clf.stager_.training_data
+    told = clf.stager_.provenance[-1]
     test, validation = (
         set(told[f"{part}_subjects"]) for part in ("test", "validation")
     )

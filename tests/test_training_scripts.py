@@ -177,7 +177,7 @@ def test_the_stager_of_each_fold_is_saved(whole):
     tested = []
     for fold in FOLDS:
         clf = MC2SleepClassifier.from_pretrained(whole / fold / "stager.safetensors")
-        told = clf.stager_.training_data
+        told = clf.stager_.provenance[-1]
         assert clf.picks == "EEG Fpz-Cz"
         assert told["n_subjects"] == len(told["validation_subjects"]) == 1
         tested += told["test_subjects"]

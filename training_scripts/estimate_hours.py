@@ -109,10 +109,10 @@ def measure(size, args):
     )
     options = TrainingOptions.from_parameters(clf.get_params())
     options = replace(options, precision=args.precision)
-    config = MC2SleepConfig.from_size(size, clf.sequence_length)
+    config = MC2SleepConfig.from_size(size)
     with tempfile.TemporaryDirectory() as folder:
         nights, preparing = make_nights(Path(folder), args, timer)
-        stager = Stager.from_nights(config, nights, 0, args.device)
+        stager = Stager.untrained(config, 0, args.device)
         # To warm up, too.
         with FlopCounterMode(display=False) as counter:
             stager.pretrain(nights[:1], options)

@@ -249,8 +249,8 @@ def run_fold(cohort, fold, folder, seed, args):
     train, validation, test = fold.split(cohort.nights)
     logger.info("%s: %d nights to train on.", folder, len(train))
     clf, options = make_options(cohort, seed, args)
-    config = MC2SleepConfig.from_size(clf.size, clf.sequence_length)
-    stager = Stager.from_nights(config, train, options.seed, clf.device)
+    config = MC2SleepConfig.from_size(args.size)
+    stager = Stager.untrained(config, options.seed, clf.device)
     for name, learn in zip(PHASES, (stager.pretrain, stager.finetune), strict=True):
         checkpoint = folder / f"{name}.safetensors"
         learn(train, options, ProgressBar, checkpoint, held_out=validation)
@@ -259,15 +259,10 @@ def run_fold(cohort, fold, folder, seed, args):
     probabilities = [
         stager.probabilities([night.inputs[:]], [night.usable]) for night in test
     ]
-    stager.training_data |= {
-        "source": cohort.name,
-        "seed": seed,
-        "validation_subjects": fold.validation,
-        "test_subjects": fold.test,
-    }
-    elsewhere = {"device": None, "random_state": None}
-    parameters = clf.get_params() | elsewhere
-    stager.save(folder / "stager.safetensors", parameters, overwrite=True)
+    for step in stager.provenance:
+        step |= {"source": cohort.name, "seed": seed, "test_subjects": fold.test}
+    clf.stager_ = stager
+    clf.save(folder / "stager.safetensors", overwrite=True)
     record = {
         "hours": (time.monotonic() - start) / 3600,
         "is_resumed": is_resumed,

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from band_power_nights import SCALING, make_nights, read_power_nights, split_nights
 
-from mne_mc2sleep import training
+from mne_mc2sleep import __version__, training
 from mne_mc2sleep._utils import find_device
 from mne_mc2sleep.data.nights import count_stages
 from mne_mc2sleep.inference.sliding_window import (
@@ -97,7 +97,7 @@ def train(args):
         net = MC2SleepNet(config).to(device)
     validation = make_nights(validation_nights, (VALIDATION_SEED, args.fold), device)
     training.fit_input_statistics(net, draw("pretrain", 0), args.seed)
-    stager = Stager(net, can_stage=True)
+    stager = Stager(net, scaling=SCALING, can_stage=True, was_finetuned=True)
     training.pretrain(
         net,
         lambda train_epoch: draw("pretrain", train_epoch),
@@ -122,7 +122,7 @@ def train(args):
     )
     counts = count_stages(version(0))
     lean_to_usual_shares(net, counts)
-    stager.temperature = calibrate(net, validation)
+    stager.calibration_temperature = calibrate(net, validation)
     # Once more the nights of the first version, but as signals.
     stager.profile = fit_profile(draw("finetune", 0))
     # Whole nights.
@@ -130,7 +130,10 @@ def train(args):
         make_nights(train_nights, (args.seed, LEVELS_SEED), device)
     )
     stager.scores = {"validation_macro_f1": max_score(stager.history)}
-    stager.training_data = {
+    stager.validation_subjects = sorted({n.subject for n in validation_nights})
+    step = {
+        "phase": "pretraining and fine-tuning",
+        "package_version": __version__,
         "source": DATA,
         "n_nights": len(train_nights),
         "n_subjects": len({night.subject for night in train_nights}),
@@ -138,8 +141,9 @@ def train(args):
         "fold": args.fold,
         "seed": args.seed,
         "test_subjects": sorted({night.subject for night in test_nights}),
-        "validation_subjects": sorted({night.subject for night in validation_nights}),
+        "validation_subjects": stager.validation_subjects,
     }
+    stager.provenance = [step]
     return stager
 
 
@@ -193,13 +197,8 @@ def main():
     start = time.monotonic()
     stager = train(args)
     hours = (time.monotonic() - start) / 3600
-    parameters = {
-        "size": args.size,
-        "sequence_length": SEQUENCE_LENGTH,
-        "scaling": SCALING,
-    }
     fname = args.out_dir / f"{args.size}.safetensors"
-    stager.save(fname, parameters, overwrite=True)
+    stager.save(fname, {}, overwrite=True)
     history = fname.with_suffix(".history.json")
     history.write_text(json.dumps({"hours": hours, "history": stager.history}))
     print(f"{fname}: {hours:.2f} h in this run, scores {stager.scores}")

@@ -153,13 +153,13 @@ def main():
     found = json.loads(args.accuracy.read_text())
     clf = MC2SleepClassifier.from_pretrained("small", device="cpu")
     stager = clf.stager_
-    told = stager.training_data
+    told = stager.provenance[-1]
     by_stage = ", ".join(f"{stage} {n:,}" for stage, n in told["n_epochs"].items())
     text = TEMPLATE.format(
         source=told["source"][0].upper() + told["source"][1:],
         n_parameters=sum(p.numel() for p in stager.net.parameters()),
-        sequence_length=clf.sequence_length,
-        scaling=clf.scaling,
+        sequence_length=stager.net.config.sequence_length,
+        scaling=stager.scaling,
         package_version=found["package_version"],
         n_nights=told["n_nights"],
         n_subjects=told["n_subjects"],
@@ -167,7 +167,7 @@ def main():
         by_stage=by_stage,
         n_validation=len(told["validation_subjects"]),
         n_test=len(told["test_subjects"]),
-        temperature=stager.temperature,
+        temperature=stager.calibration_temperature,
         fold=told["fold"],
         seed=told["seed"],
         n_test_nights=found["n_nights"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from ._common import add_common_options
@@ -33,7 +32,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     fetch = actions.add_parser("fetch", help="fetch weights and print where they are")
     fetch.set_defaults(run=run_fetch)
     card = actions.add_parser(
-        "card", help="print what weights were trained on, and their settings, as JSON"
+        "card", help="print the settings of weights and each step of their training"
     )
     card.set_defaults(run=run_card)
     for action in (fetch, card):
@@ -89,7 +88,7 @@ def run_fetch(args: Namespace) -> int:
 
 
 def run_card(args: Namespace) -> int:
-    """Print the metadata of weights.
+    """Print what weights are and how they were trained.
 
     Parameters
     ----------
@@ -106,8 +105,10 @@ def run_card(args: Namespace) -> int:
     ValueError, OSError
         As for `run_fetch`.
     """
-    _, metadata = _open(args)
-    print(json.dumps(metadata, indent=2, ensure_ascii=False))
+    from ..weights.metadata import format_card
+
+    fname, metadata = _open(args)
+    print(format_card(metadata, fname))
     return 0
 
 

@@ -49,8 +49,8 @@ def attention_maps(
     raw : Raw | path-like
         The recording; it is not modified.
     first_epoch : int
-        The epoch that the sequence begins with. It has ``clf.sequence_length`` epochs,
-        or those of the night if these are fewer.
+        The epoch that the sequence begins with. It has the ``sequence_length`` of
+        the weights, or that of the night if that is shorter.
     picks : str | list of str | None
         The channel, if it is not the one of ``clf``; of a list the first there is.
 
@@ -68,7 +68,9 @@ def attention_maps(
     """
     clf._check_is_fitted(can_stage=False)
     net = clf.stager_.net
-    recording = read_channel(raw, clf.picks if picks is None else picks, clf.scaling)
+    recording = read_channel(
+        raw, clf.picks if picks is None else picks, clf.stager_.scaling
+    )
     length = min(net.config.sequence_length, recording.n_epochs)
     last = recording.n_epochs - length
     if not 0 <= first_epoch <= last:

@@ -5,13 +5,16 @@ from .config import MC2SleepConfig
 from .fused import fuse
 from .masking import draw_mask
 from .mc2sleepnet import Embeddings, MC2SleepNet, StageLogits
+from .protocol import SleepNetwork, make_network
 
 __all__ = [
     "Embeddings",
     "MC2SleepConfig",
     "MC2SleepNet",
+    "SleepNetwork",
     "StageLogits",
     "cross_attention_maps",
     "draw_mask",
     "fuse",
+    "make_network",
 ]

@@ -64,6 +64,12 @@ class MC2SleepConfig:
             raise ValueError(f"'size' must be one of {sorted(_SIZES)}, not {size!r}.")
         return cls(sequence_length=sequence_length, **_SIZES[size])
 
+    @property
+    def size(self) -> str:
+        """The name of the size, or "custom"."""
+        sizes = {n: self.from_size(n, self.sequence_length) for n in _SIZES}
+        return next((n for n, config in sizes.items() if config == self), "custom")
+
 
 _SIZES = {
     "base": {},

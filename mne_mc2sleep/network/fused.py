@@ -28,6 +28,9 @@ def fuse(net: MC2SleepNet) -> MC2SleepNet:
     net : MC2SleepNet
         Its embeddings differ by rounding. It cannot be trained or saved.
     """
+    # A network of your own may have another backbone.
+    if not hasattr(getattr(net, "signal_backbone", None), "blocks"):
+        return net
     net = deepcopy(net)
     net.signal_backbone = _FusedSignalBackbone(net.signal_backbone)
     return net

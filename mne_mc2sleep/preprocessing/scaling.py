@@ -54,10 +54,11 @@ def scale_signals(
         Consecutive epochs in µV at 100 Hz, all finite.
     usable : array of bool of shape (n_epochs,)
         True in one epoch at least; the others do not count.
-    scaling : {None, "robust", "spectrum"}
-        None changes nothing. ``"robust"`` brings the interquartile range to
-        ``ROBUST_IQR``. ``"spectrum"`` filters the recording so that its median spectrum
-        comes three quarters of the way to a reference, in steps of an octave or less;
+    scaling : {"none", "robust", "spectrum"} | None
+        ``"none"`` and None change nothing. ``"robust"`` brings the interquartile
+        range to ``ROBUST_IQR``. ``"spectrum"`` filters the recording so that its median
+        spectrum comes three quarters of the way to a reference, in steps of an octave
+        or less;
         bands that were not recorded are filled by noise, always the same, that is in
         each epoch as far from the reference as the two nearest bands are: in nights the
         powers of neighbouring bands rise and fall together.
@@ -67,7 +68,7 @@ def scale_signals(
     signals : array of shape (n_epochs, n_times)
         In units of which 1 is about 1 µV.
     """
-    if scaling is None:
+    if scaling in (None, "none"):
         return signals
     if scaling == "robust":
         lower, upper = np.percentile(signals[usable], [25, 75])

@@ -112,7 +112,6 @@ class TrainingOptions:
         "Precision of matrix products and convolutions; weights are float32.",
         StrOptions({"float32", "bfloat16"}),
     )
-    scaling: str | None = _option(None, "How the nights were scaled.", str, None)
 
     def __post_init__(self) -> None:
         """Check types and bounds."""
@@ -129,10 +128,6 @@ class TrainingOptions:
     def from_parameters(cls, parameters: dict[str, Any]) -> TrainingOptions:
         """Take the options among a classifier's parameters, and draw the seed."""
         seed = check_random_state(parameters["random_state"]).randint(2**31)
-        if "temperature" in parameters:
-            parameters = parameters | {
-                "contrastive_temperature": parameters["temperature"]
-            }
         names = {field.name for field in fields(cls)} & parameters.keys()
         return cls(**{name: parameters[name] for name in names} | {"seed": seed})
 

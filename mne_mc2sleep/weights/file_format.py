@@ -1,55 +1,59 @@
-"""Weights in files: safetensors with metadata, loaded strictly, never pickles."""
+"""Weights in files: safetensors with metadata, loaded strictly, never pickle."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .._constants import N_TIMES
 from .._utils import replace_file
-from ..network import MC2SleepConfig, MC2SleepNet
+from ..network import MC2SleepConfig, MC2SleepNet, make_network
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
 
     from torch import Tensor
+
+    from ..network import SleepNetwork
 
 _FORMAT = "mne_mc2sleep/1"
 
 MAX_SEQUENCE_LENGTH = 10_000
 """Epochs of a sequence, over three days: a network stores a code for each position."""
 
+# A file may ask for no more before its tensors are compared with the network.
+_MAX_SIZE = 10_000
+_MAX_LAYERS = 100
+
 
 def save_weights(
     fname: str | Path,
-    net: MC2SleepNet,
+    net: SleepNetwork,
     metadata: dict[str, Any],
     overwrite: bool = False,
+    network: Callable | None = None,
 ) -> None:
-    """Write a network and what must be known of it into one file.
-
-    The file takes its name when it is complete: if anything fails on the way, an older
-    file of that name stays as it was.
+    """Write a network and its metadata into one file, atomically.
 
     Parameters
     ----------
     fname : path-like
         The file, ``*.safetensors``.
-    net : MC2SleepNet
+    net : SleepNetwork
         The network.
     metadata : dict
         Anything that JSON can hold.
     overwrite : bool
-        Whether to replace a file of that name.
+        Whether to replace an existing file.
+    network : callable | None
+        What made the network, if it is not `MC2SleepNet`: its name is saved.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def save_weights(
     FileExistsError
         If the file exists and ``overwrite`` is False.
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
     """
     fname = check_fname(fname, ".safetensors", overwrite)
     header = {
@@ -66,23 +70,25 @@ def save_weights(
         "config": json.dumps(asdict(net.config)),
         "metadata": json.dumps(metadata),
     }
+    if network is not None:
+        header["network"] = _import_name(network)
     save_tensors(fname, net.state_dict(), header)
 
 
 def save_tensors(
     fname: Path, tensors: dict[str, Tensor], header: dict[str, str]
 ) -> None:
-    """Write tensors and a header into one file, sealed by a checksum."""
+    """Write tensors and a header into one file, with a checksum of both."""
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()
     }
     header = header | {"sha256": _checksum(tensors, header)}
-    # Not safetensors' save_file: what it writes, the owner alone may read.
+    # Files of safetensors' own save_file can be read by their owner only.
     replace_file(fname, save(tensors, header))
 
 
 def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
-    # Safetensors has none: a damaged file could be sound and stage otherwise.
+    # Safetensors has none: a file with a flipped bit would load and stage differently.
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -91,7 +97,7 @@ def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
 
 
 def check_fname(fname: str | Path, suffix: str, overwrite: bool) -> Path:
-    """Return the path of a file to be written; raise as `save_weights` does."""
+    """Return the path of a file to write; raise as `save_weights` does."""
     fname = Path(fname)
     if fname.suffix != suffix:
         raise ValueError(f"The file must be named '*{suffix}', not {fname.name!r}.")
@@ -101,22 +107,26 @@ def check_fname(fname: str | Path, suffix: str, overwrite: bool) -> Path:
         )
     if not fname.parent.is_dir():
         raise FileNotFoundError(
-            f"There is no folder {str(fname.parent)!r} for the file. Make it first."
+            f"The folder {str(fname.parent)!r} does not exist. Make it first."
         )
     return fname
 
 
-def load_weights(fname: str | Path) -> tuple[MC2SleepNet, dict[str, Any]]:
+def load_weights(
+    fname: str | Path, network: Callable | None = None
+) -> tuple[SleepNetwork, dict[str, Any]]:
     """Read what `save_weights` wrote.
 
     Parameters
     ----------
     fname : path-like
         The file.
+    network : callable | None
+        What made the network, if it is not `MC2SleepNet`.
 
     Returns
     -------
-    net : MC2SleepNet
+    net : SleepNetwork
         The network in eval mode, on the CPU.
     metadata : dict
         What was saved with it.
@@ -124,64 +134,104 @@ def load_weights(fname: str | Path) -> tuple[MC2SleepNet, dict[str, Any]]:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is damaged, or holds no weights of this package, or weights that do
-        not fit the configuration that they name.
+        If the file is damaged, has another format, was made by another network, or if
+        its tensors do not fit its configuration.
     """
     fname = Path(fname)
     if not fname.is_file():
         raise FileNotFoundError(
-            f"There is no file of weights {str(fname)!r}. Pass the path of a file that "
-            "MC2SleepClassifier.save wrote."
+            f"The file of weights {str(fname)!r} does not exist. Pass the path of a "
+            "file that MC2SleepClassifier.save wrote."
         )
-    state, header = load_tensors(fname, _FORMAT, "weights", "Get or save it anew.")
+    remedy = "Download or save it again."
+    state, header = load_tensors(fname, _FORMAT, "weights", remedy)
+    _check_network(fname, header.get("network"), network)
     try:
-        config = json.loads(header["config"])
-        config = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-        config = MC2SleepConfig(**config)
-        _check_sizes(config, state)
-        net = MC2SleepNet(config).eval()
+        config = _read_config(header["config"])
+        # Shapes first, without memory: the file may ask for a network of any size.
+        with torch.device("meta"):
+            expected = (network or MC2SleepNet)(config).state_dict()
+        _check_shapes(state, expected)
+        with torch.random.fork_rng(devices=[]):
+            net = make_network(config, network).eval()
         net.load_state_dict(state, strict=True)
         _try_out(net)
         metadata = json.loads(header["metadata"])
         if not isinstance(metadata, dict):
-            raise ValueError("the metadata are no table")
+            raise ValueError("the metadata are not a table")
     # What a wrong configuration breaks in torch cannot be foreseen.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"The weights in {fname} do not fit their configuration ({reason}). If "
-            "another version of mne_mc2sleep wrote them, use it, or save them anew."
+            "another version of mne_mc2sleep wrote them, use it, or save them again."
         ) from error
     return net, metadata
 
 
-def _check_sizes(config: MC2SleepConfig, state: dict[str, Tensor]) -> None:
-    """Raise before a network is made that would be far greater than its tensors."""
+def _import_name(network: Callable) -> str:
+    try:
+        return f"{network.__module__}:{network.__qualname__}"
+    except AttributeError:
+        raise TypeError(
+            f"'network' must be a class or a function, got {network!r} instead."
+        ) from None
+
+
+def _check_network(fname: Path, saved: str | None, network: Callable | None) -> None:
+    """Raise unless the file was made by this network; the module may have moved."""
+    passed = None if network is None else _import_name(network)
+    if saved is None and passed is not None:
+        raise ValueError(
+            f"The weights in {fname} are of MC2SleepNet, but network={passed!r} was "
+            "requested. Leave 'network' out."
+        )
+    if saved is not None and (
+        passed is None or passed.split(":")[-1] != saved.split(":")[-1]
+    ):
+        raise ValueError(
+            f"The weights in {fname} are of the network {saved!r}, but network="
+            f"{passed!r} was requested. Import that class and pass it as 'network'."
+        )
+
+
+def _read_config(text: str) -> MC2SleepConfig:
+    """Read a configuration whose network can be described within a moment."""
+    config = MC2SleepConfig(
+        **{
+            k: tuple(v) if isinstance(v, list) else v
+            for k, v in json.loads(text).items()
+        }
+    )
     for name, value in asdict(config).items():
-        if name != "dropout" and min(np.atleast_1d(value)) < 1:
+        sizes = value if isinstance(value, tuple) else (value,)
+        is_count = all(type(n) is int and 1 <= n <= _MAX_SIZE for n in sizes)
+        if name != "dropout" and not is_count:
             raise ValueError(f"{name} is {value}")
-    width, channels = config.width, config.signal_channels
-    n_layers = config.spectrogram_layers + 2 * config.sequence_layers
-    n_expected = n_layers * width * (4 * width + 2 * config.feedforward)
-    n_expected += config.stem_kernel * channels[0]
-    n_expected += sum(a * b for a, b in pairwise(channels))
-    n_found = sum(tensor.numel() for tensor in state.values())
-    n_modules = n_layers + sum(config.signal_convolutions)
-    if n_expected > n_found or n_modules > len(state):
-        raise ValueError(f"{n_found} numbers in {len(state)} tensors are too few")
-    if config.sequence_length > MAX_SEQUENCE_LENGTH:
-        raise ValueError(f"sequence_length is over {MAX_SEQUENCE_LENGTH}")
-    if max(config.pool_size, config.stem_stride) > N_TIMES:
-        raise ValueError("pool_size or stem_stride is more than an epoch")
+    n_layers = config.sequence_layers + config.spectrogram_layers
+    if n_layers + sum(config.signal_convolutions) > _MAX_LAYERS:
+        raise ValueError(f"it has over {_MAX_LAYERS} layers")
+    return config
+
+
+def _check_shapes(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    for name in sorted(state.keys() | expected.keys()):
+        if name not in state or name not in expected:
+            place = "configuration" if name in state else "file"
+            raise ValueError(f"{name} is missing in the {place}")
+        found, needed = tuple(state[name].shape), tuple(expected[name].shape)
+        if found != needed:
+            raise ValueError(f"{name} has the shape {found}, not {needed}")
 
 
 @torch.inference_mode()
-def _try_out(net: MC2SleepNet) -> None:
-    """Raise if a network cannot stage, whatever the reason."""
-    for posteriors in net(torch.zeros(1, 1, N_TIMES)):
-        if not posteriors.isfinite().all():
+def _try_out(net: SleepNetwork) -> None:
+    embeddings = net.encode(torch.zeros(1, N_TIMES))
+    contexts = net.contextualize(type(embeddings)(*(e[None] for e in embeddings)))
+    for logits in net.stage(contexts):
+        if not logits.isfinite().all():
             raise ValueError("posteriors are not finite")
 
 
@@ -215,7 +265,7 @@ def load_tensors(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{fname} is damaged or no safetensors file ({error}). {remedy}"
+            f"{fname} is damaged or not a safetensors file ({error}). {remedy}"
         ) from error
     if header.get("format") != file_format:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Where weights are: in the package, on a server, or in a file of one's own."""
+"""Where weights are: in the package, on a server, or in a file."""
 
 from __future__ import annotations
 
@@ -14,21 +14,7 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Weights that have a name.
-
-    Parameters
-    ----------
-    fname : str
-        The file.
-    sha256 : str
-        Of the whole file.
-    n_bytes : int
-        Its size.
-    description : str
-        One line on what they are.
-    url : str | None
-        Where to fetch them; None if they are in the package.
-    """
+    """Weights that have a name; without a ``url`` they are in the package."""
 
     fname: str
     sha256: str
@@ -49,14 +35,10 @@ KNOWN_WEIGHTS = {
 
 
 def cache_folder() -> Path:
-    """Return the folder of fetched weights.
+    """Return the folder of downloaded weights, which may not exist yet.
 
-    Returns
-    -------
-    folder : Path
-        ``MNE_MC2SLEEP_WEIGHTS`` of the environment or of MNE's configuration, else
-        ``mne_mc2sleep`` in ``MNE_DATA``, which is ``~/mne_data`` by default. It need
-        not exist.
+    It is ``MNE_MC2SLEEP_WEIGHTS`` of the environment or of MNE's configuration, else
+    ``mne_mc2sleep`` in ``MNE_DATA``, which is ``~/mne_data`` by default.
     """
     folder = mne.get_config("MNE_MC2SLEEP_WEIGHTS")
     if folder is not None:
@@ -66,27 +48,27 @@ def cache_folder() -> Path:
 
 
 def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
-    """Find a file of weights, and fetch it if need be.
+    """Find a file of weights, and download it if needed.
 
     Parameters
     ----------
     weights : str | path-like
-        A name of ``KNOWN_WEIGHTS``, a path, or an address (``https://...``).
+        A name of ``KNOWN_WEIGHTS``, a path, or a URL (``https://...``).
     sha256 : str | None
-        Of the file behind an address, which needs it.
+        The checksum of the file; a URL needs it.
 
     Returns
     -------
     fname : Path
-        The file on this machine. What was fetched once is not fetched again.
+        The file on this machine. Downloads are kept.
 
     Raises
     ------
     ValueError
-        If the name is unknown, an address comes without ``sha256``, or what was fetched
-        does not match it.
+        If the name is unknown, a URL comes without ``sha256``, or the download does not
+        match it.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ConnectionError
         If the server cannot be reached.
     """
@@ -98,8 +80,8 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
     if isinstance(weights, str) and urlsplit(weights).scheme in ("http", "https"):
         if sha256 is None:
             raise ValueError(
-                f"The weights at {weights} need 'sha256', the checksum of the file: "
-                "without it, nobody knows what a server sends."
+                f"The weights at {weights} need 'sha256', the checksum of the file, to "
+                "verify the download."
             )
         return _fetch(weights, sha256)
     fname = Path(weights)
@@ -107,18 +89,18 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
         return fname
     if fname.name == str(weights) and not fname.suffix:
         raise ValueError(
-            f"There are no weights named {weights!r}. The names are "
-            f"{', '.join(map(repr, KNOWN_WEIGHTS))}; else pass the path of a file that "
-            "MC2SleepClassifier.save wrote, or an address and its 'sha256'."
+            f"There are no weights named {weights!r}. Pass one of the names "
+            f"{', '.join(map(repr, KNOWN_WEIGHTS))}, the path of a file that "
+            "MC2SleepClassifier.save wrote, or a URL and its 'sha256'."
         )
     raise FileNotFoundError(
-        f"There is no file of weights {str(weights)!r}. Pass the path of a file that "
-        "MC2SleepClassifier.save wrote."
+        f"The file of weights {str(weights)!r} does not exist. Pass the path of a file "
+        "that MC2SleepClassifier.save wrote."
     )
 
 
 def _fetch(url: str, sha256: str) -> Path:
-    # Pooch loads much that no weights of the package need.
+    # The weights of the package do not need these imports.
     import pooch
     from requests.exceptions import RequestException
 
@@ -132,12 +114,11 @@ def _fetch(url: str, sha256: str) -> Path:
         )
     except RequestException as error:
         raise ConnectionError(
-            f"The weights at {url} could not be fetched ({type(error).__name__}). Try "
-            f"again with a network, or put the file into {folder} as {fname}."
+            f"The weights at {url} could not be downloaded ({type(error).__name__}). "
+            f"Try again when online, or put the file into {folder} as {fname}."
         ) from error
     except ValueError as error:
         raise ValueError(
-            f"What was fetched from {url} is not the file with the sha256 {sha256}: it "
-            "is damaged or another one, and was thrown away. Try again, or ask who "
-            "gave you the address."
+            f"The download from {url} does not have the sha256 {sha256} and was "
+            "deleted. Try again, or check the URL and the checksum."
         ) from error

@@ -65,7 +65,9 @@ def test_hypnograms_train_a_stager(run, nights, tmp_path, out):
     command = ("train", tmp_path / "bare_raw.fif", "--out", out, *QUICK)
     status, _, err = run(*command, "--hypnograms", nights[0].hypno_fname)
     assert (status, err) == (0, "")
-    n_epochs = MC2SleepClassifier.from_pretrained(out).stager_.training_data["n_epochs"]
+    n_epochs = MC2SleepClassifier.from_pretrained(out).stager_.provenance[-1][
+        "n_epochs"
+    ]
     assert sum(n_epochs.values()) == 12
 
 

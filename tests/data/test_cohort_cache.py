@@ -76,11 +76,11 @@ def test_training_takes_them_like_nights_in_memory(fnames, tmp_path, config, opt
     options = replace(options, pretrain_train_epochs=1, finetune_train_epochs=1)
     results = []
     for cohort in (nights, in_memory):
-        stager = Stager.from_nights(config, cohort, seed=0, device="cpu")
+        stager = Stager.untrained(config, seed=0, device="cpu")
         stager.pretrain(cohort, options)
         stager.finetune(cohort, options)
         losses = [row["loss"] for row in stager.history]
-        results.append((losses, stager.scores, stager.temperature))
+        results.append((losses, stager.scores, stager.calibration_temperature))
     assert results[0] == results[1]
 
 
@@ -99,7 +99,7 @@ def test_finetuning_on_them_leaves_no_files(
 
     monkeypatch.setattr(training, "finetune", fail)
     nights = prepare_cohort(fnames, tmp_path / "cache", [STAGES] * N_NIGHTS)
-    stager = Stager.from_nights(config, nights, seed=0, device="cpu")
+    stager = Stager.untrained(config, seed=0, device="cpu")
     with pytest.raises(RuntimeError):
         stager.finetune(nights, options)
     assert seen == [N_NIGHTS * len(STAGES) * 2 * config.width * 4]

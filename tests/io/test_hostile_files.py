@@ -94,8 +94,7 @@ def stager_file(trained, tmp_path):
     fname = tmp_path / "lab.safetensors"
 
     def save(name, value):
-        parameters = MC2SleepClassifier("EEG Fpz-Cz").get_params()
-        trained.save(fname, parameters, overwrite=True)
+        trained.save(fname, {}, overwrite=True)
         _, header = load_tensors(fname, FORMAT, "weights", "")
         metadata = json.loads(header["metadata"]) | {name: value}
         reseal(fname, metadata=json.dumps(metadata))
@@ -107,31 +106,33 @@ def stager_file(trained, tmp_path):
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
 def test_an_impossible_temperature_is_refused(stager_file, value):
     """At loading, and not as probabilities that make no sense."""
-    with pytest.raises(ValueError, match="a temperature of"):
-        MC2SleepClassifier.from_pretrained(stager_file("temperature", value))
+    with pytest.raises(ValueError, match="not a number above 0"):
+        MC2SleepClassifier.from_pretrained(
+            stager_file("calibration_temperature", value)
+        )
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("temperature", "hot"),
-        ("temperature", {"a": 1}),
+        ("calibration_temperature", "hot"),
+        ("validation_subjects", {"a": 1}),
         ("can_stage", "yes"),
         ("parameters", ["picks"]),
-        ("training_data", None),
+        ("provenance", None),
         ("scores", [0.9]),
     ],
 )
 def test_metadata_of_another_type_are_refused(stager_file, name, value):
     """The message names what is wrong."""
-    with pytest.raises(ValueError, match=f"does not tell the '{name}'"):
+    with pytest.raises(ValueError, match=f"metadata '{name}' in"):
         MC2SleepClassifier.from_pretrained(stager_file(name, value))
 
 
 def test_metadata_that_are_no_table_are_refused(saved):
     """A list of JSON, under a right checksum."""
     reseal(saved, metadata="[1, 2]")
-    with pytest.raises(ValueError, match="metadata are no table"):
+    with pytest.raises(ValueError, match="metadata are not a table"):
         MC2SleepClassifier.from_pretrained(saved)
 
 

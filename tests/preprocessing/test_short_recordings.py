@@ -210,9 +210,9 @@ def test_a_stager_stages_a_short_recording_twice_more(stager, make_night):
         found = log_posteriors(
             stager.net, encode_epochs(stager.net, anew), night.usable
         )
-        proba = calibrate(found, stager.temperature)
+        proba = calibrate(found, stager.calibration_temperature)
         anew = scale_anew(signals, night.usable, proba, stager.levels)
-    expected = calibrate(found, stager.temperature * temperature_factor(48))
+    expected = calibrate(found, stager.calibration_temperature * temperature_factor(48))
     assert_array_equal(stager.probabilities([signals], [night.usable]), expected)
 
 
@@ -232,7 +232,7 @@ def test_doubt_counts_the_epochs_that_any_channel_has(stager, make_night):
         stager._posteriors(signals, usable),
         stager._posteriors(signals, ~usable),
     )
-    expected = calibrate(fused, stager.temperature * temperature_factor(48))
+    expected = calibrate(fused, stager.calibration_temperature * temperature_factor(48))
     assert_allclose(both, expected, atol=1e-9)
 
 
@@ -242,7 +242,8 @@ def test_without_levels_nothing_is_scaled_anew(trained, make_night):
     assert trained.levels is None
     embeddings = encode_epochs(trained.net, night.inputs)
     proba = calibrate(
-        log_posteriors(trained.net, embeddings, night.usable), trained.temperature
+        log_posteriors(trained.net, embeddings, night.usable),
+        trained.calibration_temperature,
     )
     found = trained.probabilities([night.inputs.numpy()], [night.usable])
     assert_array_equal(found, proba)
@@ -273,5 +274,5 @@ def test_weights_with_unsound_levels_are_refused(stager, tmp_path):
     """One sentence with the file's name."""
     stager.levels = [[1.0]]
     stager.save(tmp_path / "lab.safetensors", {})
-    with pytest.raises(ValueError, match=r"lab.safetensors hold an unsound 'levels'"):
+    with pytest.raises(ValueError, match=r"metadata 'levels' in .*lab.safetensors"):
         Stager.load(tmp_path / "lab.safetensors", "cpu")

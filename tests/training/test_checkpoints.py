@@ -307,12 +307,18 @@ def test_a_stager_goes_on_with_its_record(config, make_night, options, tmp_path)
     settings = replace(options, pretrain_train_epochs=1, finetune_train_epochs=1)
     stagers = []
     for _ in range(2):
-        stager = Stager.from_nights(config, nights, seed=0, device="cpu")
+        stager = Stager.untrained(config, seed=0, device="cpu")
         for stage in ("pretrain", "finetune"):
             fname = tmp_path / f"{stage}.safetensors"
             getattr(stager, stage)(nights, settings, checkpoint=fname)
         stagers.append(stager)
     first, second = stagers
     assert_equal(dict(first.net.state_dict()), dict(second.net.state_dict()))
-    for name in ("history", "temperature", "scores", "training_data", "can_stage"):
+    for name in (
+        "history",
+        "calibration_temperature",
+        "scores",
+        "provenance",
+        "can_stage",
+    ):
         assert getattr(first, name) == getattr(second, name)

@@ -162,7 +162,7 @@ def test_overwrite_replaces_the_file(saved, config):
 
 def test_a_missing_folder_is_an_error(tmp_path, net):
     """It is not made: it may be a misspelt one."""
-    with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere.* does not exist"):
         save_weights(tmp_path / "nowhere" / "lab.safetensors", net, {})
     assert not list(tmp_path.iterdir())
 
@@ -236,20 +236,20 @@ def test_a_truncated_file_is_refused(saved, share):
     """Wherever the download broke off."""
     content = saved.read_bytes()
     saved.write_bytes(content[: int(share * len(content))])
-    assert_is_refused(saved, "damaged or no safetensors file")
+    assert_is_refused(saved, "damaged or not a safetensors file")
 
 
 def test_a_file_that_is_too_long_is_refused(saved):
     """Two downloads in one file are no weights."""
     saved.write_bytes(saved.read_bytes() + b"more")
-    assert_is_refused(saved, "damaged or no safetensors file")
+    assert_is_refused(saved, "damaged or not a safetensors file")
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_random_bytes_are_refused(fname, seed):
     """Any other file that got the name."""
     fname.write_bytes(np.random.default_rng(seed).bytes(4096))
-    assert_is_refused(fname, "damaged or no safetensors file")
+    assert_is_refused(fname, "damaged or not a safetensors file")
 
 
 @pytest.mark.parametrize("part", ["length", "header", "tensors"])
@@ -286,7 +286,7 @@ def test_a_pickle_is_refused_and_not_run(fname, dump):
     sprung = fname.with_name("sprung")
     with fname.open("wb") as file:
         dump(Trap(sprung), file)
-    assert_is_refused(fname, "damaged or no safetensors file")
+    assert_is_refused(fname, "damaged or not a safetensors file")
     assert not sprung.exists()
 
 
