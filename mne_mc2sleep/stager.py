@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from . import __version__, training
 from ._constants import SFREQ, STAGES
 from ._utils import find_device
 from .data.night_files import StoredEmbeddings
-from .data.nights import Night, count_stages, hold_out_subjects
+from .data.nights import EncodedNight, Night, count_stages, hold_out_subjects
 from .inference.sliding_window import (
     calibrate,
     encode_epochs,
@@ -351,19 +351,19 @@ class Stager:
         if not self.provenance:
             training.fit_input_statistics(self.net, nights, seed)
         if self.profile is None or any(
-            measure(self.profile, night.inputs[:], night.usable).is_far
+            measure(self.profile, night.signals[:], night.usable).is_far
             for night in sample_nights(nights)
         ):
             self.profile = fit_profile(nights)
 
-    def _encode(self, nights: Sequence[Night], folder: Path) -> list[Night]:
-        """Embed nights; those whose signals are on the disk stay there."""
+    def _encode(self, nights: Sequence[Night], folder: Path) -> list[EncodedNight]:
+        """Embed nights; the embeddings of signals on the disk are stored there too."""
         encoded = []
         for night in nights:
-            embeddings = encode_epochs(self.net, night.inputs[:])
-            if not isinstance(night.inputs, torch.Tensor):
+            embeddings = encode_epochs(self.net, night.signals[:])
+            if not isinstance(night.signals, torch.Tensor):
                 embeddings = StoredEmbeddings.store(folder / "embeddings", embeddings)
-            encoded.append(replace(night, inputs=embeddings))
+            encoded.append(night.encoded(embeddings))
         return encoded
 
     def _record(

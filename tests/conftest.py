@@ -66,7 +66,7 @@ def make_night():
         signals = np.fft.irfft(noise * bands)
         signals *= 30 / signals.std(axis=1, keepdims=True)  # µV
         return Night(
-            inputs=torch.from_numpy(signals.astype(np.float32)),
+            signals=torch.from_numpy(signals.astype(np.float32)),
             stages=stages.astype(np.int8) if scored else np.full(n_epochs, -1, "i1"),
             usable=np.ones(n_epochs, dtype=bool),
             subject=f"subject {seed}",
@@ -101,9 +101,7 @@ def as_embeddings():
     """Return a function that turns nights into those that fine-tuning reads."""
 
     def as_embeddings(net, nights):
-        return [
-            replace(night, inputs=encode_epochs(net, night.inputs)) for night in nights
-        ]
+        return [night.encoded(encode_epochs(net, night.signals)) for night in nights]
 
     return as_embeddings
 
@@ -116,7 +114,13 @@ def run_training(net, short_nights, options, as_embeddings):
     """
 
     def run_training(
-        stage, nights=None, held_out=None, progress=None, net=net, **settings
+        stage,
+        nights=None,
+        held_out=None,
+        progress=None,
+        net=net,
+        callback=None,
+        **settings,
     ):
         settings = {"pretrain_train_epochs": 1, "finetune_train_epochs": 1} | settings
         nights = short_nights[:2] if nights is None else nights
@@ -124,8 +128,9 @@ def run_training(net, short_nights, options, as_embeddings):
         if stage == "finetune":
             nights, held_out = (as_embeddings(net, part) for part in (nights, held_out))
         history = []
+        options_ = replace(options, **settings)
         train = getattr(training, stage)
-        train(net, nights, held_out, replace(options, **settings), history, progress)
+        train(net, nights, held_out, options_, history, progress, None, callback)
         return history
 
     return run_training

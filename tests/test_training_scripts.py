@@ -78,7 +78,7 @@ def killed(base):
     script = SCRIPTS / "sleep_edf.py"
     options = edf_options(base, "killed")
     process = start(rehearsal.__file__, base, script, *options)
-    checkpoint = base / "killed" / FOLDS[1] / "pretraining.safetensors"
+    checkpoint = base / "killed" / FOLDS[1] / "pretraining.pt"
     while not checkpoint.exists():
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.01)

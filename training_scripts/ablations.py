@@ -138,7 +138,7 @@ def run(
     )
     training.pretrain(net, seen, [], options, [])
     if finetune and frozen:
-        encoded = [replace(n, inputs=encode_epochs(net, n.inputs)) for n in scored]
+        encoded = [n.encoded(encode_epochs(net, n.signals)) for n in scored]
         training.finetune(net, encoded, [], options, [])
     elif finetune:
         # All of the network goes on, by the losses of the stages alone.

@@ -252,7 +252,7 @@ def run_fold(cohort, fold, folder, seed, args):
     config = MC2SleepConfig.from_size(args.size)
     stager = Stager.untrained(config, options.seed, clf.device)
     for name, learn in zip(PHASES, (stager.pretrain, stager.finetune), strict=True):
-        checkpoint = folder / f"{name}.safetensors"
+        checkpoint = folder / f"{name}.pt"
         learn(train, options, ProgressBar, checkpoint, held_out=validation)
     if not is_first():
         return
@@ -271,7 +271,7 @@ def run_fold(cohort, fold, folder, seed, args):
     }
     write_result(fname, test, probabilities, record)
     for name in PHASES:
-        for checkpoint in folder.glob(f"{name}.safetensors*"):
+        for checkpoint in folder.glob(f"{name}.pt*"):
             checkpoint.unlink()
     write_tables(args.out_dir, cohort, list_settings(args))
 

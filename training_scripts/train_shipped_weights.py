@@ -17,7 +17,6 @@ import argparse
 import json
 import logging
 import time
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def training_options(args):
 
 def encode(net, nights):
     """Replace the signals of nights by their embeddings."""
-    return [replace(n, inputs=encode_epochs(net, n.inputs)) for n in nights]
+    return [n.encoded(encode_epochs(net, n.signals)) for n in nights]
 
 
 def train(args):
@@ -104,7 +103,7 @@ def train(args):
         validation,
         options,
         stager.history,
-        checkpoint=args.out_dir / "pretraining.safetensors",
+        checkpoint=args.out_dir / "pretraining.pt",
     )
 
     @lru_cache
@@ -118,7 +117,7 @@ def train(args):
         validation,
         options,
         stager.history,
-        checkpoint=args.out_dir / "finetuning.safetensors",
+        checkpoint=args.out_dir / "finetuning.pt",
     )
     counts = count_stages(version(0))
     lean_to_usual_shares(net, counts)

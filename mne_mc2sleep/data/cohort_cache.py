@@ -1,4 +1,4 @@
-"""Prepare recordings once, as nights that training reads without loading them."""
+"""Prepare recordings once, as nights that training reads from the disk."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mne.parallel import parallel_func
-from mne.utils import verbose, warn
+from joblib import Parallel, delayed
+from mne.utils import ProgressBar, verbose, warn
 
 from .. import __version__
 from ..io.hypnograms import as_intervals
 from ..preprocessing.scaling import SCALINGS
-from .night_files import PreparedNight, open_night, write_night
-from .nights import Night
+from .night_files import open_night, write_night
 from .reading import pair, read_channel, read_stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from .nights import Night
 
 _LEFTOVER_AGE = 3600.0  # seconds; writing one night takes well under one
 
@@ -42,37 +43,35 @@ def prepare_cohort(
     n_jobs: int | None = None,
     verbose: bool | str | int | None = None,
 ) -> list[Night]:
-    """Prepare recordings once, and give back nights that are read from the disk.
+    """Prepare recordings once, and return nights that are read from the disk.
 
-    What an earlier call prepared is not prepared again, also if that call was
-    interrupted. Several processes may prepare the same recordings into one folder:
-    none harms another, but a night may be prepared by each.
+    Nights that an earlier call prepared are not prepared again, also if that call was
+    interrupted. Several processes may use the same folder at the same time.
 
     Parameters
     ----------
     recordings : list of path-like
         Files that MNE can read.
     folder : path-like
-        Where the prepared nights are kept; it is made if needed. Any file in it may be
-        deleted: it is made anew by the next call.
+        Where the prepared nights are kept; created if needed. Any file in it may be
+        deleted: the next call prepares it again.
     hypnos : list | None
         As in ``MC2SleepClassifier.fit``; files or in memory.
     groups : list | None
-        The subject of each recording; None takes each for a subject of its own.
+        The subject of each recording. If None, each recording is its own subject.
     picks : str | list of str | None
         As in ``MC2SleepClassifier``.
     scaling : {None, "robust", "spectrum"}
         As in ``MC2SleepClassifier``.
     verify : bool
-        Whether to read all prepared nights and to make anew those whose signals do not
-        match their checksums. Without, a file that is cut short, or whose stages are
-        damaged, is made anew all the same, and a damaged signal is an error when
-        training reads it.
+        Whether to read all prepared nights and to prepare those again whose signals
+        do not match their checksums. Truncated files and damaged stages are always
+        found; a damaged signal is otherwise an error when training reads it.
     on_error : {"warn", "raise"}
-        What to do about recordings that cannot be prepared, when all others are: warn
-        of them and leave them out, or raise.
+        Whether recordings that cannot be prepared are left out with a warning, or are
+        an error after all others are prepared.
     n_jobs : int | None
-        Recordings prepared at once, by joblib; None is 1 unless
+        Number of recordings to prepare in parallel, by joblib. None means 1 unless
         :func:`joblib.parallel_config` says otherwise.
     verbose : bool | str | int | None
         MNE's verbosity; it also controls the progress bar.
@@ -80,7 +79,7 @@ def prepare_cohort(
     Returns
     -------
     nights : list of Night
-        In the order of ``recordings``. Their inputs are `CachedSignals` in µV.
+        In the order of ``recordings``, with the signals in µV on the disk.
 
     Raises
     ------
@@ -93,106 +92,119 @@ def prepare_cohort(
     Notes
     -----
     A night is one safetensors file. Signals are 16-bit integers with a scale for each
-    epoch, so no sample is off by more than 1/65534 of its epoch's largest: 6,010 bytes
-    per epoch, 5.8 MB for 8 h.
+    epoch: the error of a sample is at most 1/65534 of the largest sample of its epoch.
+    An epoch takes 6,010 bytes, a night of 8 h 5.8 MB.
 
-    The file is named by what it was made from: the recording's and the hypnogram's
-    path, size and time of change (a hypnogram in memory: its content), ``picks``,
-    ``scaling`` and the version of this package. Anything else in one of these makes
-    another file; the old one stays. A hash of the content would be surer, but would
-    read all recordings at each start. Of a format of several files, such as
-    BrainVision, only the file that was passed is looked at.
+    The file name contains a hash of everything that the night depends on: path, size
+    and modification time of the recording and the hypnogram (the content of a hypnogram
+    in memory), ``picks``, ``scaling`` and the version of this package. If one of these
+    changes, another file is written and the old one stays. Of a format of several
+    files, such as BrainVision, only the file that was passed is considered.
     """
     _check_option("scaling", scaling, (None, *SCALINGS))
     _check_option("on_error", on_error, ("warn", "raise"))
     recordings, hypnos = pair(recordings, hypnos, "hypnograms")
     _, subjects = pair(recordings, groups, "groups")
     if groups is None:
-        subjects = range(len(recordings))
+        subjects = list(range(len(recordings)))
+    nights = prepare_all(
+        [(*source, picks) for source in zip(recordings, hypnos, subjects, strict=True)],
+        folder,
+        scaling,
+        verify=verify,
+        on_error=on_error,
+        n_jobs=n_jobs,
+    )
+    return [night for night in nights if night is not None]
+
+
+def prepare_all(
+    sources: Sequence[tuple],
+    folder: str | os.PathLike,
+    scaling: str | None,
+    *,
+    verify: bool,
+    on_error: str,
+    n_jobs: int | None,
+) -> list[Night | None]:
+    """Prepare (recording, hypnogram, subject, picks) each; None where that failed.
+
+    The other parameters are those of `prepare_cohort`.
+    """
     folder = Path(folder).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
-    parallel, prepare, _ = parallel_func(
-        _prepare, n_jobs, max_nbytes=None, total=len(recordings)
-    )
+    parallel = Parallel(n_jobs, return_as="generator", max_nbytes=None)
     outcomes = parallel(
-        prepare(recording, hypno, folder, picks, scaling, verify)
-        for recording, hypno in zip(recordings, hypnos, strict=True)
+        delayed(_prepare)(*source, folder, scaling, verify) for source in sources
     )
-    _report_failures(outcomes, on_error)
-    return [
-        Night(*outcome, subject)
-        for outcome, subject in zip(outcomes, subjects, strict=True)
-        if isinstance(outcome, PreparedNight)
-    ]
+    bar = ProgressBar(outcomes, max_value=len(sources), mesg="Preparing nights")
+    outcomes = list(bar)
+    if failures := [outcome for outcome in outcomes if isinstance(outcome, str)]:
+        message = (
+            f"{len(failures)} of {len(outcomes)} recordings could not be prepared:\n"
+            + "\n".join(failures)
+        )
+        if on_error == "raise" or len(failures) == len(outcomes):
+            raise ValueError(message)
+        warn(f"{message}\nThey are left out.")
+    return [None if isinstance(outcome, str) else outcome for outcome in outcomes]
 
 
 def _check_option(name: str, value: Any, options: tuple) -> None:
     if value not in options:
-        raise ValueError(f"{name!r} must be one of {options}, not {value!r}.")
+        raise ValueError(f"{name!r} must be one of {options}, got {value!r} instead.")
 
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove what `replace_file` left where its process was killed."""
     for part in folder.glob(".saving_*"):
-        # A younger one may be another process's at work, and be gone by now.
+        # A younger one may belong to a running process, and disappear meanwhile.
         with suppress(FileNotFoundError):
             if time.time() - part.stat().st_mtime > _LEFTOVER_AGE:
                 shutil.rmtree(part, ignore_errors=True)
 
 
-def _report_failures(outcomes: Sequence[PreparedNight | str], on_error: str) -> None:
-    failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    if not failures:
-        return
-    message = (
-        f"{len(failures)} of {len(outcomes)} recordings could not be prepared:\n"
-        + "\n".join(failures)
-    )
-    if on_error == "raise" or len(failures) == len(outcomes):
-        raise ValueError(message)
-    warn(f"{message}\nThey are left out.")
-
-
 def _prepare(
-    recording: str | os.PathLike,
+    recording: Any,
     hypno: Any,
-    folder: Path,
+    subject: Any,
     picks: str | list[str] | None,
+    folder: Path,
     scaling: str | None,
     verify: bool,
-) -> PreparedNight | str:
+) -> Night | str:
     """Return the prepared night, or why there is none."""
     try:
         source = _describe_source(recording, hypno, picks, scaling)
         name = hashlib.sha256(source.encode()).hexdigest()[:24]
         fname = folder / f"{Path(recording).stem[:100]}-{name}.safetensors"
-        if night := open_night(fname, source, verify):
+        if night := open_night(fname, source, subject, verify):
             return night
         prepared = read_channel(recording, picks, scaling)
         stages = read_stages(prepared, hypno, is_needed=False)
-    # What a malformed file breaks cannot be foreseen, and the others shall go on.
+    # A malformed file can cause any error, and the other recordings must go on.
     except Exception as error:
         return f"{recording}: {error}"
     write_night(fname, source, prepared.signals, stages, prepared.usable)
-    night = open_night(fname, source)
-    return night or f"{recording}: what was written for it cannot be read back."
+    night = open_night(fname, source, subject)
+    return night or f"{recording}: its prepared night cannot be read back."
 
 
 def _describe_source(
     recording: str | os.PathLike, hypno: Any, picks: Any, scaling: str | None
 ) -> str:
-    """Return as text all that a prepared night depends on."""
+    """Return as text everything that a prepared night depends on."""
     if not isinstance(recording, str | os.PathLike):
         raise TypeError(
-            f"A cohort is prepared from files; got {type(recording)}. Pass the path of "
-            "the recording, or save it by its method 'save' first."
+            f"A cohort is prepared from files, got {type(recording)} instead. Pass the "
+            "path of the recording, or save it first by its method 'save'."
         )
     if isinstance(hypno, str | os.PathLike):
         hypno = _describe_file(hypno)
     elif hypno is not None:
-        *arrays, origin = as_intervals(hypno)
-        content = b"".join(values.tobytes() for values in arrays)
+        onset, duration, stage, origin = as_intervals(hypno)
+        content = onset.tobytes() + duration.tobytes() + stage.tobytes()
         hypno = hashlib.sha256(content).hexdigest(), str(origin)
     source = {
         "version": __version__,
@@ -201,7 +213,7 @@ def _describe_source(
         "picks": picks,
         "scaling": scaling,
     }
-    # A pick of a wrong type is for the reader to refuse.
+    # The reader refuses picks of a wrong type.
     return json.dumps(source, default=str)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,28 +19,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class Night:
-    """One recording as the training sees it.
+class Epochs(Protocol):
+    """Values of consecutive epochs: a Tensor, or what reads like one from the disk."""
 
-    Parameters
-    ----------
-    inputs : Tensor of shape (n_epochs, ...) | CachedSignals
-        The signals (n_epochs, n_times) in µV, in memory or on the disk (they become a
-        Tensor by ``[:]``), or what the frozen backbones made of them (n_epochs, 2,
-        width).
-    stages : array of int of shape (n_epochs,)
-        -1 where unscored.
-    usable : array of bool of shape (n_epochs,)
-        False where the signal is no EEG.
-    subject : hashable
-        Nights of one subject are held out together.
-    """
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the whole, beginning with n_epochs."""
 
-    inputs: Tensor
+    def __getitem__(self, epochs: slice | NDArray[np.integer]) -> Tensor:
+        """Return some of the epochs; ``[:]`` returns all."""
+
+
+class _LabelledNight:
+    """What signals and embeddings of a night have in common."""
+
     stages: NDArray[np.int8]
     usable: NDArray[np.bool_]
     subject: Hashable
+    soft_stages: NDArray[np.float32] | None
+
+    @property
+    def inputs(self) -> Epochs:
+        """The signals or the embeddings."""
+        raise NotImplementedError
 
     @property
     def targets(self) -> NDArray[np.int8]:
@@ -53,7 +54,72 @@ class Night:
         return bool((self.targets != UNSCORED).any())
 
 
-def count_stages(nights: Sequence[Night]) -> dict[str, int]:
+@dataclass(frozen=True)
+class Night(_LabelledNight):
+    """One recording as pretraining sees it.
+
+    Parameters
+    ----------
+    signals : Epochs of shape (n_epochs, n_times)
+        In µV, in memory or on the disk.
+    stages : array of int of shape (n_epochs,)
+        -1 where unscored.
+    usable : array of bool of shape (n_epochs,)
+        False where the signal is not EEG.
+    subject : hashable
+        Nights of one subject are held out together.
+    soft_stages : array of float of shape (n_epochs, 5) | None
+        Probabilities of the stages that the losses compare with, instead of ``stages``;
+        zero where unscored. Validation compares with ``stages``.
+    """
+
+    signals: Epochs
+    stages: NDArray[np.int8]
+    usable: NDArray[np.bool_]
+    subject: Hashable
+    soft_stages: NDArray[np.float32] | None = None
+
+    @property
+    def inputs(self) -> Epochs:
+        """The signals."""
+        return self.signals
+
+    def encoded(self, embeddings: Epochs) -> EncodedNight:
+        """Return the night with embeddings in place of its signals."""
+        return EncodedNight(
+            embeddings, self.stages, self.usable, self.subject, self.soft_stages
+        )
+
+
+@dataclass(frozen=True)
+class EncodedNight(_LabelledNight):
+    """One recording as fine-tuning sees it: encoded by the frozen backbones.
+
+    Parameters
+    ----------
+    embeddings : Epochs of shape (n_epochs, 2, width)
+        In memory or on the disk.
+    stages, usable, subject, soft_stages
+        As in `Night`.
+    """
+
+    embeddings: Epochs
+    stages: NDArray[np.int8]
+    usable: NDArray[np.bool_]
+    subject: Hashable
+    soft_stages: NDArray[np.float32] | None = None
+
+    @property
+    def inputs(self) -> Epochs:
+        """The embeddings."""
+        return self.embeddings
+
+
+AnyNight = Night | EncodedNight
+_Night = TypeVar("_Night", Night, EncodedNight)
+
+
+def count_stages(nights: Sequence[AnyNight]) -> dict[str, int]:
     """Return how many usable epochs of each stage the nights hold."""
     stages = np.concatenate([night.targets for night in nights])
     return {name: int((stages == i).sum()) for i, name in enumerate(STAGES)}
@@ -63,22 +129,25 @@ class Batch(NamedTuple):
     """Sequences of epochs; every tensor begins with (batch, sequence)."""
 
     inputs: Tensor
+    """Signals (..., n_times) or embeddings (..., 2, width)."""
     stages: Tensor
     usable: Tensor
     nights: Tensor
     positions: Tensor
+    soft_stages: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
-        return Batch(*(tensor.to(device) for tensor in self))
+        soft = None if self.soft_stages is None else self.soft_stages.to(device)
+        return Batch(*(tensor.to(device) for tensor in self[:5]), soft)
 
 
 def hold_out_subjects(
-    nights: Sequence[Night], fraction: float, rng: Generator
-) -> tuple[list[Night], list[Night]]:
+    nights: Sequence[_Night], fraction: float, rng: Generator
+) -> tuple[list[_Night], list[_Night]]:
     """Split nights by subject into those to train on and those to validate on.
 
-    Subjects with scored nights are drawn first, so that validation can tell stages.
+    Subjects with scored nights are drawn first, so that validation can score stages.
 
     Parameters
     ----------
@@ -92,8 +161,8 @@ def hold_out_subjects(
     Returns
     -------
     train, held_out : list of Night
-        ``held_out`` is empty if there is but one subject with scored nights (or, where
-        none is scored, but one subject), or if ``fraction`` is 0.
+        ``held_out`` is empty if only one subject has scored nights (or, where no night
+        is scored, if there is only one subject), or if ``fraction`` is 0.
     """
     scored = {night.subject for night in nights if night.is_scored}
     subjects = list(dict.fromkeys(night.subject for night in nights))
@@ -109,7 +178,7 @@ def hold_out_subjects(
 
 
 def iterate_batches(
-    nights: Sequence[Night],
+    nights: Sequence[AnyNight],
     sequence_length: int,
     batch_size: int,
     rng: Generator | None = None,
@@ -133,7 +202,7 @@ def iterate_batches(
         sequences. None begins at the start and keeps the order.
     shard : tuple of int
         Which part of each batch is yielded, and how many parts there are: every n-th
-        sequence. None is empty: a part that would be gets a sequence of another one.
+        sequence. A part that would be empty repeats a sequence of another part.
 
     Yields
     ------
@@ -160,18 +229,7 @@ def iterate_batches(
 
 
 def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield batches, the next one being read meanwhile.
-
-    Parameters
-    ----------
-    batches : iterator of Batch
-        It is asked for the next batch by another thread, one at a time.
-
-    Yields
-    ------
-    batch : Batch
-        The same batches. An error of the iterator is raised where its batch would be.
-    """
+    """Yield batches, and read the next one in another thread meanwhile."""
     with ThreadPoolExecutor(1) as pool:
         upcoming = pool.submit(next, batches, None)
         while (batch := upcoming.result()) is not None:
@@ -180,7 +238,7 @@ def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def count_batches(
-    nights: Sequence[Night], sequence_length: int, batch_size: int
+    nights: Sequence[AnyNight], sequence_length: int, batch_size: int
 ) -> int:
     """Return how many batches a pass yields at most, without making them."""
     n_sequences = sum(-(-len(n.stages) // sequence_length) + 1 for n in nights)
@@ -188,22 +246,32 @@ def count_batches(
 
 
 def _collate(
-    nights: Sequence[Night], places: list[tuple[int, int]], sequence_length: int
+    nights: Sequence[AnyNight], places: list[tuple[int, int]], sequence_length: int
 ) -> Batch:
     shape = (len(places), sequence_length)
-    first = nights[0].inputs
-    inputs = torch.zeros(*shape, *first.shape[1:], dtype=first.dtype)
+    inputs = torch.zeros(*shape, *nights[0].inputs.shape[1:])
     stages = torch.full(shape, UNSCORED)
     usable = torch.zeros(shape, dtype=torch.bool)
-    positions = torch.zeros(shape, dtype=torch.long)
-    indices = torch.tensor([index for index, _ in places])
+    soft = torch.zeros(*shape, len(STAGES))
     for row, (index, start) in enumerate(places):
         night, part = nights[index], slice(start, start + sequence_length)
         n_present = len(night.stages[part])
         inputs[row, :n_present] = night.inputs[part]
         stages[row, :n_present] = torch.from_numpy(night.targets[part]).long()
         usable[row, :n_present] = torch.from_numpy(night.usable[part])
-        positions[row] = start + torch.arange(sequence_length)
+        if night.soft_stages is None:
+            scored = stages[row] != UNSCORED
+            soft[row, scored, stages[row, scored]] = 1
+        else:
+            soft[row, :n_present] = torch.from_numpy(night.soft_stages[part])
+    indices, starts = torch.tensor(places).T[..., None]  # (batch, 1) each
+    positions = starts + torch.arange(sequence_length)
+    is_soft = any(nights[index].soft_stages is not None for index, _ in places)
     return Batch(
-        inputs, stages, usable, indices[:, None].expand(shape).clone(), positions
+        inputs,
+        stages,
+        usable,
+        indices.expand(shape).clone(),
+        positions,
+        soft * usable[..., None] if is_soft else None,
     )

@@ -12,6 +12,7 @@ from .records import FoundNights, NightRecord
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from typing import Any
 
     Picks = str | tuple[str, ...] | None
 
@@ -95,7 +96,7 @@ def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]
 
 
 def _read_row(
-    row: dict[str, str], where: str, folder: Path, picks: Picks, trim: str | None
+    row: dict[Any, Any], where: str, folder: Path, picks: Picks, trim: str | None
 ) -> NightRecord:
     if not row["subject"]:
         raise ValueError(
@@ -103,11 +104,11 @@ def _read_row(
             "trained and tested on."
         )
     recording = folder / Path(row["recording"]).expanduser()
-    hypnogram = row.get("hypnogram") or None
-    if hypnogram is not None:
-        hypnogram = folder / Path(hypnogram).expanduser()
-    for fname in filter(None, (recording, hypnogram)):
-        if not fname.is_file():
+    hypnogram = None
+    if row.get("hypnogram"):
+        hypnogram = folder / Path(row["hypnogram"]).expanduser()
+    for fname in (recording, hypnogram):
+        if fname is not None and not fname.is_file():
             raise FileNotFoundError(f"{where}: there is no file {fname}.")
     picks = row.get("picks") or picks
     return NightRecord(row["subject"], recording, hypnogram, picks, trim)

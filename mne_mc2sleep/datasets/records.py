@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
 from mne.utils import logger, warn
 
 from .._constants import EPOCH_DURATION, STAGES
-from ..data.cohort_cache import prepare_cohort
+from ..data.cohort_cache import prepare_all
 from ..data.nights import Night
 from ..data.reading import read_channel, read_stages
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from ..data.night_files import CachedSignals
 
 WAKE_MARGIN = 30 * 60.0
 """Seconds of wake that ``trim="margin"`` keeps on each side of the sleep."""
@@ -106,8 +108,7 @@ def read_night(record: NightRecord, scaling: str | None = None) -> Night:
     Returns
     -------
     night : Night
-        Its inputs are signals in µV, an array of its own and not a view of the whole
-        recording.
+        With the signals in µV in memory, as a copy and not a view of the recording.
 
     Raises
     ------
@@ -142,8 +143,7 @@ def prepare_nights(
     records : sequence of NightRecord
         The nights, each with a recording of its own.
     folder : path-like
-        Where the prepared nights are kept, whole: another ``trim`` prepares nothing
-        anew.
+        Where the prepared nights are kept, whole: another ``trim`` uses the same files.
     scaling, verify, n_jobs
         As in :func:`~mne_mc2sleep.data.cohort_cache.prepare_cohort`.
 
@@ -155,7 +155,7 @@ def prepare_nights(
     Raises
     ------
     ValueError
-        If no night of one channel can be prepared.
+        If no night can be prepared.
     OSError
         If a night cannot be written.
 
@@ -165,40 +165,32 @@ def prepare_nights(
         If nights cannot be prepared or have no sleep to trim by; each is named with
         the reason and left out.
     """
-    nights = []
-    for picks in dict.fromkeys(record.picks for record in records):
-        part = [record for record in records if record.picks == picks]
-        nights += prepare_cohort(
-            [record.recording for record in part],
-            folder,
-            [record.hypnogram for record in part],
-            # Those that cannot be prepared are left out: the record has to come back.
-            groups=part,
-            picks=list(picks) if isinstance(picks, tuple) else picks,
-            scaling=scaling,
-            verify=verify,
-            n_jobs=n_jobs,
+    sources = [
+        (
+            record.recording,
+            record.hypnogram,
+            record.subject,
+            list(record.picks) if isinstance(record.picks, tuple) else record.picks,
         )
-    prepared = {night.subject: night for night in nights}
-    nights = [_trim(prepared[record]) for record in records if record in prepared]
-    return [night for night in nights if night is not None]
-
-
-def _trim(night: Night) -> Night | None:
-    """Trim a prepared night whose subject is, until then, its record."""
-    record = night.subject
-    try:
-        part = trim_wake(night.stages, record.trim)
-    except ValueError as error:
-        warn(f"{record.name} is left out: {error}")
-        return None
-    return replace(
-        night,
-        inputs=night.inputs.crop(part.start, part.stop),
-        stages=night.stages[part],
-        usable=night.usable[part],
-        subject=record.subject,
+        for record in records
+    ]
+    nights = prepare_all(
+        sources, folder, scaling, verify=verify, on_error="warn", n_jobs=n_jobs
     )
+    trimmed = []
+    for record, night in zip(records, nights, strict=True):
+        if night is None:
+            continue
+        try:
+            part = trim_wake(night.stages, record.trim)
+        except ValueError as error:
+            warn(f"{record.name} is left out: {error}")
+            continue
+        signals = cast("CachedSignals", night.signals).crop(part.start, part.stop)
+        trimmed.append(
+            Night(signals, night.stages[part], night.usable[part], night.subject)
+        )
+    return trimmed
 
 
 def trim_wake(stages: NDArray[np.int8], trim: str | None) -> slice:

@@ -81,11 +81,11 @@ def find_nights(
     for subject in sorted(wanted):
         recording, hypnogram = recordings.get(subject), hypnograms.get(subject)
         reason = _find_fault(recording, hypnogram, need_all_stages)
-        if reason is None:
+        if reason is None and recording is not None:
             record = NightRecord(subject, recording, hypnogram, CHANNEL, "balance")
             found.records.append(record)
         else:
-            found.skipped[f"{_PREFIX}{subject}"] = reason
+            found.skipped[f"{_PREFIX}{subject}"] = str(reason)
     found.report_skipped()
     if not found.records:
         raise ValueError(

@@ -6,7 +6,14 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "options": ["TrainingOptions"],
-        "phases": ["finetune", "fit_input_statistics", "interruptible", "pretrain"],
-        "trainer": ["logger", "seeded"],
+        "phases": [
+            "Finetuning",
+            "Phase",
+            "Pretraining",
+            "finetune",
+            "fit_input_statistics",
+            "pretrain",
+        ],
+        "trainer": ["interruptible", "logger", "seeded", "train"],
     },
 )

@@ -1,117 +1,88 @@
-"""Checkpoints: where a training stands, in one file that one training writes."""
+"""Checkpoints: the state of a training after a train epoch, in one file."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.torch import save
+import torch
+from filelock import FileLock, Timeout
 
-from ..weights.file_format import load_tensors, save_tensors
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows has none, and gets no lock
-    fcntl = None
+from .._utils import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import nn
 
-_FORMAT = "mne_mc2sleep checkpoint/1"
-# Stands between the name of a group of tensors and the name of the tensor.
-_SEPARATOR = "|"
+_FORMAT = "mne_mc2sleep checkpoint/2"
 
 
 @contextmanager
-def locked(fname: Path) -> Iterator[None]:
-    """Keep a checkpoint to one training.
-
-    The lock is a file ``*.lock`` beside it, which stays; the system gives the lock back
-    when the process ends, however it ends.
-
-    Parameters
-    ----------
-    fname : Path
-        The checkpoint, whether it is there yet or not.
-
-    Raises
-    ------
-    RuntimeError
-        If another training has it.
-    """
-    with fname.with_name(f"{fname.name}.lock").open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RuntimeError(
-                    f"Another training writes to {fname}. Wait until it ends, or name "
-                    "another file."
-                ) from error
+def locked(fname: Path | None) -> Iterator[None]:
+    """Reserve a checkpoint for one training by a file ``*.lock`` beside it."""
+    # The system releases the lock when the process ends, also after kill -9.
+    lock = FileLock(f"{fname}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RuntimeError(
+            f"Another training writes to {fname}. Wait until it ends, or name another "
+            "file."
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def save_checkpoint(
-    fname: Path,
-    origin: dict[str, Any],
-    record: dict[str, Any],
-    tensors: dict[str, dict[str, Tensor]],
-) -> None:
-    """Write a checkpoint, which replaces the last one when it is complete.
+def save_checkpoint(fname: Path, origin: dict[str, Any], state: dict[str, Any]) -> None:
+    """Replace a checkpoint in one step.
 
     Parameters
     ----------
     fname : Path
         The file.
     origin : dict
-        What the training is: a checkpoint goes on only where this is the same.
-    record, tensors : dict
-        Where it stands: what JSON can hold, and groups of tensors by name.
+        What defines the training. Only the same training can resume.
+    state : dict
+        Tensors, numbers, strings, and lists and dicts of them.
     """
-    flat = {
-        f"{group}{_SEPARATOR}{name}": tensor
-        for group, members in tensors.items()
-        for name, tensor in members.items()
-    }
-    header = {
-        "format": _FORMAT,
-        "origin": _to_json(origin),
-        "record": _to_json(record),
-    }
-    save_tensors(fname, flat, header)
+    content = {"format": _FORMAT, "origin": _as_json(origin), "state": state}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    replace_file(fname, buffer.getvalue())
 
 
-def load_checkpoint(
-    fname: Path, origin: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """Read what `save_checkpoint` wrote.
-
-    Parameters
-    ----------
-    fname : Path
-        The file.
-    origin : dict
-        What the training is that will go on.
-
-    Returns
-    -------
-    record, tensors : dict
-        As they were saved; the tensors are on the CPU.
+def load_checkpoint(fname: Path, origin: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``state`` that `save_checkpoint` wrote, on the CPU.
 
     Raises
     ------
     ValueError
-        If the file is damaged, or the checkpoint of another training.
+        If the file is damaged, or if ``origin`` differs.
     """
-    remedy = "Delete it: the training then starts anew."
-    flat, header = load_tensors(fname, _FORMAT, "checkpoint", remedy)
-    there, here = json.loads(header["origin"]), json.loads(_to_json(origin))
+    try:
+        # torch.load does not compare the checksums in the file.
+        with zipfile.ZipFile(fname) as file:
+            if member := file.testzip():
+                raise ValueError(f"{member!r} does not match its checksum")
+        content = torch.load(fname, map_location="cpu", weights_only=True)
+        if content["format"] != _FORMAT:
+            raise ValueError(f"the format is {content['format']!r}, not {_FORMAT!r}")
+    # A damaged file can cause any error.
+    except Exception as error:
+        raise ValueError(
+            f"{fname} is damaged or not a checkpoint of this version ({error}). Delete "
+            "it to train from scratch, or name another file."
+        ) from error
+    there, here = json.loads(content["origin"]), json.loads(_as_json(origin))
     different = [
         f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
         for name in sorted(there.keys() | here.keys())
@@ -120,21 +91,20 @@ def load_checkpoint(
     if different:
         raise ValueError(
             f"{fname} is the checkpoint of another training ({', '.join(different)}). "
-            "Train as it says, name another file, or delete it."
+            "Train with the same settings, name another file, or delete it."
         )
-    tensors: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in flat.items():
-        group, name = key.split(_SEPARATOR, 1)
-        tensors.setdefault(group, {})[name] = tensor
-    return json.loads(header["record"]), tensors
+    return content["state"]
 
 
-def fingerprint(tensors: dict[str, Tensor]) -> str:
-    """Return a short text that other tensors would hardly have."""
-    content = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    return hashlib.sha256(save(content)).hexdigest()[:16]
+def fingerprint(modules: Iterable[nn.Module]) -> str:
+    """Return a short hash of all weights and buffers."""
+    digest = hashlib.sha256()
+    for module in modules:
+        for name, tensor in module.state_dict().items():
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
-def _to_json(value: dict[str, Any]) -> str:
-    # Parameters drawn by a search are NumPy's scalars.
-    return json.dumps(value, default=np.generic.item)
+def _as_json(origin: dict[str, Any]) -> str:
+    # A search over parameters passes NumPy scalars.
+    return json.dumps(origin, default=np.generic.item)

@@ -25,14 +25,16 @@ def info_nce_loss(
     temperature : float
         Divides the cosine similarities. 0.1 is our choice.
     excluded : Tensor of bool of shape (n_epochs, n_epochs) | None
-        Symmetric; where True the pair is no negative. See `excluded_negatives`.
+        Symmetric; where True the pair is not a negative. See `excluded_negatives`.
 
     Returns
     -------
     loss : Tensor
         Mean over both directions, signal to spectrogram and back.
     """
-    logits = signal @ spectrogram.T / temperature
+    # Divided by the temperature, the rounding of bfloat16 would reach 0.04.
+    with torch.autocast(signal.device.type, enabled=False):
+        logits = signal.float() @ spectrogram.float().T / temperature
     if excluded is not None:
         positives = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
         logits = logits.masked_fill(excluded & ~positives, -torch.inf)
@@ -47,7 +49,7 @@ def excluded_negatives(
     n_neighbors: int = 0,
     same_stage: bool = False,
 ) -> Tensor:
-    """Find the pairs of epochs that are too alike to be negatives (our choice).
+    """Find pairs of epochs that are too similar to be negatives (our choice).
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def reconstruction_loss(recovered: Tensor, original: Tensor, mask: Tensor) -> Te
     Parameters
     ----------
     recovered, original : Tensor of shape (batch, sequence, width)
-        What the sequence level gave, and what the backbone had given.
+        The output of the sequence level, and the embeddings of the backbone.
     mask : Tensor of bool of shape (batch, sequence)
         True where the epoch was hidden.
 
@@ -100,9 +102,10 @@ def stage_loss(logits: Tensor, stages: Tensor, label_smoothing: float = 0.0) -> 
     Parameters
     ----------
     logits : Tensor of shape (..., 5)
-        From one of the heads.
-    stages : Tensor of int of shape (...)
-        -1 where unscored.
+        The logits of one head, compared in float32.
+    stages : Tensor of int of shape (...) | Tensor of float of shape (..., 5)
+        The stages, -1 where unscored, or their probabilities (soft targets, as of a
+        teacher), all zero where unscored.
     label_smoothing : float
         Share of each stage that is spread evenly over all stages.
 
@@ -111,11 +114,17 @@ def stage_loss(logits: Tensor, stages: Tensor, label_smoothing: float = 0.0) -> 
     loss : Tensor
         Mean cross-entropy; 0 if nothing is scored.
     """
-    total = F.cross_entropy(
-        logits.flatten(0, -2),
-        stages.flatten(),
-        ignore_index=UNSCORED,
-        reduction="sum",
+    if stages.is_floating_point():
+        stages = stages.flatten(0, -2)
+        scored = stages.sum(dim=-1) > 0
+    else:
+        stages = stages.flatten()
+        scored = stages != UNSCORED
+    terms = F.cross_entropy(
+        logits.flatten(0, -2).float(),
+        stages,
+        reduction="none",
         label_smoothing=label_smoothing,
+        ignore_index=UNSCORED,
     )
-    return total / (stages != UNSCORED).sum().clamp(min=1)
+    return (terms * scored).sum() / scored.sum().clamp(min=1)

@@ -1,54 +1,33 @@
-"""The two stages of training, on one loop."""
+"""The two phases of the training: what each one minimises."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._constants import UNSCORED
 from ..network import Embeddings, draw_mask
-from .distributed import weight_among_ranks
 from .losses import (
     excluded_negatives,
     info_nce_loss,
     reconstruction_loss,
     stage_loss,
 )
-from .options import TrainingOptions
-from .trainer import logger, seeded, train
+from .trainer import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import Any
 
-    from ..data.nights import Batch, Night
+    from ..data.nights import Batch, EncodedNight, Night
     from ..network import MC2SleepNet
-
-__all__ = [
-    "TrainingOptions",
-    "finetune",
-    "fit_input_statistics",
-    "interruptible",
-    "logger",
-    "pretrain",
-    "seeded",
-]
+    from .options import TrainingOptions
 
 # Epochs from which the input statistics are taken: enough for a steady estimate.
 _N_STATISTICS = 4096
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """End a training at Ctrl-C, not the session: the best weights are kept."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        logger.warning("Training was interrupted: the best weights so far are kept.")
 
 
 def fit_input_statistics(net: MC2SleepNet, nights: Sequence[Night], seed: int) -> None:
@@ -61,19 +40,77 @@ def fit_input_statistics(net: MC2SleepNet, nights: Sequence[Night], seed: int) -
     parts = []
     for night in nights:
         usable = np.flatnonzero(night.usable)
-        parts.append(night.inputs[rng.permutation(usable)[:share]])
+        parts.append(night.signals[rng.permutation(usable)[:share]])
     device = next(net.parameters()).device
     net.fit_input_statistics(torch.cat(parts).to(device))
 
 
-class _Pretraining:
+class Phase(nn.Module):
+    """A phase of the training, as `train` runs it.
+
+    To change the method, derive from `Pretraining` or `Finetuning`, override a method,
+    and pass an instance to `train`.
+
+    Parameters
+    ----------
+    net : MC2SleepNet
+        The network to train.
+    options : TrainingOptions
+        The settings.
+    """
+
+    name: str
+    n_train_epochs: int
+
+    def __init__(self, net: MC2SleepNet, options: TrainingOptions):
+        super().__init__()
+        self.net, self.options = net, options
+
+    @property
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """The parts of the network that the phase does not use."""
+        return ()
+
+    def embed(self, batch: Batch) -> Embeddings:
+        """Return the embeddings of shape (batch, sequence, width)."""
+        raise NotImplementedError
+
+    def losses(self, embeddings: Embeddings, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of the loss, which `train` adds up and logs by name."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of the loss of a batch."""
+        return self.losses(self.embed(batch), batch)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Return the stages of shape (batch, sequence) that the network predicts."""
+        contexts = self.net.contextualize(self.embed(batch), batch.usable)
+        return self.net.stage(contexts).total.argmax(dim=-1)
+
+    def stage_losses(
+        self, logits: dict[str, Tensor], batch: Batch
+    ) -> dict[str, Tensor]:
+        """Return the stage loss of each set of logits."""
+        targets = batch.stages if batch.soft_stages is None else batch.soft_stages
+        smoothing = self.options.label_smoothing
+        return {
+            f"stage_{name}": stage_loss(part, targets, smoothing)
+            for name, part in logits.items()
+        }
+
+
+class Pretraining(Phase):
+    """Train the whole network by InfoNCE, cross-masking, and the stages if known."""
+
     name = "Pretraining"
 
     def __init__(self, net: MC2SleepNet, options: TrainingOptions):
-        self.net, self.trained, self.options = net, net, options
-        self.train_epochs = options.pretrain_train_epochs
+        super().__init__(net, options)
+        self.n_train_epochs = options.pretrain_train_epochs
 
     def embed(self, batch: Batch) -> Embeddings:
+        """Encode the usable epochs; the others get zeros."""
         # Artefacts and padding would move the statistics of BatchNorm.
         encoded = self.net.encode(batch.inputs[batch.usable])
         embeddings = []
@@ -83,55 +120,66 @@ class _Pretraining:
             embeddings.append(padded)
         return Embeddings(*embeddings)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        embeddings = self.embed(batch)
+    def losses(self, embeddings: Embeddings, batch: Batch) -> dict[str, Tensor]:
+        """Return the stage losses, InfoNCE and the reconstruction loss."""
         logits = self.net.stage(self.net.contextualize(embeddings, batch.usable))
+        options = self.options
+        contrastive = self.contrastive_loss(embeddings, batch)
+        reconstruction = self.reconstruction_loss(embeddings, batch)
         return {
-            **_stage_losses(logits._asdict(), batch, self.options),
-            "contrastive": self.options.contrastive_weight
-            * self._contrastive_loss(embeddings, batch),
-            "reconstruction": self.options.reconstruction_weight
-            * self._reconstruction_loss(embeddings, batch),
+            **self.stage_losses(logits._asdict(), batch),
+            "contrastive": options.contrastive_weight * contrastive,
+            "reconstruction": options.reconstruction_weight * reconstruction,
         }
 
-    def _contrastive_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
-        usable = batch.usable
+    def contrastive_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
+        """Return InfoNCE between the modalities of the usable epochs."""
+        usable, options = batch.usable, self.options
         projected = self.net.project(Embeddings(*(e[usable] for e in embeddings)))
-        epochs = [x[usable] for x in (batch.nights, batch.positions, batch.stages)]
-        weight = weight_among_ranks(usable.sum())
         excluded = excluded_negatives(
-            *epochs, self.options.excluded_neighbors, self.options.exclude_same_stage
+            batch.nights[usable],
+            batch.positions[usable],
+            batch.stages[usable],
+            options.excluded_neighbors,
+            options.exclude_same_stage,
         )
-        return weight * info_nce_loss(
-            *projected, self.options.contrastive_temperature, excluded
-        )
+        return info_nce_loss(*projected, options.contrastive_temperature, excluded)
 
-    def _reconstruction_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
+    def draw_masks(self, batch: Batch) -> Embeddings:
+        """Draw which epochs are hidden in each modality, (batch, sequence)."""
         ratio = self.options.mask_ratio
-        masks = Embeddings(
+        return Embeddings(
             draw_mask(batch.usable, ratio), draw_mask(batch.usable, ratio)
         )
+
+    def reconstruction_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
+        """Return the mean distance of recovered from hidden embeddings."""
+        masks = self.draw_masks(batch)
         recovered = self.net.recover(embeddings, masks, batch.usable)
-        terms = map(reconstruction_loss, recovered, embeddings, masks)
-        weights = [weight_among_ranks(mask.sum()) for mask in masks]
-        return sum(w * term for w, term in zip(weights, terms, strict=True)) / 2
+        signal, spectrogram = map(reconstruction_loss, recovered, embeddings, masks)
+        return (signal + spectrogram) / 2
 
 
-class _Finetuning:
+class Finetuning(Phase):
+    """Train the sequence level and the heads on the stages; the backbones stay."""
+
     name = "Fine-tuning"
 
     def __init__(self, net: MC2SleepNet, options: TrainingOptions):
-        self.net, self.options = net, options
-        self.train_epochs = options.finetune_train_epochs
-        self.trained = nn.ModuleList(
-            [net.signal_stack, net.spectrogram_stack, net.modality_head, net.total_head]
-        )
+        super().__init__(net, options)
+        self.n_train_epochs = options.finetune_train_epochs
+
+    @property
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """The backbones, whose embeddings are the inputs."""
+        return self.net.backbones
 
     def embed(self, batch: Batch) -> Embeddings:
+        """Return the inputs, which are embeddings already."""
         return Embeddings(*batch.inputs.unbind(dim=2))
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        embeddings = self.embed(batch)
+    def losses(self, embeddings: Embeddings, batch: Batch) -> dict[str, Tensor]:
+        """Return the stage losses of the five sets of logits."""
         net, usable = self.net, batch.usable
         both = net.stage(net.contextualize(embeddings, usable))
         alone = net.stage(net.contextualize(embeddings, usable, cross_attention=False))
@@ -141,19 +189,7 @@ class _Finetuning:
             "signal_only": alone.signal,
             "spectrogram_only": alone.spectrogram,
         }
-        return _stage_losses(logits, batch, self.options)
-
-
-def _stage_losses(
-    logits: dict[str, Tensor], batch: Batch, options: TrainingOptions
-) -> dict[str, Tensor]:
-    weight = weight_among_ranks((batch.stages != UNSCORED).sum())
-    smoothing = options.label_smoothing
-    return {
-        # In float32 whatever the precision of the network.
-        f"stage_{name}": weight * stage_loss(modality.float(), batch.stages, smoothing)
-        for name, modality in logits.items()
-    }
+        return self.stage_losses(logits, batch)
 
 
 def pretrain(
@@ -164,6 +200,7 @@ def pretrain(
     history: list[dict],
     progress: Callable | None = None,
     checkpoint: str | Path | None = None,
+    callback: Callable[[dict], Any] | None = None,
 ) -> None:
     """Train all of ``net`` by InfoNCE, cross-masking and the stages where known.
 
@@ -174,65 +211,65 @@ def pretrain(
     Parameters
     ----------
     net : MC2SleepNet
-        Changed in place; holds the best state at the end, also when interrupted.
+        Changed in place; holds the best weights at the end, also after an interruption.
     nights : sequence of Night | callable
-        To train on; their inputs are signals. What can be called is, once in each train
-        epoch with its number from 1 on; it returns nights of the same lengths each
-        time (augmented anew, say).
+        The nights to train on. A callable gets the number of the train epoch, from 1,
+        and returns its nights (augmented, for example), of the same lengths each time.
     held_out : sequence of Night
-        To stop early by; may be empty.
+        The nights to stop early by; may be empty.
     options : TrainingOptions
         The settings.
     history : list of dict
         Gets the losses and the validation score of each train epoch.
     progress : callable | None
-        MNE's ProgressBar, or what can be called like it.
+        MNE's ProgressBar, or a class with the same interface.
     checkpoint : path-like | None
-        A file ``*.safetensors`` that is written after each train epoch. If it is there,
-        the training goes on where it stands, and ends with the same weights to the bit.
+        A file ``*.pt`` that is written after each train epoch. If it exists, the
+        training resumes from it, and ends with the same weights to the bit.
+    callback : callable | None
+        Called with the row of ``history`` after each train epoch.
 
     Raises
     ------
     RuntimeError
         If the loss is not finite, or another training writes to the checkpoint.
     ValueError
-        If the checkpoint is damaged or that of another training, or the lengths of the
-        nights change.
+        If the checkpoint is damaged or belongs to another training, or the lengths of
+        the nights change.
 
     Notes
     -----
-    Where torch.distributed is initialised, its processes train together (our rules):
-    each takes ``batch_size`` sequences of a batch, the losses are means over all of
-    them, the first one writes the checkpoint, which all must see, and BatchNorm
-    normalises by each process's own sequences.
+    If torch.distributed is initialised, its processes train together by
+    DistributedDataParallel: a step takes ``batch_size`` sequences in each process and
+    averages the gradients. Losses, the negatives of InfoNCE and BatchNorm are those of
+    each process's own sequences. The first process reads and writes the checkpoint.
     """
-    phase = _Pretraining(net, options)
-    train(phase, nights, held_out, history, progress, checkpoint)
+    phase = Pretraining(net, options)
+    train(phase, nights, held_out, history, progress, checkpoint, callback)
 
 
 def finetune(
     net: MC2SleepNet,
-    nights: Sequence[Night] | Callable[[int], Sequence[Night]],
-    held_out: Sequence[Night],
+    nights: Sequence[EncodedNight] | Callable[[int], Sequence[EncodedNight]],
+    held_out: Sequence[EncodedNight],
     options: TrainingOptions,
     history: list[dict],
     progress: Callable | None = None,
     checkpoint: str | Path | None = None,
+    callback: Callable[[dict], Any] | None = None,
 ) -> None:
     """Train the sequence level and the heads on the stages; the backbones stay.
 
     The backbones are frozen (in the paper) and in eval mode, so they give the same
-    embeddings in every train epoch: these are the inputs, made once. The loss is the
-    sum of CE over the five sets of logits that the authors' code returns.
+    embeddings in every train epoch: these are the inputs, computed once. The loss is
+    the sum of CE over the five sets of logits that the authors' code returns.
 
     Parameters
     ----------
-    net : MC2SleepNet
-        Changed in place; holds the best state at the end, also when interrupted.
+    net, options, history, progress, checkpoint, callback
+        As in `pretrain`, which also documents the errors.
     nights, held_out
-        As in `pretrain`, but their inputs are embeddings (n_epochs, 2, width).
-    options, history, progress, checkpoint
-        As in `pretrain`, which tells the errors too.
+        As in `pretrain`, but encoded by the backbones of ``net``.
     """
-    phase = _Finetuning(net, options)
-    train(phase, nights, held_out, history, progress, checkpoint)
+    phase = Finetuning(net, options)
+    train(phase, nights, held_out, history, progress, checkpoint, callback)

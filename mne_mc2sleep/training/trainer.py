@@ -1,180 +1,145 @@
-"""The loop that both stages of training share."""
+"""The trainer that pretraining and fine-tuning share."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections import defaultdict
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.metrics import f1_score
-from torch import Tensor, nn
+from sklearn.metrics import confusion_matrix
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from .._constants import UNSCORED
-from ..data.nights import iterate_batches, read_ahead
+from .._constants import STAGES, UNSCORED
+from ..data.nights import count_batches, iterate_batches, read_ahead
 from ..weights.file_format import check_fname
-from .checkpoints import locked
-from .distributed import (
-    average_batch_norm,
-    average_gradients,
-    broadcast_state,
-    gather,
-    n_ranks,
-    rank,
-    sum_over_ranks,
-)
-from .state import TrainingState
+from .checkpoints import fingerprint, load_checkpoint, locked, save_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ..data.nights import Batch, Night
-    from .options import TrainingOptions
-    from .state import Phase
+    from ..data.nights import AnyNight, Batch
+    from .phases import Phase
 
 # MNE's logger by its name: training also runs where MNE is not installed.
 logger = logging.getLogger("mne")
 
-# The norm that gradients are clipped to: our choice.
+# Share of the steps in which the learning rate rises, and the norm that gradients are
+# clipped to (our choices).
+_WARM_UP = 0.1
 _MAX_GRADIENT_NORM = 1.0
+# What a checkpoint holds, besides weights and optimizer.
+_PROGRESS = ("step", "n_steps", "rows", "best", "best_score", "best_train_epoch")
+# Where every torch that we support has a fused AdamW.
+_FUSED_DEVICES = ("cpu", "cuda")
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch inside the block; the global state is as before after it."""
+    """Seed torch inside the block, and restore its global state afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End a training at Ctrl-C but not the session; the best weights are kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        logger.warning("Training was interrupted: the best weights so far are kept.")
+
+
 def train(
     phase: Phase,
-    nights: Sequence[Night] | Callable[[int], Sequence[Night]],
-    held_out: Sequence[Night],
+    nights: Sequence[AnyNight] | Callable[[int], Sequence[AnyNight]],
+    held_out: Sequence[AnyNight],
     history: list[dict],
     progress: Callable | None = None,
     checkpoint: str | Path | None = None,
+    callback: Callable[[dict], Any] | None = None,
 ) -> None:
-    """Run one phase; see `training.pretrain` for the parameters."""
-    broadcast_state(phase.trained)
-    # What the ranks draw for their own sequences must differ.
-    with seeded(phase.options.seed + rank()):
-        if checkpoint is None:
-            _train(TrainingState(phase), nights, held_out, history, progress)
-            return
-        fname = check_fname(checkpoint, ".safetensors", overwrite=True)
-        with locked(fname) if rank() == 0 else nullcontext():
-            run = TrainingState(phase)
-            if fname.exists():
-                run.load(fname)
-            _train(run, nights, held_out, history, progress, fname)
+    """Run one phase of the training.
 
-
-def _train(
-    run: TrainingState,
-    nights: Sequence[Night] | Callable[[int], Sequence[Night]],
-    held_out: Sequence[Night],
-    history: list[dict],
-    progress: Callable | None,
-    fname: Path | None = None,
-) -> None:
-    phase, options, bar = run.phase, run.phase.options, None
-    history += run.rows
-    _check_ranks_agree(run)
-    try:
-        while not run.is_finished:
-            train_epoch = run.train_epoch + 1
-            current = nights(train_epoch) if callable(nights) else nights
-            run.plan(current)
-            if bar is None and progress and rank() == 0:
-                bar = progress(run.n_steps, mesg=phase.name)
-                bar.update_with_increment_value(run.schedule.last_epoch)
-            batches = _own_batches(phase, current, run.rng)
-            row = _train_once(phase, batches, run.optimizer, run.schedule, bar)
-            average_batch_norm(phase.trained)
-            if run.average is not None:
-                average_batch_norm(run.average)
-            with run.averaged():
-                score, name = _validate(phase, held_out, options)
-                row = {"phase": phase.name, "train_epoch": train_epoch, **row}
-                run.note(row | {name: score}, score, bool(held_out))
-            history.append(run.rows[-1])
-            _log(logging.DEBUG, "Train epoch %d: %s", train_epoch, history[-1])
-            if fname is not None:
-                run.save(fname)
-    finally:
-        phase.trained.load_state_dict(run.best)
-        _log(logging.INFO, "Kept the state of train epoch %d.", run.best_train_epoch)
-
-
-def _log(level: int, *args: Any) -> None:
-    if rank() == 0:
-        logger.log(level, *args)
-
-
-def _check_ranks_agree(run: TrainingState) -> None:
-    done = [int(n) for n in gather(torch.tensor(run.train_epoch, device=run.device))]
-    if len(set(done)) > 1:
-        raise RuntimeError(
-            f"The processes go on after different train epochs ({done}): they do not "
-            "see the same checkpoint. Put it into a folder that all of them share."
-        )
-
-
-def _own_batches(
-    phase: Phase, nights: Sequence[Night], rng: np.random.Generator | None = None
-) -> Iterator[Batch]:
-    """Yield this rank's sequences of each batch of ``batch_size`` times the ranks.
-
-    All ranks draw the same order from the same seed, and each takes every n-th
-    sequence.
+    Parameters
+    ----------
+    phase : Phase
+        `Pretraining`, `Finetuning`, or a class of your own. Its network is changed in
+        place and holds the best weights at the end, also after an interruption.
+    nights, held_out, history, progress, checkpoint, callback
+        As in `pretrain`.
     """
-    length, batch_size = phase.net.config.sequence_length, phase.options.batch_size
-    shard = rank(), n_ranks()
-    batches = iterate_batches(nights, length, batch_size * n_ranks(), rng, shard)
-    # A CPU computes with all its cores; a GPU would wait for the reading.
-    is_cpu = next(phase.trained.parameters()).device.type == "cpu"
-    return batches if is_cpu else read_ahead(batches)
-
-
-def _autocast(phase: Phase) -> torch.autocast:
-    device = next(phase.trained.parameters()).device
-    is_lower = phase.options.precision == "bfloat16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=is_lower)
+    model: nn.Module = phase
+    if _world_size() > 1:
+        # It also copies the weights of the first process to the others. Fine-tuning
+        # gives no gradient to the backbones.
+        model = DistributedDataParallel(phase, find_unused_parameters=True)
+    is_first, fname = _rank() == 0, None
+    if checkpoint is not None:
+        fname = check_fname(checkpoint, ".pt", overwrite=True)
+    has_lock = fname is not None and is_first
+    with locked(fname) if has_lock else nullcontext(), seeded(phase.options.seed):
+        state, bar = _State(phase), None
+        if fname is not None:
+            state.resume(fname)
+        history += state.rows
+        try:
+            while not state.is_finished:
+                train_epoch = len(state.rows) + 1
+                current = nights(train_epoch) if callable(nights) else nights
+                state.count_steps(current)
+                if bar is None and progress and is_first:
+                    bar = progress(state.n_steps, mesg=phase.name)
+                    bar.update_with_increment_value(state.step)
+                losses = _train_once(model, state, current, bar)
+                state.end_train_epoch(losses, held_out)
+                history.append(state.rows[-1])
+                if fname is not None and is_first:
+                    save_checkpoint(fname, state.origin, state.as_dict())
+                if callback is not None and is_first:
+                    callback(history[-1])
+        finally:
+            phase.load_state_dict(state.best)
+            if is_first:
+                logger.info("Kept train epoch %d.", state.best_train_epoch)
 
 
 def _train_once(
-    phase: Phase,
-    batches: Iterator[Batch],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    bar: Any,
+    model: nn.Module, state: _State, nights: Sequence[AnyNight], bar: Any
 ) -> dict[str, float]:
-    """Pass over the batches once; return the mean of each loss."""
-    parameters = list(phase.trained.parameters())
-    sums, n_batches = defaultdict(float), 0
-    phase.trained.train()
-    for batch in batches:
+    """Pass over the nights once, and return the mean of each loss."""
+    phase, n_batches = state.phase, 0
+    sums: dict[str, float] = defaultdict(float)
+    seed, number = phase.options.seed, len(state.rows)
+    # One order for all processes, but masks and dropout of their own. Seeds that
+    # follow from the train epoch need no place in a checkpoint.
+    rng = np.random.default_rng([seed, number])
+    seeds = np.random.SeedSequence([seed, number, _rank()])
+    torch.manual_seed(int(seeds.generate_state(1)[0]))
+    model.train()
+    for batch in _batches(phase, nights, rng):
         with _autocast(phase):
-            losses = phase.losses(batch.to(parameters[0].device))
+            losses = model(batch)
         loss = sum(losses.values())
-        means = _means_over_ranks({"loss": loss, **losses})
-        # The same on all ranks, so that all of them end here.
+        means = _mean_over_processes({"loss": loss, **losses})
+        # The same in all processes, so all of them stop here.
         if not math.isfinite(means["loss"]):
             raise RuntimeError(
-                f"The training loss became {means['loss']}. The weights so far are "
-                "kept; train with a lower 'learning_rate'."
+                f"The training loss became {means['loss']}. The best weights so far "
+                "are kept; train with a lower 'learning_rate'."
             )
-        optimizer.zero_grad()
+        state.optimizer.zero_grad()
         loss.backward()
-        average_gradients(parameters)
-        nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
-        optimizer.step()
-        schedule.step()
+        nn.utils.clip_grad_norm_(phase.parameters(), _MAX_GRADIENT_NORM)
+        state.take_step()
         for name, value in means.items():
             sums[name] += value
         n_batches += 1
@@ -183,54 +148,220 @@ def _train_once(
     return {name: value / n_batches for name, value in sums.items()}
 
 
-def _means_over_ranks(losses: dict[str, Tensor]) -> dict[str, float]:
-    values = torch.stack([value.detach().float() for value in losses.values()])
-    means = sum_over_ranks(values) / n_ranks()
-    return dict(zip(losses, means.tolist(), strict=True))
-
-
 @torch.no_grad()
-def _validate(
-    phase: Phase, held_out: Sequence[Night], options: TrainingOptions
-) -> tuple[float, str]:
+def validate(phase: Phase, held_out: Sequence[AnyNight]) -> tuple[str, float]:
     """Return macro-F1 on held-out nights or, where none is scored, minus the loss."""
     if not held_out:
-        return math.nan, "validation_macro_f1"
-    phase.trained.eval()
-    device = next(phase.trained.parameters()).device
+        return "validation_macro_f1", math.nan
+    phase.eval()
     if not any(night.is_scored for night in held_out):
-        # The same masks at every call, so that the scores can be compared.
-        with seeded(options.seed), _autocast(phase):
+        # The same masks at every call make the scores comparable.
+        with seeded(phase.options.seed), _autocast(phase):
             losses = [
-                _means_over_ranks(
-                    {"loss": sum(phase.losses(batch.to(device)).values())}
-                )
-                for batch in _own_batches(phase, held_out)
+                _mean_over_processes({"loss": sum(phase(batch).values())})["loss"]
+                for batch in _batches(phase, held_out)
             ]
-        mean = np.mean([means["loss"] for means in losses])
-        return -float(mean), "validation_negative_loss"
-    reference = np.concatenate([night.targets for night in held_out])
-    predicted = _predict(phase, held_out, device)
-    scored = reference != UNSCORED
-    present = np.unique(reference[scored])
-    macro_f1 = f1_score(
-        reference[scored], predicted[scored], labels=present, average="macro"
+        return "validation_negative_loss", -float(np.mean(losses))
+    counts = _sum_over_processes(
+        _confusion(phase, held_out[_rank() :: _world_size()]).to(_device(phase))
     )
-    return float(macro_f1), "validation_macro_f1"
+    both = counts.sum(dim=0) + counts.sum(dim=1)
+    is_present = counts.sum(dim=1) > 0
+    f1 = 2 * counts.diagonal()[is_present] / both[is_present]
+    return "validation_macro_f1", f1.mean().item()
 
 
-def _predict(phase: Phase, nights: Sequence[Night], device: torch.device) -> np.ndarray:
-    """Return the stages of all nights in one array; each rank stages every n-th."""
+def _confusion(phase: Phase, nights: Sequence[AnyNight]) -> Tensor:
+    """Count scored epochs by stage (rows) and predicted stage (columns)."""
+    if not nights:
+        return torch.zeros(len(STAGES), len(STAGES), dtype=torch.float64)
     length, batch_size = phase.net.config.sequence_length, phase.options.batch_size
-    predicted = [torch.zeros(len(night.stages), dtype=torch.long) for night in nights]
-    own = slice(rank(), None, n_ranks())
-    if nights[own]:
-        for batch in iterate_batches(nights[own], length, batch_size):
-            batch = batch.to(device)
-            with _autocast(phase):
-                contexts = phase.net.contextualize(phase.embed(batch), batch.usable)
-                stages = phase.net.stage(contexts).total.argmax(dim=-1)
-            for row, night in enumerate(batch.nights[:, 0].tolist()):
-                part = predicted[own][night][batch.positions[row, 0] :][:length]
-                part[:] = stages[row, : len(part)]
-    return sum_over_ranks(torch.cat(predicted).to(device)).cpu().numpy()
+    starts = torch.tensor([0] + [len(night.stages) for night in nights]).cumsum(0)
+    predicted = torch.zeros(int(starts[-1]), dtype=torch.long)
+    for batch in iterate_batches(nights, length, batch_size):
+        with _autocast(phase):
+            stages = phase.predict(batch.to(_device(phase))).cpu()
+        places = starts[batch.nights] + batch.positions
+        predicted[places[batch.usable]] = stages[batch.usable]
+    targets = np.concatenate([night.targets for night in nights])
+    scored = targets != UNSCORED
+    counts = confusion_matrix(
+        targets[scored], predicted.numpy()[scored], labels=range(len(STAGES))
+    )
+    return torch.from_numpy(counts).double()
+
+
+class _State:
+    """What a training changes from one train epoch to the next."""
+
+    def __init__(self, phase: Phase):
+        self.phase = phase
+        self.optimizer = _make_optimizer(phase)
+        self.best = copy.deepcopy(phase.state_dict())
+        self.best_score, self.best_train_epoch = -math.inf, 0
+        self.average: dict[str, Tensor] = {}
+        self.step, self.n_steps = 0, 0
+        self.rows: list[dict] = []
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training has ended."""
+        n_done, options = len(self.rows), self.phase.options
+        is_last = n_done >= self.phase.n_train_epochs
+        return is_last or n_done - self.best_train_epoch >= options.patience
+
+    def count_steps(self, nights: Sequence[AnyNight]) -> None:
+        """Count the steps of the training, which the learning rate depends on."""
+        phase = self.phase
+        batch_size = phase.options.batch_size * _world_size()
+        n_steps = phase.n_train_epochs * count_batches(
+            nights, phase.net.config.sequence_length, batch_size
+        )
+        if self.n_steps not in (0, n_steps):
+            raise ValueError(
+                f"The nights make {n_steps} steps of training, but made {self.n_steps} "
+                "before. Pass nights of the same lengths, or name another checkpoint."
+            )
+        self.n_steps = n_steps
+
+    @torch.no_grad()
+    def take_step(self) -> None:
+        """Update the weights, and their average if there is one."""
+        rate = self.phase.options.learning_rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * _warm_up_and_cosine(self.step / self.n_steps)
+        self.optimizer.step()
+        self.step += 1
+        decay = self.phase.options.average_decay
+        weights = self.phase.state_dict()
+        if decay > 0 and not self.average:
+            self.average = copy.deepcopy(weights)
+        for name, average in self.average.items():
+            if average.is_floating_point():
+                average.lerp_(weights[name], 1 - decay)
+            else:
+                average.copy_(weights[name])
+
+    def end_train_epoch(
+        self, losses: dict[str, float], held_out: Sequence[AnyNight]
+    ) -> None:
+        """Validate the weights, and keep them if they are the best."""
+        phase, number = self.phase, len(self.rows) + 1
+        current = copy.deepcopy(phase.state_dict()) if self.average else None
+        if self.average:
+            phase.load_state_dict(self.average)
+        # Only in BatchNorm's statistics do the processes differ: take the first one's.
+        if _world_size() > 1:
+            for buffer in phase.buffers():
+                distributed.broadcast(buffer, src=0)
+        name, score = validate(phase, held_out)
+        row = {"phase": phase.name, "train_epoch": number, **losses, name: score}
+        self.rows.append(row)
+        if score > self.best_score or not held_out:
+            self.best_score, self.best_train_epoch = score, number
+            self.best = copy.deepcopy(phase.state_dict())
+        if current is not None:
+            phase.load_state_dict(current)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to resume."""
+        phase = self.phase
+        return {
+            "phase": phase.name,
+            "number of processes": _world_size(),
+            "fingerprint of the frozen weights": fingerprint(phase.frozen),
+            **asdict(phase.net.config),
+            **asdict(phase.options),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that a checkpoint holds."""
+        return {
+            "weights": self.phase.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            **{name: getattr(self, name) for name in _PROGRESS},
+        }
+
+    def resume(self, fname: Path) -> None:
+        """Continue from a checkpoint, if it exists; the first process reads it."""
+        found: list[Any] = [None]
+        if _rank() == 0 and fname.exists():
+            found = [load_checkpoint(fname, self.origin)]
+        if _world_size() > 1:
+            distributed.broadcast_object_list(found, src=0, device=_device(self.phase))
+        if found[0] is not None:
+            self.phase.load_state_dict(found[0]["weights"])
+            self.optimizer.load_state_dict(found[0]["optimizer"])
+            for name, average in found[0]["average"].items():
+                self.average[name] = average.to(_device(self.phase))
+            for name in _PROGRESS:
+                setattr(self, name, found[0][name])
+
+
+def _make_optimizer(phase: Phase) -> torch.optim.AdamW:
+    """Make AdamW, whose weight decay spares norms, biases, PReLU and mask tokens."""
+    options, parameters = phase.options, list(phase.parameters())
+    groups = [
+        {
+            "params": [p for p in parameters if p.ndim >= 2],
+            "weight_decay": options.weight_decay,
+        },
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    is_fused = _device(phase).type in _FUSED_DEVICES
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=is_fused)
+
+
+def _warm_up_and_cosine(progress: float) -> float:
+    """Return the factor of the learning rate at ``progress`` from 0 to 1."""
+    if progress < _WARM_UP:
+        return max(progress, 1e-3) / _WARM_UP
+    rest = (progress - _WARM_UP) / (1 - _WARM_UP)
+    return 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
+
+
+def _batches(
+    phase: Phase,
+    nights: Sequence[AnyNight],
+    rng: np.random.Generator | None = None,
+) -> Iterator[Batch]:
+    """Yield the part of each batch that this process computes, on its device."""
+    length, device = phase.net.config.sequence_length, _device(phase)
+    batch_size = phase.options.batch_size * _world_size()
+    shard = _rank(), _world_size()
+    batches = iterate_batches(nights, length, batch_size, rng, shard)
+    # A CPU computes with all its cores; a GPU would wait for the reading.
+    batches = batches if device.type == "cpu" else read_ahead(batches)
+    return (batch.to(device) for batch in batches)
+
+
+def _device(phase: Phase) -> torch.device:
+    return next(phase.parameters()).device
+
+
+def _autocast(phase: Phase) -> torch.autocast:
+    is_lower = phase.options.precision == "bfloat16"
+    return torch.autocast(_device(phase).type, torch.bfloat16, enabled=is_lower)
+
+
+def _world_size() -> int:
+    is_distributed = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if is_distributed else 1
+
+
+def _rank() -> int:
+    return distributed.get_rank() if _world_size() > 1 else 0
+
+
+def _sum_over_processes(tensor: Tensor) -> Tensor:
+    if _world_size() > 1:
+        distributed.all_reduce(tensor)
+    return tensor
+
+
+def _mean_over_processes(losses: dict[str, Tensor]) -> dict[str, float]:
+    values = torch.stack([value.detach().float() for value in losses.values()])
+    means = _sum_over_processes(values) / _world_size()
+    return dict(zip(losses, means.tolist(), strict=True))

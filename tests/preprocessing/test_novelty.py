@@ -306,7 +306,7 @@ def test_adapted_to_far_nights_a_stager_learns_their_profile(
     before = stager.profile
     stager._learn_profile(short_nights)
     assert stager.profile is before
-    far = [replace(night, inputs=1000 * night.inputs) for night in short_nights]
+    far = [replace(night, signals=1000 * night.signals) for night in short_nights]
     stager.finetune(far, options)
     rise = stager.profile["mean"][0] - before["mean"][0]
     assert rise == pytest.approx(np.log(1000), abs=0.2)

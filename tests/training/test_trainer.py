@@ -1,4 +1,4 @@
-"""The loop that both stages of training share: randomness, stops, steps."""
+"""The trainer that both phases share: randomness, stops, steps."""
 
 import copy
 import math
@@ -11,18 +11,15 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from mne_mc2sleep import training
 from mne_mc2sleep.data.nights import count_batches
-from mne_mc2sleep.training import phases
-from mne_mc2sleep.training import trainer as _loop
-from mne_mc2sleep.training.state import _warm_up_and_cosine
+from mne_mc2sleep.training import trainer
 
 BOTH = pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 PHASE_NAMES = {"pretrain": "Pretraining", "finetune": "Fine-tuning"}
-SEQUENCE_LEVEL = ("signal_stack", "spectrogram_stack", "modality_head", "total_head")
 assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
 
 
 class Progress:
-    """Count the steps as a progress bar is told them, and act after one of them."""
+    """Count the steps like a progress bar, and act after one of them."""
 
     def __init__(self, act_at=None, act=None):
         self.act_at, self.act, self.n_done = act_at, act, 0
@@ -44,16 +41,6 @@ def interrupt():
     raise KeyboardInterrupt
 
 
-def state_of(module):
-    """Return a copy of the weights of a module."""
-    return copy.deepcopy(module.state_dict())
-
-
-def differ(state, other):
-    """Return whether any weight is not the same in two states."""
-    return any(not torch.equal(state[name], other[name]) for name in state)
-
-
 @pytest.fixture
 def scripted_scores(monkeypatch):
     """Return a function that fixes the validation scores to come.
@@ -64,41 +51,35 @@ def scripted_scores(monkeypatch):
     def script(*scores):
         states, scores = [], iter(scores)
 
-        def validate(phase, held_out, options):
-            states.append(state_of(phase.trained))
-            return next(scores), "validation_macro_f1"
+        def validate(phase, held_out):
+            states.append(copy.deepcopy(dict(phase.net.state_dict())))
+            return "validation_macro_f1", next(scores)
 
-        monkeypatch.setattr(_loop, "_validate", validate)
+        monkeypatch.setattr(trainer, "validate", validate)
         return states
 
     return script
 
 
-def trained_part(net, stage):
-    """Return the weights that a stage of the training changes."""
-    state = net.state_dict()
-    if stage == "pretrain":
-        return state
-    # As the phase names them: modules in a list.
-    return {
-        name.replace(part, str(index), 1): tensor
-        for index, part in enumerate(SEQUENCE_LEVEL)
-        for name, tensor in state.items()
-        if name.startswith(part)
-    }
+def states_of(run_training, net, stage, runs):
+    """Return the weights of trainings that start alike and differ in settings."""
+    states = []
+    for settings in runs:
+        trained = copy.deepcopy(net)
+        run_training(stage, net=trained, **settings)
+        states.append(dict(trained.state_dict()))
+    return states
 
 
 @BOTH
-def test_training_stops_early_and_keeps_the_best_state(
+def test_training_stops_early_and_keeps_the_best_weights(
     run_training, net, scripted_scores, stage
 ):
-    """After two train epochs without a better score it ends, with the best weights."""
+    """After two train epochs without a better score it ends."""
     states = scripted_scores(0.1, 0.5, 0.3, 0.5, 0.9)
-    settings = {f"{stage}_train_epochs": 5}
-    history = run_training(stage, patience=2, **settings)
+    history = run_training(stage, patience=2, **{f"{stage}_train_epochs": 5})
     assert len(history) == 4
-    assert_equal(trained_part(net, stage), states[1])
-    assert differ(states[1], states[3])
+    assert_equal(dict(net.state_dict()), states[1])
 
 
 def test_a_better_score_renews_the_patience(run_training, scripted_scores):
@@ -107,261 +88,164 @@ def test_a_better_score_renews_the_patience(run_training, scripted_scores):
     assert len(run_training("finetune", patience=2, finetune_train_epochs=6)) == 6
 
 
-@BOTH
-def test_without_held_out_nights_the_last_state_is_kept(
-    run_training, net, scripted_scores, stage
+def test_without_held_out_nights_the_last_weights_are_kept(
+    run_training, net, scripted_scores
 ):
-    """There is nothing to choose a state or to stop by."""
+    """There is nothing to choose weights or to stop by."""
     states = scripted_scores(*[math.nan] * 3)
-    history = run_training(
-        stage, held_out=[], patience=1, **{f"{stage}_train_epochs": 3}
-    )
+    history = run_training("finetune", held_out=[], patience=1, finetune_train_epochs=3)
     assert len(history) == 3
-    assert_equal(trained_part(net, stage), states[2])
+    assert_equal(dict(net.state_dict()), states[2])
 
 
 @BOTH
 def test_one_seed_gives_one_network(run_training, net, stage):
-    """The same seed gives the same weights to the bit, another one gives others."""
-    states = []
-    for seed in (1, 1, 2):
-        trained = copy.deepcopy(net)
-        run_training(stage, net=trained, seed=seed)
-        states.append(trained.state_dict())
-    assert_equal(states[0], states[1])
-    assert differ(states[0], states[2])
-
-
-@BOTH
-def test_global_random_states_are_left_alone(run_training, stage):
-    """Training neither seeds nor draws from the generators of torch and NumPy."""
+    """To the bit, whatever the global generators are at; another seed differs."""
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
-    run_training(stage)
+    runs = [{"seed": seed} for seed in (1, 2, 1)]
+    first, other, again = states_of(run_training, net, stage, runs)
+    # Training neither seeds nor draws from the global generators.
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state[1])  # noqa: NPY002
-    assert np.random.get_state()[2:] == numpy_state[2:]  # noqa: NPY002
+    assert_equal(first, again)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+    torch.rand(3)
+    assert_equal(*states_of(run_training, net, stage, runs[:1]), first)
 
 
 @BOTH
-def test_the_global_seed_does_not_matter(run_training, net, stage):
-    """What was drawn before does not change the weights."""
-    states = []
-    for n_drawn in (0, 3):
-        trained = copy.deepcopy(net)
-        torch.rand(n_drawn)
-        run_training(stage, net=trained)
-        states.append(trained.state_dict())
-    assert_equal(*states)
-
-
-@BOTH
-def test_nights_are_not_modified(run_training, net, make_night, stage):
-    """Inputs, stages and masks of the nights stay as they were."""
+def test_nights_are_not_modified(run_training, make_night, stage):
+    """Signals, stages and usable epochs of the nights stay unchanged."""
     night = make_night(0, n_epochs=16)
     before = copy.deepcopy(night)
     run_training(stage, [night])
-    assert torch.equal(night.inputs, before.inputs)
+    assert torch.equal(night.signals, before.signals)
     np.testing.assert_array_equal(night.stages, before.stages)
     np.testing.assert_array_equal(night.usable, before.usable)
 
 
-@BOTH
-def test_an_interruption_keeps_the_best_state(
-    run_training, net, scripted_scores, stage
-):
+def test_an_interruption_keeps_the_best_weights(run_training, net, scripted_scores):
     """In the middle of a later train epoch, the weights of the second return."""
     states = scripted_scores(0.1, 0.5, 0.3)
     progress = Progress(act_at=3 * 4 + 2, act=interrupt)
+    settings = {"batch_size": 1, "patience": 9, "finetune_train_epochs": 9}
     with pytest.raises(KeyboardInterrupt):
-        run_training(
-            stage,
-            progress=progress,
-            batch_size=1,
-            patience=9,
-            **{f"{stage}_train_epochs": 9},
-        )
-    assert_equal(trained_part(net, stage), states[1])
+        run_training("finetune", progress=progress, **settings)
+    assert_equal(dict(net.state_dict()), states[1])
 
 
-def test_interruptible_ends_the_training_not_the_session(training_log):
-    """The interruption goes no further, and a warning tells of it."""
+@BOTH
+def test_without_a_whole_train_epoch_the_weights_are_those_of_before(
+    run_training, net, stage
+):
+    """Interrupted in the first train epoch, half a train epoch is not kept."""
+    before = copy.deepcopy(dict(net.state_dict()))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(stage, progress=Progress(act_at=2, act=interrupt), batch_size=1)
+    assert_equal(dict(net.state_dict()), before)
+
+
+def test_interruptible_ends_the_training_only(training_log):
+    """A warning reports the interruption; errors pass."""
     with training.interruptible():
         interrupt()
     record = training_log.records[-1]
     assert record.levelname == "WARNING"
     assert "interrupted" in record.message
-
-
-def test_interruptible_lets_errors_pass():
-    """Only an interruption is taken for the end of the training."""
     with pytest.raises(RuntimeError, match="loss"), training.interruptible():
         raise RuntimeError("The loss")
 
 
 @BOTH
-@pytest.mark.parametrize("value", ["nan", "inf"])
-def test_a_loss_that_is_not_finite_is_an_error(
-    run_training, net, monkeypatch, stage, value
-):
-    """The message names the remedy, and no weight takes part in the accident."""
-    loss = torch.tensor(float(value), requires_grad=True)
-    monkeypatch.setattr(phases, "stage_loss", lambda *_: loss)
-    with pytest.raises(RuntimeError, match=f"became {value}.*'learning_rate'"):
-        run_training(stage)
+@pytest.mark.parametrize("learning_rate", [1e5, 1e38])
+def test_a_loss_that_is_not_finite_is_an_error(run_training, net, stage, learning_rate):
+    """The message names the remedy, and the weights stay finite."""
+    settings = {"batch_size": 1, f"{stage}_train_epochs": 5}
+    with pytest.raises(RuntimeError, match=r"became (nan|inf).*'learning_rate'"):
+        run_training(stage, learning_rate=learning_rate, **settings)
     assert all(tensor.isfinite().all() for tensor in net.state_dict().values())
-
-
-@BOTH
-def test_a_loss_that_becomes_not_finite_keeps_the_best_state(
-    run_training, net, scripted_scores, monkeypatch, stage
-):
-    """Train epochs that went well are not lost."""
-    states = scripted_scores(0.5, 0.4)
-
-    def spoil():
-        loss = torch.tensor(torch.nan, requires_grad=True)
-        monkeypatch.setattr(phases, "stage_loss", lambda *_: loss)
-
-    settings = {f"{stage}_train_epochs": 5, "batch_size": 1}
-    with pytest.raises(RuntimeError, match="learning_rate"):
-        run_training(stage, progress=Progress(act_at=2 * 4 + 1, act=spoil), **settings)
-    assert_equal(trained_part(net, stage), states[0])
 
 
 @BOTH
 def test_history_has_one_row_for_each_train_epoch(run_training, stage):
-    """A row names its phase and its train epoch."""
-    rows = run_training(stage, **{f"{stage}_train_epochs": 3})
-    assert [row["phase"] for row in rows] == [PHASE_NAMES[stage]] * 3
-    assert [row["train_epoch"] for row in rows] == [1, 2, 3]
+    """A row names its phase and its train epoch, and a callback gets it."""
+    rows = []
+    history = run_training(stage, callback=rows.append, **{f"{stage}_train_epochs": 2})
+    assert [row["phase"] for row in history] == [PHASE_NAMES[stage]] * 2
+    assert [row["train_epoch"] for row in history] == [1, 2]
+    assert rows == history
 
 
-@BOTH
-def test_the_kept_train_epoch_is_logged(
-    run_training, scripted_scores, training_log, stage
-):
-    """The log tells which state was kept."""
-    scripted_scores(0.1, 0.5, 0.3)
-    run_training(stage, **{f"{stage}_train_epochs": 3})
-    assert "Kept the state of train epoch 2." in training_log.messages
-
-
-@BOTH
-def test_progress_is_told_of_every_step(run_training, short_nights, monkeypatch, stage):
-    """Once per optimiser step, and never more often than announced."""
-    progress, n_steps = Progress(), []
-    handle = register_optimizer_step_pre_hook(lambda *_: n_steps.append(1))
-    try:
-        run_training(
-            stage, progress=progress, batch_size=1, **{f"{stage}_train_epochs": 2}
-        )
-    finally:
-        handle.remove()
-    assert progress.n_done == len(n_steps)
-    assert progress.n_steps == 2 * count_batches(short_nights[:2], 8, 1)
-    assert progress.n_done <= progress.n_steps
-    assert progress.mesg == PHASE_NAMES[stage]
-
-
-def record_steps(train):
-    """Return the learning rate and the norm of the gradient at each step."""
+def record_steps(run):
+    """Return the learning rates and the norm of the gradient at each step."""
     rates, norms = [], []
 
     def record(optimizer, *_):
-        (group,) = optimizer.param_groups
-        rates.append(group["lr"])
-        gradients = [p.grad.norm() for p in group["params"] if p.grad is not None]
+        groups = optimizer.param_groups
+        rates.append({group["lr"] for group in groups})
+        gradients = [
+            p.grad.norm() for g in groups for p in g["params"] if p.grad is not None
+        ]
         norms.append(torch.stack(gradients).norm().item())
 
     handle = register_optimizer_step_pre_hook(record)
     try:
-        train()
+        run()
     finally:
         handle.remove()
-    return np.array(rates), np.array(norms)
+    return np.array([rate for (rate,) in rates]), np.array(norms)
 
 
 @BOTH
-def test_gradients_are_clipped(run_training, stage):
-    """No step is longer than a gradient of norm 1 makes it."""
-    _, norms = record_steps(lambda: run_training(stage, **{f"{stage}_train_epochs": 3}))
-    assert norms.max() == pytest.approx(1, rel=1e-3)
-
-
-@BOTH
-def test_the_learning_rate_follows_its_schedule(run_training, short_nights, stage):
-    """Each step has the rate of its share of all steps."""
+def test_steps_are_announced_clipped_and_scheduled(run_training, short_nights, stage):
+    """The learning rate rises in a tenth of the steps, then falls by a cosine."""
+    progress = Progress()
     settings = {"batch_size": 1, "learning_rate": 0.002, f"{stage}_train_epochs": 4}
-    rates, _ = record_steps(lambda: run_training(stage, **settings))
+    rates, norms = record_steps(
+        lambda: run_training(stage, progress=progress, **settings)
+    )
     n_steps = 4 * count_batches(short_nights[:2], 8, 1)
-    factors = [_warm_up_and_cosine(i / n_steps) for i in range(len(rates))]
-    np.testing.assert_allclose(rates, 0.002 * np.array(factors))
+    assert (progress.n_done, progress.n_steps) == (len(rates), n_steps)
+    assert progress.mesg == PHASE_NAMES[stage]
+    assert norms.max() == pytest.approx(1, rel=1e-3)
+    share = np.arange(len(rates)) / n_steps
+    rise, fall = share.clip(1e-3) / 0.1, (1 + np.cos(np.pi * (share - 0.1) / 0.9)) / 2
+    np.testing.assert_allclose(rates, 0.002 * np.where(share < 0.1, rise, fall))
 
 
-@pytest.mark.parametrize(
-    ("progress", "factor"),
-    [(0, 0.01), (0.05, 0.5), (0.1, 1), (0.55, 0.5), (1, 0), (1.01, 0)],
-)
-def test_warm_up_and_cosine(progress, factor):
-    """A line to the full rate in a tenth of the steps, then half a cosine to zero."""
-    assert _warm_up_and_cosine(progress) == pytest.approx(factor, abs=1e-9)
+class Idle(training.Pretraining):
+    """A phase without any gradient but zero: only weight decay moves the weights."""
+
+    def losses(self, embeddings, batch):
+        """Return a loss of all parameters that is constant."""
+        return {"nothing": sum(0 * p.sum() for p in self.parameters())}
 
 
-@BOTH
-def test_without_a_whole_train_epoch_the_weights_are_those_of_before(
-    run_training, net, monkeypatch, stage
-):
-    """Interrupted in the first train epoch, half a train epoch is not kept."""
-    before = copy.deepcopy(net.state_dict())
-    stage_loss, n_calls = phases.stage_loss, []
-
-    def interrupted(*args):
-        n_calls.append(1)
-        if len(n_calls) > 6:  # in the third step (pretrain), the second (finetune)
-            raise KeyboardInterrupt
-        return stage_loss(*args)
-
-    monkeypatch.setattr(phases, "stage_loss", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run_training(stage, batch_size=1)
-    assert_equal(dict(net.state_dict()), dict(before))
+def test_weight_decay_spares_norms_biases_and_tokens(net, short_nights, options):
+    """It shrinks the matrices and kernels only."""
+    before = copy.deepcopy(dict(net.named_parameters()))
+    training.train(Idle(net, options), short_nights, [], [])
+    for name, parameter in net.named_parameters():
+        assert (parameter.abs() <= before[name].abs()).all(), name
+        assert torch.equal(parameter, before[name]) == (parameter.ndim < 2), name
 
 
-@BOTH
-@pytest.mark.parametrize("learning_rate", [1e5, 1e20, 1e38])
-def test_a_learning_rate_that_explodes_leaves_finite_weights(
-    run_training, net, stage, learning_rate
-):
-    """After the error, the network can be trained again with a lower rate."""
-    with pytest.raises(RuntimeError, match="learning_rate"):
-        run_training(
-            stage,
-            learning_rate=learning_rate,
-            batch_size=1,
-            **{f"{stage}_train_epochs": 5},
-        )
-    assert all(tensor.isfinite().all() for tensor in net.state_dict().values())
+class WithTerm(training.Finetuning):
+    """Fine-tuning with a term of its own, which has a weight to learn."""
+
+    def __init__(self, net, options):
+        super().__init__(net, options)
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def losses(self, embeddings, batch):
+        """Add the term to the others."""
+        losses = super().losses(embeddings, batch)
+        return losses | {"mine": (self.scale**2).sum()}
 
 
-@pytest.mark.parametrize("scored", [True, False])
-def test_a_batch_without_any_usable_epoch_is_harmless(run_training, make_night, scored):
-    """An electrode that is off for a whole sequence does not end the training."""
-    night, held_out = (make_night(i, n_epochs=24, scored=scored) for i in range(2))
-    night.usable[8:] = held_out.usable[8:] = False
-    (row,) = run_training("pretrain", [night], [held_out], batch_size=1)
-    assert all(np.isfinite(v) for v in row.values() if isinstance(v, float))
-
-
-@pytest.mark.parametrize("n_epochs", [16, 5])
-def test_signals_of_unusable_epochs_do_not_enter_batch_norm(
-    run_training, net, make_night, n_epochs
-):
-    """Whatever an artefact looks like, the weights come out the same."""
-    states = []
-    for amplitude in (1.0, 100.0):
-        night, trained = make_night(0, n_epochs=n_epochs), copy.deepcopy(net)
-        night.usable[2] = False
-        night.inputs[2] *= amplitude
-        run_training("pretrain", [night], held_out=[], net=trained)
-        states.append(dict(trained.state_dict()))
-    assert_equal(*states)
+def test_a_phase_of_your_own_adds_a_loss(net, short_nights, options, as_embeddings):
+    """The history shows it, and its own weights learn."""
+    phase, history = WithTerm(net, options), []
+    training.train(phase, as_embeddings(net, short_nights), [], history)
+    assert history[-1]["mine"] < history[0]["mine"]
+    assert phase.scale.item() != 1
