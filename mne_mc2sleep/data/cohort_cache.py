@@ -8,17 +8,18 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joblib import Parallel, delayed
-from mne.utils import ProgressBar, verbose, warn
+from mne.utils import ProgressBar, verbose
 
 from .. import __version__
+from .._utils import warn
 from ..io.hypnograms import as_intervals
 from ..preprocessing.scaling import SCALINGS
 from .night_files import open_night, write_night
-from .reading import pair, read_channel, read_stages
+from .reading import pair, read_channel, read_stages, run_on_recordings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def prepare_cohort(
     groups: Sequence | None = None,
     *,
     picks: str | list[str] | None = None,
-    scaling: str | None = None,
+    scaling: str = "none",
     verify: bool = False,
     on_error: str = "warn",
     n_jobs: int | None = None,
@@ -61,7 +62,7 @@ def prepare_cohort(
         The subject of each recording. If None, each recording is its own subject.
     picks : str | list of str | None
         As in ``MC2SleepClassifier``.
-    scaling : {None, "robust", "spectrum"}
+    scaling : {"none", "robust", "spectrum"}
         As in ``MC2SleepClassifier``.
     verify : bool
         Whether to read all prepared nights and to prepare those again whose signals
@@ -101,16 +102,19 @@ def prepare_cohort(
     changes, another file is written and the old one stays. Of a format of several
     files, such as BrainVision, only the file that was passed is considered.
     """
-    _check_option("scaling", scaling, (None, *SCALINGS))
+    _check_option("scaling", scaling, ("none", *SCALINGS))
     _check_option("on_error", on_error, ("warn", "raise"))
     recordings, hypnos = pair(recordings, hypnos, "hypnograms")
     _, subjects = pair(recordings, groups, "groups")
     if groups is None:
         subjects = list(range(len(recordings)))
     nights = prepare_all(
-        [(*source, picks) for source in zip(recordings, hypnos, subjects, strict=True)],
-        folder,
-        scaling,
+        recordings,
+        hypnos,
+        subjects,
+        [picks] * len(recordings),
+        folder=folder,
+        scaling=scaling,
         verify=verify,
         on_error=on_error,
         n_jobs=n_jobs,
@@ -119,26 +123,29 @@ def prepare_cohort(
 
 
 def prepare_all(
-    sources: Sequence[tuple],
-    folder: str | os.PathLike,
-    scaling: str | None,
+    recordings: list,
+    hypnos: list,
+    subjects: list,
+    picks: list,
     *,
+    folder: str | os.PathLike,
+    scaling: str,
     verify: bool,
     on_error: str,
     n_jobs: int | None,
 ) -> list[Night | None]:
-    """Prepare (recording, hypnogram, subject, picks) each; None where that failed.
+    """Prepare nights as `prepare_cohort` does, and return None for those that failed.
 
-    The other parameters are those of `prepare_cohort`.
+    Each recording has its own ``picks``.
     """
     folder = Path(folder).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
-    parallel = Parallel(n_jobs, return_as="generator", max_nbytes=None)
-    outcomes = parallel(
-        delayed(_prepare)(*source, folder, scaling, verify) for source in sources
+    prepare = partial(_prepare, folder=folder, scaling=scaling, verify=verify)
+    generator = run_on_recordings(
+        prepare, recordings, hypnos, subjects, picks, n_jobs=n_jobs
     )
-    bar = ProgressBar(outcomes, max_value=len(sources), mesg="Preparing nights")
+    bar = ProgressBar(generator, max_value=len(recordings), mesg="Preparing nights")
     outcomes = list(bar)
     if failures := [outcome for outcome in outcomes if isinstance(outcome, str)]:
         message = (
@@ -171,7 +178,7 @@ def _prepare(
     subject: Any,
     picks: str | list[str] | None,
     folder: Path,
-    scaling: str | None,
+    scaling: str,
     verify: bool,
 ) -> Night | str:
     """Return the prepared night, or why there is none."""
@@ -192,7 +199,7 @@ def _prepare(
 
 
 def _describe_source(
-    recording: str | os.PathLike, hypno: Any, picks: Any, scaling: str | None
+    recording: str | os.PathLike, hypno: Any, picks: Any, scaling: str
 ) -> str:
     """Return as text everything that a prepared night depends on."""
     if not isinstance(recording, str | os.PathLike):

@@ -138,8 +138,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
-        soft = None if self.soft_stages is None else self.soft_stages.to(device)
-        return Batch(*(tensor.to(device) for tensor in self[:5]), soft)
+        moved = (t if t is None else t.to(device) for t in self)
+        return Batch._make(moved)
 
 
 def hold_out_subjects(

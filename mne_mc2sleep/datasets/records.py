@@ -95,14 +95,14 @@ class FoundNights(NamedTuple):
         )
 
 
-def read_night(record: NightRecord, scaling: str | None = None) -> Night:
+def read_night(record: NightRecord, scaling: str = "none") -> Night:
     """Read a night from its files.
 
     Parameters
     ----------
     record : NightRecord
         The night.
-    scaling : str | None
+    scaling : str
         As in ``MC2SleepClassifier``.
 
     Returns
@@ -132,7 +132,7 @@ def prepare_nights(
     records: Sequence[NightRecord],
     folder: str | os.PathLike,
     *,
-    scaling: str | None = None,
+    scaling: str = "none",
     verify: bool = False,
     n_jobs: int | None = None,
 ) -> list[Night]:
@@ -165,17 +165,16 @@ def prepare_nights(
         If nights cannot be prepared or have no sleep to trim by; each is named with
         the reason and left out.
     """
-    sources = [
-        (
-            record.recording,
-            record.hypnogram,
-            record.subject,
-            list(record.picks) if isinstance(record.picks, tuple) else record.picks,
-        )
-        for record in records
-    ]
     nights = prepare_all(
-        sources, folder, scaling, verify=verify, on_error="warn", n_jobs=n_jobs
+        [record.recording for record in records],
+        [record.hypnogram for record in records],
+        [record.subject for record in records],
+        [record.picks for record in records],
+        folder=folder,
+        scaling=scaling,
+        verify=verify,
+        on_error="warn",
+        n_jobs=n_jobs,
     )
     trimmed = []
     for record, night in zip(records, nights, strict=True):

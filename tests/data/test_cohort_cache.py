@@ -51,7 +51,7 @@ def reads(monkeypatch):
     return reads
 
 
-@pytest.mark.parametrize("scaling", [None, "robust"])
+@pytest.mark.parametrize("scaling", ["none", "robust"])
 def test_nights_are_those_that_are_read_into_memory(fnames, tmp_path, scaling):
     """But for 16 bits, nights in the cache are those of ``MC2SleepClassifier.fit``."""
     hypnos, groups = [STAGES] * N_NIGHTS, ["a", "b", "a"]
@@ -105,7 +105,7 @@ def test_another_setting_or_hypnogram_makes_another_file(
     fnames, tmp_path, reads, changed
 ):
     """Both stay beside each other."""
-    settings = {"hypnos": [STAGES], "picks": None, "scaling": None}
+    settings = {"hypnos": [STAGES], "picks": None, "scaling": "none"}
     prepare_cohort(fnames[:1], tmp_path, **settings)
     prepare_cohort(fnames[:1], tmp_path, **settings | changed)
     prepare_cohort(fnames[:1], tmp_path, **settings)
