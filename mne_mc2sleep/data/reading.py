@@ -171,6 +171,30 @@ def read_channel(
     return replace(recording, signals=signals)
 
 
+def read_channels(
+    raw: BaseRaw | str | os.PathLike,
+    picks: Any,
+    average_channels: Sequence[str] | None,
+    scaling: str | None,
+) -> list[Recording]:
+    """Read the channel to stage by, or all those whose stages are to be averaged."""
+    if average_channels is None:
+        return [read_channel(raw, picks, scaling)]
+    if isinstance(average_channels, str) or len(average_channels) == 0:
+        raise ValueError(
+            "'average_channels' must be a list of names of channels, got "
+            f"{average_channels!r} instead."
+        )
+    channels = [read_channel(raw, name, scaling) for name in average_channels]
+    found = [channel.ch_name for channel in channels]
+    if len(set(found)) < len(found):
+        raise ValueError(
+            f"'average_channels' {list(average_channels)} names a channel twice: the "
+            f"recording's channels of these names are {found}."
+        )
+    return channels
+
+
 def warn_if_far(recording: Recording, found: Familiarity) -> None:
     """Warn of a recording that is not like those of the training."""
     if found.is_far:

@@ -22,6 +22,9 @@ ABSURD = (
     1e4  # times the 5-95 % range of the recording: 0.5 V in EEG, beyond any amplifier
 )
 
+PAUSE_SHARE = 0.1  # of an epoch
+
+PAUSE = "pause"
 NOT_FINITE, FLAT, CLIPPED, BAD = "not finite", "flat", "clipped", "bad annotation"
 
 
@@ -30,6 +33,7 @@ def find_unusable(
     sfreq: float,
     edges: NDArray[np.intp],
     bad: NDArray[np.bool_],
+    is_pause: NDArray[np.bool_],
 ) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
     """Tell why epochs cannot be staged, and which samples are no signal.
 
@@ -53,15 +57,17 @@ def find_unusable(
         Samples that are missing or constant.
     """
     missing = _find_missing(signal)
+    not_finite = missing & ~is_pause
     flat, clipped = _find_constant(np.where(missing, np.nan, signal), sfreq)
     reasons = np.select(
         [
-            _share(missing, edges) > 0,
+            _share(is_pause, edges) > PAUSE_SHARE,
+            _share(not_finite, edges) > 0,
             _share(flat, edges) > FLAT_SHARE,
             _share(clipped, edges) > CLIPPED_SHARE,
             _share(bad, edges) > BAD_SHARE,
         ],
-        [NOT_FINITE, FLAT, CLIPPED, BAD],
+        [PAUSE, NOT_FINITE, FLAT, CLIPPED, BAD],
         "",
     )
     return reasons, missing | flat

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import mne
 from mne.utils import logger
 
+from .._utils import warn
+
 if TYPE_CHECKING:
     from mne.io import BaseRaw
 
@@ -38,7 +40,9 @@ _NOT_EEG = re.compile(
 )
 
 
-def pick_channel(raw: BaseRaw, picks: str | list[str] | None = None) -> str:
+def pick_channel(
+    raw: BaseRaw, picks: str | list[str] | tuple[str, ...] | None = None
+) -> str:
     """Choose the one EEG channel of a recording to stage.
 
     Parameters
@@ -46,9 +50,9 @@ def pick_channel(raw: BaseRaw, picks: str | list[str] | None = None) -> str:
     raw : Raw
         The recording. It is not modified.
     picks : str | list of str | None
-        The exact name of a channel, or several names, of which the first that the
-        recording has is taken. None chooses among the channels of type EEG that are
-        not in ``raw.info["bads"]``: see Notes.
+        The name of a channel, or alternatives in order of preference, of which the
+        first that the recording has and that is not marked as bad is taken. None
+        chooses among the channels of type EEG that are not bad: see Notes.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def pick_channel(raw: BaseRaw, picks: str | list[str] | None = None) -> str:
     Raises
     ------
     TypeError
-        If ``picks`` is no name, list of names or None.
+        If ``picks`` is not a name, a list of names or None.
     ValueError
         If the recording has none of the named channels, if the named one is bad or
         not of type EEG, or if no channel can be chosen without a name.
@@ -68,11 +72,12 @@ def pick_channel(raw: BaseRaw, picks: str | list[str] | None = None) -> str:
     The automatic choice is the first of: Fpz-Cz; Fz; C4-M1; C3-M2; Cz; F4-M1; F3-M2;
     C4, C3, F4, F3, Fpz, Fp1, Fp2; Pz-Oz; O2-M1; O1-M2; Pz, Oz, O1, O2 (where no
     reference is given here, any is accepted); "EEG", "EEG 1", "EEG 2", "EEG(sec)".
-    The order is our choice. Spelling is free: "EEG C4-A1", "C4:M1", "c4/a1" and
-    "C4M1" are all C4-M1. Channels whose names are no such derivation (EOG, ECG,
-    impedances, ...) are never chosen, even if their type is EEG, as it is for every
-    channel of an EDF file. A recording's only EEG channel is taken whatever its name,
-    unless that says it is something else.
+    The order is our choice. Spelling is free, here and in ``picks``: "EEG C4-A1",
+    "C4:M1", "c4/a1", "C4M1" and "C4-M1-0" (MNE's name for the first of two) are all
+    C4-M1; an exact name comes first. Channels whose names are not such a derivation
+    (EOG, ECG, impedances, ...) are never chosen without a name, even if their type is
+    EEG, as it is for every channel of an EDF file. A recording's only EEG channel is
+    taken whatever its name, unless that says it is something else.
     """
     if picks is not None:
         return _pick_by_name(raw, picks)
@@ -89,8 +94,8 @@ def pick_channel(raw: BaseRaw, picks: str | list[str] | None = None) -> str:
         logger.info("Chose channel %r: the only EEG channel.", candidates[0])
         return candidates[0]
     raise ValueError(
-        "No channel could be chosen by its name. "
-        f"{_describe_channels(raw)} Pass the name of one as 'picks'."
+        f"No channel could be chosen by its name. {_describe_channels(raw)} Pass the "
+        "name of one as 'picks'."
     )
 
 
@@ -109,10 +114,10 @@ def standard_name(ch_name: str) -> str:
         reference is not named or common to all channels, or ``""`` if the name is not
         that of an EEG derivation.
     """
-    name = re.sub(r"[\s_]", "", ch_name.upper())
+    name = _squeeze(ch_name)
     if match := _PLACELESS.fullmatch(name):
         return match[1] + (match[2] or "")
-    if not (match := _DERIVATION.fullmatch(name)):
+    if not (match := _DERIVATION.fullmatch(_without_number(ch_name))):
         return ""
     site, reference = match.groups()
     if reference in (None, "REF", "LE", "LER", "CLE", "AV", "AVG"):
@@ -121,25 +126,48 @@ def standard_name(ch_name: str) -> str:
     return f"{site}-{reference}".replace("A1", "M1").replace("A2", "M2")
 
 
-def _pick_by_name(raw: BaseRaw, picks: str | list[str]) -> str:
+def _squeeze(ch_name: str) -> str:
+    """Return a name in capitals without blanks, underscores and the NULs of a file."""
+    return re.sub(r"[\s_\0]", "", ch_name.upper())
+
+
+def _without_number(ch_name: str) -> str:
+    """Return a name without the number that MNE gives to channels of the same name."""
+    return re.sub(r"-\d+$", "", _squeeze(ch_name))
+
+
+def _pick_by_name(raw: BaseRaw, picks: str | list[str] | tuple[str, ...]) -> str:
     """Return the first named channel that the recording has, if it may be staged."""
     wanted = [picks] if isinstance(picks, str) else picks
     if not isinstance(wanted, list | tuple) or not all(
         isinstance(name, str) for name in wanted
     ):
         raise TypeError(
-            "'picks' must be the name of a channel, a list of names or None; "
-            f"got {picks!r}."
+            "'picks' must be the name of a channel, a list of names or None, got "
+            f"{picks!r} instead."
         )
     if not wanted:
         raise ValueError("'picks' is empty; pass the name of a channel, or None.")
-    found = [name for name in wanted if name in raw.ch_names]
+    matches = [_match(raw.ch_names, name) for name in wanted]
+    found = [ch_name for names in matches for ch_name in names]
     if not found:
         raise ValueError(
             f"The recording has no channel {' or '.join(map(repr, wanted))}. "
             f"{_describe_channels(raw)} Pass the name of one as 'picks'."
         )
-    ch_name = found[0]
+    usable = [name for name in found if name not in raw.info["bads"]]
+    if not usable:
+        raise ValueError(
+            f"Channel {found[0]!r} is marked as bad. To stage it all the same, remove "
+            "it from raw.info['bads']; else pass another channel as 'picks'."
+        )
+    ch_name = usable[0]
+    twins = next(names for names in matches if ch_name in names)
+    if len(twins) > 1:
+        warn(
+            f"The recording has several channels of that name: {twins}. Took "
+            f"{ch_name!r}; pass the exact name as 'picks' to choose another."
+        )
     ch_type = mne.channel_type(raw.info, raw.ch_names.index(ch_name))
     if ch_type != "eeg":
         raise ValueError(
@@ -147,13 +175,19 @@ def _pick_by_name(raw: BaseRaw, picks: str | list[str]) -> str:
             f"call raw.set_channel_types({{{ch_name!r}: 'eeg'}}) first; else pass "
             "another channel as 'picks'."
         )
-    if ch_name in raw.info["bads"]:
-        raise ValueError(
-            f"Channel {ch_name!r} is marked as bad. To stage it all the same, remove "
-            "it from raw.info['bads']; else pass another channel as 'picks'."
-        )
     logger.debug("Chose channel %r: named by 'picks'.", ch_name)
     return ch_name
+
+
+def _match(ch_names: list[str], wanted: str) -> list[str]:
+    """Return the channels that a name means: exactly, in another spelling, or twins."""
+    if wanted in ch_names:
+        return [wanted]
+    for simplify in (_squeeze, standard_name, _without_number):
+        matches = [ch for ch in ch_names if simplify(ch) == simplify(wanted) != ""]
+        if matches:
+            return matches
+    return []
 
 
 def _eeg_channels(raw: BaseRaw) -> list[str]:
@@ -166,7 +200,13 @@ def _eeg_channels(raw: BaseRaw) -> list[str]:
 
 
 def _describe_channels(raw: BaseRaw) -> str:
-    """Return a sentence that lists the EEG channels of a recording."""
-    bads = [ch for ch in _eeg_channels(raw) if ch in raw.info["bads"]]
-    marked = f" (of which marked as bad: {bads})" if bads else ""
-    return f"Its EEG channels are {_eeg_channels(raw)}{marked}."
+    """Return a sentence that lists what can be EEG among a recording's channels."""
+    typed = _eeg_channels(raw)
+    named = [ch for ch in typed if standard_name(ch)]
+    others = [ch for ch in typed if not _NOT_EEG.search(ch.upper())]
+    listed = named or others
+    marked = [ch for ch in listed if ch in raw.info["bads"]]
+    bads = f" (of which marked as bad: {marked})" if marked else ""
+    if listed:
+        return f"Its EEG channels are {listed}{bads}."
+    return f"None of its channels reads as EEG; they are {raw.ch_names}."

@@ -1,23 +1,52 @@
-"""What the header of an EDF or BDF file promises, without reading its signals."""
+"""What the header of an EDF or BDF file states, without reading its signals."""
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
+
+from mne.io import BaseRaw
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+ANNOTATION_CHANNELS = ("EDF Annotations", "BDF Annotations")
+
 
 class EdfHeader(NamedTuple):
-    """The part of a header that tells what the file holds and whether it is whole."""
+    """The part of a header that says what the file holds and whether it is whole."""
 
     n_bytes: int
     """The size that the file has if it is whole."""
     n_records: int
-    """Data records; -1 stands in files whose recording never ended properly."""
+    """Data records; -1 in files whose recording was not closed properly."""
     ch_names: list[str]
     n_samples: list[int]
     """Samples of each channel in one data record."""
+    record_duration: float
+    """Seconds of one data record; 0 in files of annotations."""
+    record_bytes: int
+    data_offset: int
+    prefilters: list[str]
+    """The filters of each channel, for example ``"HP:0.3Hz LP:35Hz"``."""
+    is_discontinuous: bool
+    """Whether there may be pauses between data records (EDF+D, BDF+D)."""
+    start: datetime | None
+    """The start in UTC, as MNE reads it but with any separator in date and time."""
+    has_standard_time: bool
+    """Whether the time is written as the standard demands and MNE reads it."""
+
+    @property
+    def has_signals(self) -> bool:
+        """Whether any channel holds a signal, and not annotations."""
+        return any(name not in ANNOTATION_CHANNELS for name in self.ch_names)
+
+    def filters(self, index: int) -> tuple[float | None, float | None]:
+        """Return the high-pass and low-pass of a channel in Hz, None if not stated."""
+        prefilter = self.prefilters[index]
+        return _frequency("HP", prefilter), _frequency("LP", prefilter)
 
 
 def read_edf_header(fname: Path) -> EdfHeader:
@@ -31,7 +60,7 @@ def read_edf_header(fname: Path) -> EdfHeader:
     Returns
     -------
     header : EdfHeader
-        The size and the channels, annotations included.
+        The size, the channels (those of annotations included), and the start.
 
     Raises
     ------
@@ -40,23 +69,47 @@ def read_edf_header(fname: Path) -> EdfHeader:
     """
     with fname.open("rb") as file:
         fixed = file.read(256)
+        if not fixed:
+            raise ValueError("The file is empty. Copy or download it again.")
         try:
             n_header, n_records, n_signals = (
                 int(fixed[first:end])
                 for first, end in ((184, 192), (236, 244), (252, 256))
             )
+            record_duration = float(fixed[244:252])
             signals = file.read(256 * n_signals)
             n_samples = list(map(int, _fields(signals, 216 * n_signals, 8, n_signals)))
         except ValueError as error:
             raise ValueError(
-                "The file has no valid EDF header. Get it anew."
+                "The file has no valid EDF header. Copy or download it again."
             ) from error
-    ch_names = [
-        label.decode("latin1").strip() for label in _fields(signals, 0, 16, n_signals)
-    ]
-    n_bytes = 2 if fixed[:1] == b"0" else 3  # of a sample in EDF and in BDF
-    n_bytes = n_header + n_records * sum(n_samples) * n_bytes
-    return EdfHeader(n_bytes, n_records, ch_names, n_samples)
+    record_bytes = (2 if fixed[:1] == b"0" else 3) * sum(n_samples)
+    return EdfHeader(
+        n_bytes=n_header + n_records * record_bytes,
+        n_records=n_records,
+        ch_names=_texts(signals, 0, 16, n_signals),
+        n_samples=n_samples,
+        record_duration=record_duration,
+        record_bytes=record_bytes,
+        data_offset=n_header,
+        prefilters=_texts(signals, 136 * n_signals, 80, n_signals),
+        is_discontinuous=fixed[192:197] in (b"EDF+D", b"BDF+D"),
+        start=_read_start(fixed),
+        has_standard_time=re.fullmatch(rb"\s*\d+\.\d+\.\d+\s*", fixed[176:184])
+        is not None,
+    )
+
+
+def header_of(raw: BaseRaw) -> tuple[Path, EdfHeader] | None:
+    """Return the path and the header of the EDF file behind a Raw, None without one."""
+    fnames = raw.filenames
+    if len(fnames) != 1 or fnames[0] is None:
+        return None
+    if fnames[0].suffix.lower() not in (".edf", ".bdf") or not fnames[0].is_file():
+        return None
+    with suppress(ValueError):
+        return fnames[0], read_edf_header(fnames[0])
+    return None
 
 
 def describe_damage(fname: Path) -> str | None:
@@ -76,14 +129,45 @@ def describe_damage(fname: Path) -> str | None:
         header = read_edf_header(fname)
     except ValueError as error:
         return str(error)
-    lacking = header.n_bytes - fname.stat().st_size
-    if header.n_records != 0 and lacking <= 0:
+    missing = header.n_bytes - fname.stat().st_size
+    if header.n_records != 0 and missing <= 0:
         return None
     return (
-        f"The file is cut short: its header tells of {header.n_records} data records, "
-        f"but {max(lacking, 0)} bytes of them are missing. Get it anew."
+        f"The file is cut short: its header states {header.n_records} data records, "
+        f"but {max(missing, 0)} bytes of them are missing. Copy or download it again."
     )
+
+
+def _read_start(fixed: bytes) -> datetime | None:
+    """Return the start that the first 256 bytes of a header state."""
+    with suppress(ValueError):
+        hour, minute, second = _numbers(fixed[176:184])
+        recording = fixed[88:168].decode("latin1").split()
+        # Only EDF+ gives the century.
+        try:
+            date = datetime.strptime(recording[1], "%d-%b-%Y")
+        except (ValueError, IndexError):
+            day, month, year = _numbers(fixed[168:176])
+            date = datetime(year + (2000 if year < 85 else 1900), month, day)
+        return date.replace(hour=hour, minute=minute, second=second, tzinfo=UTC)
+    return None
+
+
+def _numbers(field: bytes) -> list[int]:
+    return [int(number) for number in re.split(rb"[.:,/-]", field)]
+
+
+def _frequency(kind: str, prefilter: str) -> float | None:
+    found = re.search(
+        rf"\b{kind}\W{{0,3}}(\d+(?:[.,]\d+)?)\s*(?:hz|\W|$)", prefilter, re.I
+    )
+    return float(found[1].replace(",", ".")) if found else None
 
 
 def _fields(content: bytes, first: int, width: int, n_fields: int) -> list[bytes]:
     return [content[first + width * i :][:width] for i in range(n_fields)]
+
+
+def _texts(content: bytes, first: int, width: int, n_fields: int) -> list[str]:
+    fields = _fields(content, first, width, n_fields)
+    return [field.decode("latin1").strip("\0 \t") for field in fields]

@@ -21,17 +21,20 @@ from .._utils import warn
 from .bad_epochs import (
     FLAT,
     NOT_FINITE,
+    PAUSE,
     bridge,
     count_reasons,
     find_bad,
     find_near_flat,
     find_unusable,
 )
-from .channels import pick_channel
-from .edf_header import read_edf_header
+from .channels import pick_channel, standard_name
+from .edf_header import ANNOTATION_CHANNELS, header_of, read_edf_header
+from .pauses import find_parts, insert_pauses
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -43,7 +46,7 @@ MIN_SFREQ = 40.0  # Hz; below, the band does not even hold sleep spindles safely
 FULL_SFREQ = 2 * BAND[1]  # Hz; below, the band does not reach its upper edge
 MIN_LOWPASS = 30.0  # Hz
 MAX_HIGHPASS = 1.0  # Hz
-_ANNOTATION_CHANNELS = ("EDF Annotations", "BDF Annotations")
+_HYPNOGRAMS = (".csv", ".tsv", ".txt", ".xml", ".json", ".npy", ".hyp")
 AMPLITUDE_RANGE = (1.0, 500.0)  # µV, median over epochs of the standard deviation
 
 
@@ -132,29 +135,20 @@ def read_recording(
     F3-M2; C4, C3, F4, F3, Fpz, Fp1, Fp2; Pz-Oz; O2-M1; O1-M2; Pz, Oz, O1, O2; "EEG"
     (our choice); it is logged.
     """
-    raw, ch_name, filters_known = _open(raw, picks)
+    if isinstance(raw, BaseRaw):
+        ch_name = pick_channel(raw, picks)
+    else:
+        raw, ch_name = _open(raw, picks)
     sfreq = raw.info["sfreq"]
     _check_rate(sfreq)
-    edges = _epoch_edges(raw.n_times, sfreq)
-    if filters_known:
-        _check_filters(raw.info)
-    annotations = _relative_annotations(raw)
-    # An index, because MNE takes names such as "eeg" for all channels of that type.
-    try:
-        signal = raw.get_data(picks=[raw.ch_names.index(ch_name)], units="uV")[0]
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"The data of channel {ch_name!r} cannot be read ({error}): the file may "
-            "be damaged or cut short. Get it anew."
-        ) from error
-    if np.iscomplexobj(signal):
-        raise ValueError(
-            f"Channel {ch_name!r} holds complex numbers, as Raw.apply_hilbert makes "
-            "them; pass the recording as it was measured."
-        )
+    _check_filters(raw, ch_name)
+    signal = _read_signal(raw, ch_name)
+    parts, first_time, annotations = find_parts(raw)
+    signal, is_pause = insert_pauses(signal, sfreq, parts)
+    edges = _epoch_edges(signal.size, sfreq)
 
     bad = find_bad(annotations, ch_name, sfreq, signal.size)
-    reasons, gaps = find_unusable(signal, sfreq, edges, bad)
+    reasons, gaps = find_unusable(signal, sfreq, edges, bad, is_pause)
     if (reasons != "").all():
         raise ValueError(
             f"Channel {ch_name!r} cannot be staged. Unusable: "
@@ -163,68 +157,132 @@ def read_recording(
     bridge(signal, gaps)
     signals = _make_epochs(signal, sfreq, len(reasons))
     _check_amplitudes(signals, reasons, ch_name)
-    start = raw.info["meas_date"]
+    start = _start(raw)
     if start is not None:
-        start += timedelta(seconds=raw.first_time)
+        start += timedelta(seconds=first_time)
     return Recording(signals, reasons, ch_name, start, annotations)
 
 
-def _open(raw: BaseRaw | str | os.PathLike, picks) -> tuple[BaseRaw, str, bool]:
-    """Return the recording, its channel, and whether info tells of earlier filters."""
-    if isinstance(raw, BaseRaw):
-        return raw, pick_channel(raw, picks), True
-    if not isinstance(raw, str | os.PathLike):
+def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
+    """Open a file; return the recording and its channel."""
+    if not isinstance(fname, str | os.PathLike):
         raise TypeError(
-            "A recording must be a mne.io.Raw or the path of a file that MNE can read; "
-            f"got {type(raw)}. An array becomes a Raw by mne.io.RawArray."
+            "A recording must be a mne.io.Raw or the path of a file that MNE can read, "
+            f"got {type(fname)} instead. To stage an array, pass mne.io.RawArray."
         )
-    path = Path(raw).expanduser()
+    path = Path(fname).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"There is no recording {str(path)!r}.")
     if path.suffix.lower() not in (".edf", ".bdf"):
         raw = _read(path)
-        return raw, pick_channel(raw, picks), True
+        return raw, pick_channel(raw, picks)
+    try:
+        _check_file(path)
+    except ValueError as error:
+        raise ValueError(
+            f"Cannot read {str(path)!r} as a recording: {error}"
+        ) from error
     # MNE brings all channels that it reads to the highest of their rates, so the one is
-    # chosen on the header (in silence: other channels do not matter) and read alone.
-    header = _read(path, exclude_after_unique=True, verbose="ERROR")
-    ch_name = pick_channel(header, picks)
-    index, is_only = header.ch_names.index(ch_name), len(header.ch_names) == 1
-    if (is_only or index > 0) and _is_read_as_stored(path, header, index):
-        return header, ch_name, is_only
-    # Annotations of other channels can only be told apart where those are known.
-    raw = _read(path, header, include=[ch_name], exclude_after_unique=True)
-    # With `include`, MNE (1.13) puts the filters of the file's first channel into info.
-    return raw, ch_name, ch_name == header.ch_names[0]
-
-
-def _is_read_as_stored(path: Path, raw: BaseRaw, index: int) -> bool:
-    """Return whether MNE has nothing to warn of, and leaves a channel at its rate."""
+    # chosen on the header and read alone if its rate is lower. The warnings of MNE are
+    # about other channels, or about what is checked here.
+    whole = _read(path, exclude_after_unique=True, verbose="ERROR")
+    ch_name = pick_channel(whole, picks)
     header = read_edf_header(path)
     n_samples = [
         n
         for name, n in zip(header.ch_names, header.n_samples, strict=True)
-        if name not in _ANNOTATION_CHANNELS
+        if name not in ANNOTATION_CHANNELS
     ]
-    return (
-        header.n_bytes == path.stat().st_size
-        and len(n_samples) == len(raw.ch_names)
-        and n_samples[index] == max(n_samples)
-    )
+    if n_samples[whole.ch_names.index(ch_name)] == max(n_samples):
+        return whole, ch_name
+    raw = _read(path, include=[ch_name], exclude_after_unique=True, verbose="ERROR")
+    # Annotations of other channels can only be told apart where those are known.
+    raw.set_annotations(whole.annotations, emit_warning=False, on_missing="ignore")
+    return raw, ch_name
 
 
-def _read(path: Path, header: BaseRaw | None = None, **kwargs) -> BaseRaw:
-    """Open a recording, without its data, with the annotations of ``header`` if any."""
-    try:
-        raw = mne.io.read_raw(path, **kwargs)
-        if header is not None:
-            annotations = header.annotations
-            raw.set_annotations(annotations, emit_warning=False, on_missing="ignore")
-        return raw
-    except Exception as error:
+def _check_file(path: Path) -> None:
+    """Refuse an EDF file without signals, and warn about one that is cut short."""
+    header, size = read_edf_header(path), path.stat().st_size
+    if not header.has_signals:
         raise ValueError(
-            f"MNE cannot read {str(path)!r} as a recording: {error} Pass a file that "
-            "mne.io.read_raw can read, or a Raw."
+            "It holds annotations but no signals, as hypnograms do. Pass the recording "
+            "that it belongs to, and this file as its hypnogram."
+        )
+    n_records = (size - header.data_offset) // max(header.record_bytes, 1)
+    if n_records < 1:
+        raise ValueError("It has a header but no data. Copy or download it again.")
+    found = _in_words(n_records * header.record_duration)
+    stated = _in_words(header.n_records * header.record_duration)
+    if header.n_records < 0:
+        warn(
+            f"{path.name} was not closed properly by its recorder, so its header does "
+            f"not state its length; {found} of signals were found."
+        )
+    elif n_records < header.n_records:
+        missing = (header.n_records - n_records) * header.record_duration
+        warn(
+            f"{path.name} is cut short: {_in_words(missing)} of the {stated} that its "
+            "header states are missing. Copy or download it again."
+        )
+    elif n_records > header.n_records:
+        warn(f"{path.name} holds {found} of signals, but its header states {stated}.")
+
+
+def _in_words(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def _read(path: Path, **kwargs: Any) -> BaseRaw:
+    """Open a recording without its data."""
+    try:
+        try:
+            return mne.io.read_raw(path, **kwargs)
+        except Exception as error:
+            if "invalid byte" not in str(error):
+                raise
+            # Annotations in Latin-1: only names of stages and BAD matter, in ASCII.
+            return mne.io.read_raw(path, encoding="latin1", **kwargs)
+    except Exception as error:
+        advice = "Pass a file that mne.io.read_raw can read, or a Raw."
+        if path.suffix.lower() in _HYPNOGRAMS:
+            advice = (
+                "If it is a hypnogram, pass the recording that it belongs to, and this "
+                "file as its hypnogram."
+            )
+        raise ValueError(
+            f"MNE cannot read {str(path)!r} as a recording: {error} {advice}"
         ) from error
+
+
+def _read_signal(raw: BaseRaw, ch_name: str) -> NDArray[np.float64]:
+    """Read one channel in µV."""
+    # An index, because MNE takes names such as "eeg" for all channels of that type.
+    try:
+        signal = raw.get_data(picks=[raw.ch_names.index(ch_name)], units="uV")[0]
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"The data of channel {ch_name!r} cannot be read ({error}): the file may "
+            "be damaged or cut short. Copy or download it again."
+        ) from error
+    if np.iscomplexobj(signal):
+        raise ValueError(
+            f"Channel {ch_name!r} holds complex numbers, as Raw.apply_hilbert makes "
+            "them; pass the recording as it was measured."
+        )
+    return signal
+
+
+def _start(raw: BaseRaw) -> datetime | None:
+    """Return ``meas_date``, or what an EDF file states where MNE takes midnight."""
+    start, file = raw.info["meas_date"], header_of(raw)
+    if start is None or file is None or file[1].has_standard_time:
+        return start
+    is_midnight = not (start.hour or start.minute or start.second)
+    return file[1].start if is_midnight else start
 
 
 def _epoch_edges(n_times: int, sfreq: float) -> NDArray[np.intp]:
@@ -257,31 +315,37 @@ def _check_rate(sfreq: float) -> None:
         )
 
 
-def _check_filters(info: mne.Info) -> None:
+def _check_filters(raw: BaseRaw, ch_name: str) -> None:
     """Warn about a recording that was filtered to less than the band before."""
-    lowpass, highpass = info["lowpass"], info["highpass"]
+    highpass, lowpass = _filters(raw, ch_name)
     found = []
     # A low-pass near the Nyquist frequency comes with the rate, which warned already.
-    if lowpass and lowpass < min(MIN_LOWPASS, 0.75 * info["sfreq"] / 2):
+    if lowpass and lowpass < min(MIN_LOWPASS, 0.75 * raw.info["sfreq"] / 2):
         found.append(f"low-pass filtered at {lowpass:g} Hz (under {MIN_LOWPASS:g})")
     if highpass and highpass > MAX_HIGHPASS:
         found.append(f"high-pass filtered at {highpass:g} Hz (over {MAX_HIGHPASS:g})")
     if found:
         warn(
-            f"The recording was {' and '.join(found)} before; stage the unfiltered "
-            "one if you can. MNE keeps one figure for all channels of a file, so the "
-            "filter may be another channel's."
+            f"Channel {ch_name!r} was {' and '.join(found)} before; stage the "
+            "unfiltered recording if you can."
         )
 
 
-def _relative_annotations(raw: BaseRaw) -> mne.Annotations:
-    """Return the annotations with onsets in seconds from the first sample."""
-    annotations = raw.annotations
-    return mne.Annotations(
-        annotations.onset - raw.first_time,
-        annotations.duration,
-        annotations.description,
-        ch_names=annotations.ch_names,
+def _filters(raw: BaseRaw, ch_name: str) -> tuple[float | None, ...]:
+    """Return the high-pass and low-pass of a channel in Hz, None if not known.
+
+    MNE keeps one of each for all channels, which may be that of another channel.
+    """
+    in_info = raw.info["highpass"], raw.info["lowpass"]
+    if (file := header_of(raw)) is None:
+        return in_info if all(map(standard_name, raw.ch_names)) else (None, None)
+    ch_names = file[1].ch_names
+    of_channels = [file[1].filters(i) for i in range(len(ch_names))]
+    own = of_channels[ch_names.index(ch_name)] if ch_name in ch_names else (None, None)
+    # What no channel of the file has was applied in memory, to all channels.
+    return tuple(
+        own[i] if in_info[i] in [found[i] for found in of_channels] else in_info[i]
+        for i in range(2)
     )
 
 
@@ -314,7 +378,8 @@ def _check_amplitudes(
     signals: NDArray[np.float32], reasons: NDArray[np.str_], ch_name: str
 ) -> None:
     """Mark epochs that are flat but for noise, and warn if all amplitudes are odd."""
-    reasons[find_near_flat(signals, reasons) & (reasons != NOT_FINITE)] = FLAT
+    is_known = np.isin(reasons, [PAUSE, NOT_FINITE])
+    reasons[find_near_flat(signals, reasons) & ~is_known] = FLAT
     if (reasons != "").any():
         logger.info("Unusable epochs: %s.", count_reasons(reasons))
     typical = np.median(signals[reasons == ""].std(axis=1))

@@ -41,6 +41,10 @@ def make_raw(ch_names, ch_types="eeg"):
         ("SpO2", ""),
         ("ECG", ""),
         ("F", ""),
+        ("C4-M1-0", "C4-M1"),
+        ("EEG C4-A1-1", "C4-M1"),
+        ("C4-M1\0\0\0", "C4-M1"),
+        ("EEG 001-0", ""),
     ],
 )
 def test_standard_name_of_recorders_spellings(ch_name, name):
@@ -125,9 +129,76 @@ def test_picks_takes_the_first_name_that_exists(picks):
     assert pick_channel(make_raw(["C4", "C3", "Fz"]), picks) == "C3"
 
 
-@pytest.mark.parametrize("picks", ["Cz", "c3", ["Cz", "Pz"]])
+@pytest.mark.parametrize(
+    ("ch_name", "picks"),
+    [
+        ("C4-M1", "c4-m1"),
+        ("C4-M1", "EEG C4:A1"),
+        ("EEG C4-A1", ["Cz", "C4-M1"]),
+        ("C4/A1 ", "C4-M1"),
+        ("C4-M1\0\0", "C4-M1"),
+        ("C4-M1", "C4-M1\0 "),
+        ("C4-M1-0", "C4-M1"),
+        ("EEG 001", "eeg_001"),
+        ("derivation-1", "Derivation"),
+        ("EEG Fpz", "Fpz-Ref"),
+    ],
+)
+def test_picks_are_matched_in_any_spelling(ch_name, picks):
+    """As the automatic choice does."""
+    assert pick_channel(make_raw(["O1", ch_name]), picks) == ch_name
+
+
+@pytest.mark.parametrize("picks", ["C4", "M1", "C4-M2", "C4-M11", ""])
+def test_another_derivation_is_not_the_channel(picks):
+    """A site is not the same with another reference."""
+    with pytest.raises(ValueError, match="no channel"):
+        pick_channel(make_raw(["C4-M1"]), picks)
+
+
+def test_an_exact_name_comes_first():
+    """Another spelling is looked for only then."""
+    assert pick_channel(make_raw(["c4", "C4"]), "C4") == "C4"
+
+
+@pytest.mark.parametrize(
+    "ch_names",
+    [["C4-M1-0", "C4-M1-1"], ["EEG C4-A1", "c4:m1"], ["X1", "C4M1-0", "C4M1-1"]],
+)
+def test_a_channel_that_is_there_twice_is_warned_of(ch_names):
+    """The first is taken, or the one that is not bad."""
+    raw = make_raw(ch_names)
+    with pytest.warns(RuntimeWarning, match=r"several channels .*the exact name"):
+        assert pick_channel(raw, "C4-M1") == ch_names[-2]
+    raw.info["bads"] = [ch_names[-2]]
+    with pytest.warns(RuntimeWarning, match="several channels"):
+        assert pick_channel(raw, "C4-M1") == ch_names[-1]
+
+
+def test_an_alternative_is_taken_for_a_bad_channel():
+    """The next that is not marked."""
+    raw = make_raw(["C3", "C4", "Cz"])
+    raw.info["bads"] = ["C4"]
+    assert pick_channel(raw, ["C4", "Cz", "C3"]) == "Cz"
+
+
+@pytest.mark.parametrize(
+    ("ch_names", "listed"),
+    [
+        (["ECG II", "Airflow", "C3-M2", "EOG"], r"EEG channels are \['C3-M2'\]"),
+        (["left", "SpO2", "right"], r"EEG channels are \['left', 'right'\]"),
+        (["ECG II", "Airflow"], r"None of its channels reads as EEG; .*'Airflow'"),
+    ],
+)
+def test_messages_list_what_can_be_eeg(ch_names, listed):
+    """EDF gives no types, so MNE takes all for EEG."""
+    with pytest.raises(ValueError, match=listed):
+        pick_channel(make_raw(ch_names), "Pz")
+
+
+@pytest.mark.parametrize("picks", ["Cz", ["Cz", "Pz"]])
 def test_missing_channel_lists_the_eeg_channels(picks):
-    """Names are exact; the error lists what there is."""
+    """The error lists what there is."""
     with pytest.raises(ValueError, match=r"no channel .*EEG channels are \['C3'\]"):
         pick_channel(make_raw(["C3", "ECG"], ["eeg", "ecg"]), picks)
 

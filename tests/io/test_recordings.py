@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
@@ -236,7 +236,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_file_that_mne_cannot_read_is_named(tmp_path, name):
     """The error names the file and says what MNE found."""
     (tmp_path / name).write_text("no recording at all")
-    with pytest.raises(ValueError, match=rf"MNE cannot read .*{name}"):
+    with pytest.raises(ValueError, match=rf"[cC]annot read .*{name}"):
         read_recording(str(tmp_path / name))
 
 
@@ -269,30 +269,161 @@ def test_edf_channel_is_read_at_its_own_rate(edf):
     assert_allclose(recording.signals, expected, atol=0.05)
 
 
-@pytest.mark.parametrize("is_alone", [False, True])
-def test_an_edf_recording_that_is_cut_short_warns(edf, tmp_path, is_alone):
-    """MNE reads what is there, and says so; the grid holds no more than that."""
+@pytest.mark.parametrize(
+    ("n_records", "cut", "match"),
+    [
+        (64, 0.75, r"night.edf is cut short: 16 s of the 1.07 min .* are missing"),
+        (128, 1.0, r"cut short: 1.07 min of the 2.13 min .* are missing"),
+        (5760, 1.0, r"cut short: 1.58 h of the 1.6 h .* are missing"),
+        (-1, 1.0, r"was not closed properly .* 1.07 min of signals were found"),
+        (32, 1.0, r"holds 1.07 min of signals, but its header states 32 s"),
+    ],
+)
+def test_an_edf_recording_of_another_length_than_stated_warns(
+    n_records, cut, match, edf
+):
+    """What is there is read, and one warning says how much is missing."""
     fname = edf[0]
-    if is_alone:
-        edfio = pytest.importorskip("edfio")
-        signal = edfio.EdfSignal(
-            edf[1], 128, label="EEG C4-A1", physical_dimension="uV"
-        )
-        edfio.Edf([signal]).write(fname)
-    content = fname.read_bytes()
-    fname.write_bytes(content[: len(content) * 3 // 4])
-    with warnings.catch_warnings(record=True) as record:
-        warnings.simplefilter("always")
-        assert read_recording(fname).n_epochs == 1
-    assert any("does not match the file size" in str(w.message) for w in record)
+    content = bytearray(fname.read_bytes())
+    content[236:244] = str(n_records).encode().ljust(8)
+    n_header = int(content[184:192])
+    fname.write_bytes(content[: n_header + int(cut * (len(content) - n_header))])
+    with pytest.warns(RuntimeWarning, match=match) as found:
+        recording = read_recording(fname)
+    assert recording.n_epochs == (1 if cut < 1 else 2)
+    assert len(found) == 1
 
 
-def test_edf_filters_of_another_channel_do_not_warn(edf):
-    """A low-pass of the ECG is none of the EEG."""
-    with warnings.catch_warnings(record=True) as record:
-        warnings.simplefilter("always")
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "The file is empty"),
+        (b"0" * 100, "no valid EDF header"),
+        (None, "a header but no data"),
+    ],
+)
+def test_an_edf_file_without_content_is_one_sentence(content, match, edf):
+    """Also one that was cut within or after its header."""
+    if content is None:
+        content = edf[0].read_bytes()
+        content = content[: int(content[184:192])]
+    edf[0].write_bytes(content)
+    with pytest.raises(ValueError, match=rf"Cannot read .*night.edf.*: .*{match}"):
         read_recording(edf[0])
-    assert record == []
+
+
+def read_quietly(recording):
+    """Return what reading a recording warns of."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        read_recording(recording)
+    return [str(w.message) for w in found]
+
+
+@pytest.fixture
+def write_psg(tmp_path):
+    """Return a function that writes an EDF file of channels with filters."""
+    edfio = pytest.importorskip("edfio")
+
+    def write(**prefilters):
+        signals = [
+            edfio.EdfSignal(
+                make_noise(64 * 200, seed=i), 200, physical_dimension="uV",
+                label=label.replace("_", " "), prefiltering=prefilter,
+            )
+            for i, (label, prefilter) in enumerate(prefilters.items())
+        ]  # fmt: skip
+        edfio.Edf(signals).write(tmp_path / "night.edf")
+        return tmp_path / "night.edf"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("eeg", "match"),
+    [
+        ("HP:0.3Hz LP:35Hz", None),
+        ("", None),
+        ("HP:DC LP:N/A", None),
+        ("HP:0.3s LP:70 Hz", None),
+        ("HP: 0.3Hz LP: 15Hz", "low-pass filtered at 15 Hz"),
+        ("HP 2.0 Hz, LP 35", "high-pass filtered at 2 Hz"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("is_path", [True, False])
+def test_only_the_filters_of_the_channel_itself_warn(
+    eeg, match, order, is_path, write_psg
+):
+    """MNE keeps the EMG's high-pass and the airflow's low-pass for all channels."""
+    channels = {"C4-M1": eeg, "EMG_chin": "HP:10Hz LP:100Hz", "Airflow": "LP:12Hz"}
+    recording = write_psg(**dict([*channels.items()][::order]))
+    if not is_path:
+        recording = mne.io.read_raw(recording, verbose="ERROR")
+    messages = read_quietly(recording)
+    assert len(messages) == (match is not None)
+    assert match is None or match in messages[0]
+
+
+def test_a_filter_applied_in_memory_warns_whatever_the_file_says(write_psg):
+    """No channel's header has it."""
+    fname = write_psg(EEG_C4="HP:0.3Hz LP:35Hz", EMG_chin="HP:10Hz LP:100Hz")
+    raw = mne.io.read_raw(fname, preload=True, verbose="ERROR").filter(None, 13)
+    assert "low-pass filtered at 13 Hz" in read_quietly(raw)[0]
+
+
+@pytest.mark.parametrize("other", ["EMG chin", "Airflow", "EOG(L)"])
+def test_without_an_edf_header_another_channels_filter_does_not_warn(other):
+    """A FIF file of a polysomnography keeps the filters that MNE took from the EDF."""
+    raw = make_raw(make_noise(6000)).add_channels(
+        [make_raw(make_noise(6000), ch_name=other)]
+    )
+    with raw.info._unlock():
+        raw.info["highpass"] = 10.0
+    assert read_quietly(raw) == []
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "start"),
+    [
+        ("13.09.02", "22:10:00", (2002, 9, 13, 22, 10, 0)),
+        ("13.09.02", "22-10-05", (2002, 9, 13, 22, 10, 5)),
+        ("13.09.02", "22.10.05", (2002, 9, 13, 22, 10, 5)),
+        ("13.09.02", "00.00.00", (2002, 9, 13, 0, 0, 0)),
+        ("13.09.02", "25:10:00", None),
+        ("13.09.02", "evening", None),
+        ("13/09/02", "22.10.00", None),
+    ],
+)
+@pytest.mark.parametrize("is_path", [True, False])
+def test_the_start_is_as_in_the_header_or_none(date, time, start, is_path, edf):
+    """Never midnight because a device writes a colon."""
+    content = bytearray(edf[0].read_bytes())
+    content[88:168] = b"polysomnography".ljust(80)
+    content[168:184] = f"{date:8}{time:8}".encode()
+    edf[0].write_bytes(content)
+    raw = edf[0] if is_path else mne.io.read_raw(edf[0], verbose="ERROR")
+    found = read_recording(raw).start
+    assert found == (start and datetime(*start, tzinfo=UTC))
+
+
+def test_a_start_that_was_set_in_memory_counts(edf):
+    """Only what MNE made of an odd header is corrected."""
+    content = bytearray(edf[0].read_bytes())
+    content[176:184] = b"22:10:00"
+    edf[0].write_bytes(content)
+    raw = mne.io.read_raw(edf[0], verbose="ERROR").set_meas_date(MEAS_DATE)
+    assert read_recording(raw).start == MEAS_DATE
+
+
+@pytest.mark.parametrize("text", ["\xc9veil", "Atemst\xf6rung", "Pause \x85 caf\xe9"])
+def test_annotations_in_another_encoding_do_no_harm(text, edf):
+    """Latin-1 and cp1252, as old devices write; other annotations still count."""
+    content = edf[0].read_bytes()
+    assert b"BAD@@ECG" in content
+    text = text.encode("latin1")[:8].ljust(8, b"_")
+    edf[0].write_bytes(content.replace(b"BAD@@ECG", text))
+    assert_array_equal(read_recording(edf[0]).reasons, ["", "bad annotation"])
 
 
 def test_edf_annotations_of_other_channels_do_no_harm(edf):
@@ -306,8 +437,16 @@ def test_an_edf_without_signals_is_refused(tmp_path):
     fname = tmp_path / "hypnogram.edf"
     annotations = [edfio.EdfAnnotation(0, 30, "Sleep stage W")]
     edfio.Edf([], annotations=annotations).write(fname)
-    with pytest.raises(ValueError, match=r"EEG channels are \[\]"):
+    with pytest.raises(ValueError, match=r"annotations but no signals.*its hypnogram"):
         read_recording(fname)
+
+
+@pytest.mark.parametrize("name", ["night.tsv", "hypnogram.txt", "night-profusion.xml"])
+def test_a_hypnogram_among_recordings_is_told(name, tmp_path):
+    """By its suffix, where MNE can make nothing of it."""
+    (tmp_path / name).write_text("onset\tduration\ttrial_type\n0\t30\tN2\n")
+    with pytest.raises(ValueError, match=rf"{name}.*If it is a hypnogram, pass"):
+        read_recording(tmp_path / name)
 
 
 @pytest.mark.skipif(not NOXTURNAL.exists(), reason=f"{NOXTURNAL} is missing")

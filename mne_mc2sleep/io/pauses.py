@@ -1,0 +1,278 @@
+"""Find the pauses in a recording, whose parts MNE joins, and bring them back."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import mne
+import numpy as np
+import pandas as pd
+
+from .edf_header import ANNOTATION_CHANNELS, header_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mne.io import BaseRaw
+    from numpy.typing import NDArray
+
+    from .edf_header import EdfHeader
+
+# Both are our choice.
+TOLERANCE = 0.1  # seconds by which parts may be off before it is a pause
+MAX_PAUSES = 7 * 86_400.0  # seconds in total: more is a damaged file
+
+_ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14\x14")
+_ANNOTATION = re.compile(
+    rb"([+-]\d{1,15}(?:\.\d*)?)(?:\x15(\d{1,15}(?:\.\d*)?))?\x14([^\x00]+)\x14\x00"
+)
+
+
+class Parts(NamedTuple):
+    """Where the parts of a recording begin, in seconds from its first sample.
+
+    Parameters
+    ----------
+    joined : array of shape (n_parts,)
+        Without the pauses, as MNE reads the recording.
+    true : array of shape (n_parts,)
+        With them.
+    """
+
+    joined: NDArray[np.float64]
+    true: NDArray[np.float64]
+
+    def to_true(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Convert times without the pauses to true times."""
+        part = np.searchsorted(self.joined, seconds, side="right").clip(1) - 1
+        return seconds + (self.true - self.joined)[part]
+
+    def crop(self, tmin: float, duration: float) -> Parts:
+        """Return the parts of a section of the joined recording."""
+        inside = (self.joined > tmin) & (self.joined < tmin + duration)
+        joined = np.append(tmin, self.joined[inside])
+        true = self.to_true(joined)
+        return Parts(joined - joined[0], true - true[0])
+
+
+def find_parts(raw: BaseRaw) -> tuple[Parts, float, mne.Annotations]:
+    """Find where the parts of a recording begin, and its annotations in true time.
+
+    Parameters
+    ----------
+    raw : Raw
+        The recording. It is not modified.
+
+    Returns
+    -------
+    parts : Parts
+        A single part if there is no pause.
+    first_time : float
+        The true time of the first sample, in seconds from ``meas_date``.
+    annotations : Annotations
+        Their onsets are true times from the first sample.
+
+    Raises
+    ------
+    ValueError
+        If a pause has no known length, or the times in a file contradict each other.
+    """
+    given, first_time = raw.annotations, raw.first_time
+    duration = raw.n_times / raw.info["sfreq"]
+    annotations = mne.Annotations(
+        given.onset, given.duration, given.description, ch_names=given.ch_names
+    )
+    file = header_of(raw)
+    if file and file[1].is_discontinuous:
+        records = _read_annotation_records(*file)
+        parts = _parts_of_records(records, file[1].record_duration)
+        if parts.joined.size > 1:
+            of_file = _parse(records, raw.ch_names)
+            stop = first_time + duration
+            annotations = _complete(annotations, of_file, parts, stop)
+    else:
+        gaps = _gaps_of_segments(raw) or _gaps_of_boundaries(annotations)
+        parts = _parts_of_gaps(gaps, first_time, first_time + duration)
+        if parts.joined.size > 1:
+            _stretch(annotations, parts)
+    _check_pauses(parts)
+    true_time = float(parts.to_true(np.array(first_time)))
+    annotations.onset -= true_time
+    return parts.crop(first_time, duration), true_time, annotations
+
+
+def insert_pauses(
+    signal: NDArray[np.float64], sfreq: float, parts: Parts
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return a signal with NaN in the pauses, and which samples these are."""
+    if parts.joined.size == 1:
+        return signal, np.zeros(signal.size, bool)
+    # EEGLAB's boundaries lie half a sample before the next part.
+    sources, places = (np.floor(t * sfreq + 0.5).astype(np.intp) for t in parts)
+    n_times = places[-1] + signal.size - sources[-1]
+    spread, is_pause = np.full(n_times, np.nan), np.ones(n_times, bool)
+    for place, part in zip(places, np.split(signal, sources[1:]), strict=True):
+        spread[place : place + part.size] = part
+        is_pause[place : place + part.size] = False
+    return spread, is_pause
+
+
+def _check_pauses(parts: Parts) -> None:
+    total = parts.true[-1] - parts.joined[-1]
+    if total > MAX_PAUSES:
+        raise ValueError(
+            f"The recording has pauses of {total / 3600:g} h in total, but at most "
+            f"{MAX_PAUSES / 3600:g} h can be staged. Stage its parts one by one."
+        )
+
+
+def _read_annotation_records(fname: Path, header: EdfHeader) -> list[list[bytes]]:
+    """Return what each annotation channel holds, one item per data record."""
+    content = np.memmap(fname, np.uint8, "r", offset=header.data_offset)
+    n_records = content.size // header.record_bytes
+    records = content[: n_records * header.record_bytes].reshape(n_records, -1)
+    width = header.record_bytes // sum(header.n_samples)
+    ends = np.cumsum(header.n_samples) * width
+    return [
+        [record.tobytes() for record in records[:, end - width * n : end]]
+        for name, n, end in zip(header.ch_names, header.n_samples, ends, strict=True)
+        if name in ANNOTATION_CHANNELS
+    ]
+
+
+def _parts_of_records(records: list[list[bytes]], record_duration: float) -> Parts:
+    onsets = [
+        float(found[1])
+        for record in (records[0] if records else [])
+        if (found := _ONSET.match(record))
+    ]
+    if not onsets or len(onsets) < len(records[0]):
+        raise ValueError(
+            "The file says that it has pauses (EDF+D), but not when each data record "
+            "begins. Convert it to EDF+C, for example with EDFbrowser."
+        )
+    joined = record_duration * np.arange(len(onsets), dtype=np.float64)
+    true = np.array(onsets) - onsets[0]
+    first = [0]
+    for i, shift in enumerate(true - joined):
+        change = shift - (true - joined)[first[-1]]
+        if change < -TOLERANCE:
+            raise ValueError(
+                f"Data record {i + 1} of the file begins at {true[i]:g} s, before the "
+                "end of the one before. The file is damaged; export it again."
+            )
+        if change > TOLERANCE:
+            first.append(i)
+    return Parts(joined[first], true[first])
+
+
+def _parse(records: list[list[bytes]], ch_names: Sequence[str]) -> mne.Annotations:
+    """Read the annotations of an EDF+ file; onsets count from its first record."""
+    content = b"".join(b"".join(channel) for channel in records)
+    origin = float(records[0][0].partition(b"\x14")[0])
+    annotations = mne.Annotations([], [], [])
+    for onset, duration, texts in _ANNOTATION.findall(content):
+        for text in filter(None, texts.split(b"\x14")):
+            try:
+                description = text.decode()
+            except UnicodeDecodeError:
+                description = text.decode("latin1")
+            name, _, ch_name = description.partition("@@")
+            if ch_name not in ch_names:
+                name, ch_name = description, ""
+            annotations.append(
+                float(onset) - origin,
+                float(duration or 0),
+                name,
+                ch_names=[(ch_name,) if ch_name else ()],
+            )
+    return annotations
+
+
+def _complete(
+    annotations: mne.Annotations, of_file: mne.Annotations, parts: Parts, stop: float
+) -> mne.Annotations:
+    """Return the annotations of the file, and those that were added in memory.
+
+    MNE keeps the true onsets of the file, but drops those after the joined end.
+    """
+    given, stated = (
+        list(zip(a.onset, a.description, strict=True)) for a in (annotations, of_file)
+    )
+    is_kept = [key in given or key[0] >= stop for key in stated]
+    added = annotations[[key not in stated for key in given]]
+    _stretch(added, parts)
+    return of_file[is_kept] + added
+
+
+def _gaps_of_segments(raw: BaseRaw) -> dict[float, float]:
+    """Return when the segments of a BrainVision file begin, and the pause before each.
+
+    The pause is NaN if the file does not give the dates.
+    """
+    fnames = raw.filenames
+    if len(fnames) != 1 or fnames[0] is None:
+        return {}
+    header = fnames[0].with_suffix(".vhdr")
+    text = header.read_text("latin1") if header.is_file() else ""
+    interval = re.search(r"^SamplingInterval=([\d.]+)", text, re.M)
+    markers = re.search(r"^MarkerFile=(.+?)\s*$", text, re.M)
+    if not interval or not markers:
+        return {}
+    fname = header.parent / markers[1].replace("$b", header.stem)
+    text = fname.read_text("latin1") if fname.is_file() else ""
+    segments = re.findall(
+        r"^Mk\d+=New Segment,[^,]*,(\d+),.*?,.*?(?:,(\d*))?\s*$", text, re.M
+    )
+    seconds = [(int(place) - 1) * float(interval[1]) * 1e-6 for place, _ in segments]
+    dates = pd.to_datetime(
+        [date for _, date in segments], format="%Y%m%d%H%M%S%f", errors="coerce"
+    )
+    gaps = np.diff(dates).astype("timedelta64[us]") / np.timedelta64(1, "s")
+    return dict(zip(seconds[1:], gaps - np.diff(seconds), strict=True))
+
+
+def _gaps_of_boundaries(annotations: mne.Annotations) -> dict[float, float]:
+    """Return the boundaries of EEGLAB and of concatenated Raws, and the pause at each.
+
+    EEGLAB may give the length of what was cut out; MNE never does.
+    """
+    gaps = {}
+    for a in annotations:
+        if a["description"] == "boundary" and a["duration"] > TOLERANCE:
+            gaps[a["onset"]] = a["duration"]
+        elif a["description"] == "boundary" or (
+            a["description"] in ("BAD boundary", "EDGE boundary") and not a["duration"]
+        ):
+            gaps[a["onset"]] = np.nan
+    return gaps
+
+
+def _parts_of_gaps(gaps: dict[float, float], start: float, stop: float) -> Parts:
+    """Return the parts that begin at the keys, after pauses of the values."""
+    joined, true, total = [0.0], [0.0], 0.0
+    for onset, gap in sorted(gaps.items()):
+        if not start + TOLERANCE < onset < stop - TOLERANCE and not gap > 0:
+            continue
+        if not np.isfinite(gap) or gap < -1:
+            raise ValueError(
+                f"The recording was joined from parts at {onset - start:g} s, and it "
+                "is not known how long the pause between them was. Pass the parts one "
+                "by one or, if there was no pause, delete the annotations 'boundary', "
+                "'BAD boundary' and 'EDGE boundary'."
+            )
+        if gap > TOLERANCE:
+            total += gap
+            joined.append(onset)
+            true.append(onset + total)
+    return Parts(np.array(joined), np.array(true))
+
+
+def _stretch(annotations: mne.Annotations, parts: Parts) -> None:
+    """Convert annotations to true time, in place."""
+    # An end right at a pause lies before it.
+    ends = parts.to_true(annotations.onset + annotations.duration - 1e-6) + 1e-6
+    annotations.onset = parts.to_true(annotations.onset)
+    annotations.duration = np.maximum(ends - annotations.onset, 0.0)
