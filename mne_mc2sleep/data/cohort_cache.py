@@ -210,9 +210,9 @@ def _describe_source(
     if isinstance(hypno, str | os.PathLike):
         hypno = _describe_file(hypno)
     elif hypno is not None:
-        onset, duration, stage, origin = as_intervals(hypno)
-        content = onset.tobytes() + duration.tobytes() + stage.tobytes()
-        hypno = hashlib.sha256(content).hexdigest(), str(origin)
+        intervals = as_intervals(hypno)
+        content = b"".join(values.tobytes() for values in intervals[:3])
+        hypno = hashlib.sha256(content).hexdigest(), str(intervals.origin)
     source = {
         "version": __version__,
         "recording": _describe_file(recording),

@@ -18,7 +18,7 @@ from .._constants import UNSCORED
 from .._utils import collect_warnings, warn
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import read_recording
-from ..io.stage_intervals import has_stages
+from ..io.stage_intervals import own_stages
 from ..preprocessing.scaling import scale_signals
 from .nights import Night, count_stages
 
@@ -232,8 +232,9 @@ def read_stages(
     """
     if hypno is not None:
         return stages_on_grid(hypno, recording.n_epochs, recording.start)
-    if has_stages(recording.annotations):
-        return stages_on_grid(recording.annotations, recording.n_epochs)
+    intervals = own_stages(recording.annotations, recording.n_epochs)
+    if intervals is not None:
+        return stages_on_grid(intervals, recording.n_epochs)
     if is_needed:
         raise ValueError(
             "A recording has no 'Sleep stage ...' annotations of its own, and no "

@@ -1,7 +1,7 @@
-"""Bring stages onto the recording's grid, and out of it as hypnograms.
+"""Put stages onto the recording's grid, and read and write hypnograms.
 
-All that a scorer may hand in (a Hypnogram, Annotations, a file, integers, names)
-becomes intervals with a stage, and one function puts intervals on the grid.
+Every form of a scoring (a Hypnogram, Annotations, a file, integers, names) becomes
+intervals with a stage, and one function puts intervals on the grid.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import mne
 import numpy as np
 import pandas as pd
-from mne.utils import logger
+from mne.utils import logger, warn
 
 from .._constants import EPOCH_DURATION, SCORER, STAGES, UNSCORED
 from .._utils import replace_file
-from .hypnogram_formats import csv_bytes, edf_bytes, load_hypnogram, tsv_bytes
+from .hypnogram_formats import WRITERS, load_hypnogram
 from .stage_intervals import (
+    MAX_EPOCHS,
+    Intervals,
     as_utc,
     coverage,
     intervals_from_annotations,
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from yasa import Hypnogram
 
-    from .stage_intervals import Intervals
-
 # AASM names in EDF+ files; movement and unscored epochs have R&K's.
 _DESCRIPTIONS = {
     0: "Sleep stage W",
@@ -50,15 +50,18 @@ _DESCRIPTIONS = {
 _HOW_TO_DROP_START = (
     "pass the hypnogram without its start (as Annotations with orig_time=None)"
 )
-_MAX_EPOCHS = 366 * 24 * 120  # a year; more would be a typing error
+_FEW_EPOCHS = 5  # a scoring may be so much shorter or longer; our choice
+# Values per epoch of scorings in other steps: of 20, 10, 5 and 1 s.
+_FACTORS = (1.5, 3, 6, 30)
+_MIN_SAMPLES = 900  # samples per epoch, at 30 Hz
 
 
 def stages_on_grid(
-    hypno: Hypnogram | mne.Annotations | ArrayLike | str | os.PathLike,
-    n_epochs: int,
+    hypno: Hypnogram | mne.Annotations | ArrayLike | str | os.PathLike | Intervals,
+    n_epochs: int | None = None,
     start: datetime | None = None,
 ) -> NDArray[np.int8]:
-    """Give each epoch of a recording its stage.
+    """Turn a hypnogram of any form into one integer for each epoch of a recording.
 
     An epoch gets the stage that covers more than half of it (our choice; scorers'
     epochs need not begin with the recording).
@@ -70,8 +73,9 @@ def stages_on_grid(
         or AASM spelling, for example ``"Sleep stage 2"`` or ``"N2"``; a file for
         :func:`read_hypnogram`; or one value per 30-s epoch from the recording's first
         sample, as YASA's integers (0 to 4, -1 ART, -2 UNS) or names.
-    n_epochs : int
-        The number of 30-s epochs of the recording.
+    n_epochs : int | None
+        The number of 30-s epochs of the recording. None takes the hypnogram's own
+        epochs, whatever its start.
     start : datetime | None
         The time of the recording's first sample. Times without a time zone, here
         and in a Hypnogram, are UTC as everywhere in MNE.
@@ -87,9 +91,16 @@ def stages_on_grid(
     TypeError
         If ``hypno`` is of another type.
     ValueError
-        If stages are unknown, contradict each other or have no duration, if there is
-        none among the annotations, if the hypnogram has a start and the recording
-        has not, or if the two have no epoch in common.
+        If stages contradict each other or have no duration, if unknown names cover
+        most of the time, if the values seem to have another step than 30 s, if the
+        hypnogram has a start and the recording has not, or if the two have no epoch in
+        common.
+
+    Warns
+    -----
+    RuntimeWarning
+        If unknown names cover time, if the hypnogram is much shorter or longer than
+        the recording, or if the clocks differ by a whole number of hours.
 
     Notes
     -----
@@ -100,9 +111,15 @@ def stages_on_grid(
     if isinstance(hypno, str | os.PathLike):
         with _errors_name(hypno):
             return stages_on_grid(_load(hypno), n_epochs, start)
-    intervals = _align(as_intervals(hypno), start)
+    intervals = as_intervals(hypno)
+    if n_epochs is None:
+        intervals, n_epochs, _ = _own_grid(intervals)
+    elif intervals.origin is None:
+        _check_length(intervals, n_epochs)
+    else:
+        intervals = _align(intervals, n_epochs, start)
     _check_overlap(intervals, n_epochs, start)
-    _log_offset(intervals)
+    _log_phase(intervals)
     values = put_on_grid(intervals, n_epochs)
     return np.where(values < 0, UNSCORED, values).astype(np.int8)
 
@@ -131,7 +148,7 @@ def make_hypnogram(
     Raises
     ------
     ValueError
-        If the shapes do not fit or a usable row is no distribution.
+        If the shapes do not fit or a usable row is not a distribution.
     """
     from yasa import Hypnogram
 
@@ -178,7 +195,7 @@ def hypnogram_to_annotations(hypno: Hypnogram) -> mne.Annotations:
     Raises
     ------
     TypeError
-        If it is no Hypnogram.
+        If it is not a Hypnogram.
     ValueError
         If it has other than five stages.
     """
@@ -214,28 +231,11 @@ def annotations_to_hypnogram(
     Raises
     ------
     TypeError
-        If they are no Annotations.
+        If they are not Annotations.
     ValueError
         As :func:`stages_on_grid`, or if the stages span more than a year.
     """
-    from yasa import Hypnogram
-
-    intervals = intervals_from_annotations(annotations)
-    first = 0.0 if intervals.origin is None else intervals.onset.min()
-    intervals = intervals._replace(onset=intervals.onset - first)
-    duration = (intervals.onset + intervals.duration).max()
-    n_epochs = int(np.ceil(duration / EPOCH_DURATION - 0.5))
-    if not 0 < n_epochs <= _MAX_EPOCHS:
-        raise ValueError(
-            f"The sleep stages end {duration:g} s after the hypnogram's start: a "
-            "hypnogram has from one epoch to one year. Check onsets and durations."
-        )
-    start = intervals.origin
-    if start is not None:
-        start = (start + pd.Timedelta(first, "s")).round("us")
-    return Hypnogram.from_integers(
-        put_on_grid(intervals, n_epochs), start=start, scorer=scorer
-    )
+    return _as_hypnogram(intervals_from_annotations(annotations), scorer)
 
 
 def write_hypnogram(
@@ -258,61 +258,62 @@ def write_hypnogram(
     Raises
     ------
     TypeError
-        If it is no Hypnogram.
+        If it is not a Hypnogram.
     ValueError
         If the suffix is unknown or the hypnogram has other than five stages.
     FileExistsError
         If the file exists and ``overwrite`` is False.
     """
     fname = Path(fname).expanduser()
-    if fname.suffix.lower() not in (".csv", ".tsv", ".edf"):
+    write = WRITERS.get(fname.suffix.lower())
+    if write is None:
         raise ValueError(
-            f"The suffix of {fname.name!r} names no hypnogram format; use .csv, .tsv "
-            "or .edf."
+            f"The suffix of {fname.name!r} is not a format in which hypnograms are "
+            f"written; use {', '.join(WRITERS)}."
         )
     if fname.exists() and not overwrite:
         raise FileExistsError(f"{fname} exists; pass overwrite=True to replace it.")
-    annotations = hypnogram_to_annotations(hypno)
-    contents = {
-        ".csv": lambda: csv_bytes(hypno),
-        ".tsv": lambda: tsv_bytes(annotations),
-        ".edf": lambda: edf_bytes(annotations),
-    }
-    replace_file(fname, contents[fname.suffix.lower()]())
+    replace_file(fname, write(hypno, hypnogram_to_annotations(hypno)))
 
 
-def read_hypnogram(fname: str | os.PathLike, scorer: str | None = None) -> Hypnogram:
+def read_hypnogram(
+    fname: str | os.PathLike,
+    scorer: str | None = None,
+    epoch_duration: float | None = None,
+) -> Hypnogram:
     """Read a hypnogram from a file.
 
     Parameters
     ----------
     fname : path-like
-        A file of :func:`write_hypnogram`, BIDS events, an EDF+ file with sleep stage
-        annotations (the hypnograms of Sleep-EDF), an NSRR ``.xml`` (those of SHHS), or
-        another one that :func:`mne.read_annotations` reads.
+        A file of :func:`write_hypnogram`, EDF+ with sleep stage annotations (the
+        hypnograms of Sleep-EDF), BIDS events, a table or a text with one stage per
+        line, an ``.xml`` of the NSRR or ProFusion, or another file of those that the
+        page "Hypnogram formats" lists.
     scorer : str | None
         The scorer to name, if the file names none.
+    epoch_duration : float | None
+        The duration of an epoch in s in files that hold one stage per line without
+        times; None means 30 s.
 
     Returns
     -------
     hypno : Hypnogram
-        From a ``.csv`` file all that was written; from others as
-        :func:`annotations_to_hypnogram`. The start of an EDF file is the one in its
-        header, taken as UTC as MNE does for recordings (1985-01-01 00:00:00 means
-        none in EDF+).
+        The stages. A file with one value per epoch keeps its step; events become
+        epochs of 30 s, as by :func:`annotations_to_hypnogram`. The start of an EDF
+        file is the one in its header, taken as UTC as MNE does for recordings
+        (1985-01-01 00:00:00 means none in EDF+).
 
     Raises
     ------
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If it cannot be read or holds no valid hypnogram.
+        If it cannot be read or does not hold a valid hypnogram.
     """
     with _errors_name(fname):
-        hypno = _load(fname, scorer)
-        if isinstance(hypno, mne.Annotations):
-            hypno = annotations_to_hypnogram(hypno, scorer)
-    return hypno
+        hypno = _load(fname, scorer, epoch_duration)
+        return _as_hypnogram(hypno, scorer) if isinstance(hypno, Intervals) else hypno
 
 
 @contextmanager
@@ -325,27 +326,81 @@ def _errors_name(fname: str | os.PathLike) -> Iterator[None]:
 
 
 def _load(
-    fname: str | os.PathLike, scorer: str | None = None
-) -> Hypnogram | mne.Annotations:
+    fname: str | os.PathLike,
+    scorer: str | None = None,
+    epoch_duration: float | None = None,
+) -> Hypnogram | Intervals:
     fname = Path(fname).expanduser()
     if not fname.exists():
         raise FileNotFoundError(f"The hypnogram file {fname} does not exist.")
-    return load_hypnogram(fname, scorer)
+    return load_hypnogram(fname, scorer, epoch_duration)
 
 
 def as_intervals(hypno: object) -> Intervals:
     """Turn a hypnogram in memory, whatever its type, into intervals."""
+    if isinstance(hypno, Intervals):
+        return hypno
     if isinstance(hypno, mne.Annotations):
         return intervals_from_annotations(hypno)
-    if isinstance(hypno, list | tuple | np.ndarray | pd.Series):
+    if isinstance(hypno, list | tuple | np.ndarray | pd.Series | pd.Index):
         return intervals_from_values(hypno)
     return intervals_from_hypnogram(hypno)
 
 
-def _align(intervals: Intervals, start: datetime | None) -> Intervals:
+def _own_grid(intervals: Intervals) -> tuple[Intervals, int, pd.Timestamp | None]:
+    """Return intervals on the grid that begins with them, its length and start."""
+    first = 0.0 if intervals.origin is None else intervals.onset.min()
+    start = intervals.origin
+    if start is not None:
+        start = (start + pd.Timedelta(first, "s")).round("us")
+    intervals = intervals._replace(onset=intervals.onset - first, origin=None)
+    n_epochs = np.ceil(intervals.end / EPOCH_DURATION - 0.5)
+    if not 0 < n_epochs <= MAX_EPOCHS:
+        raise ValueError(
+            f"The sleep stages end {intervals.end:g} s after the hypnogram's start: a "
+            "hypnogram has from one epoch to one year. Check onsets and durations."
+        )
+    return intervals, int(n_epochs), start
+
+
+def _as_hypnogram(intervals: Intervals, scorer: str | None) -> Hypnogram:
+    from yasa import Hypnogram
+
+    intervals, n_epochs, start = _own_grid(intervals)
+    values = put_on_grid(intervals, n_epochs)
+    return Hypnogram.from_integers(values, start=start, scorer=scorer)
+
+
+def _check_length(intervals: Intervals, n_epochs: int) -> None:
+    """Refuse one value per epoch in another step, and warn of another length."""
+    step = intervals.step
+    if step is None:
+        return
+    n_values = round(intervals.end / step)
+    ratio = intervals.end / EPOCH_DURATION / n_epochs
+    # An incomplete last epoch of the recording may have values.
+    longest = ratio * n_epochs / (n_epochs + 1)
+    factors = [f for f in _FACTORS if longest / 1.02 <= f <= ratio * 1.02]
+    if factors or ratio > _MIN_SAMPLES:
+        factor = factors[0] if factors else ratio
+        raise ValueError(
+            f"The hypnogram has {n_values} values for {n_epochs} epochs of 30 s, so "
+            f"each seems to stand for {step / factor:.3g} s. Convert it by "
+            f'yasa.Hypnogram(names, freq="{step / factor:.3g}s") or read_hypnogram('
+            f"fname, epoch_duration={step / factor:.3g})."
+        )
+    n_other = round(intervals.end / EPOCH_DURATION) - n_epochs
+    if abs(n_other) > _FEW_EPOCHS:
+        effect = "were cut" if n_other > 0 else "of the recording are unscored"
+        warn(
+            f"The hypnogram has {n_values} values of {step:g} s but the recording "
+            f"{n_epochs} epochs of 30 s: the last {abs(n_other)} epochs {effect}. "
+            "Check that both begin together."
+        )
+
+
+def _align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Intervals:
     """Count the onsets from the recording's first sample."""
-    if intervals.origin is None:
-        return intervals
     if start is None:
         raise ValueError(
             f"The hypnogram's times count from {intervals.origin} but the recording "
@@ -353,7 +408,26 @@ def _align(intervals: Intervals, start: datetime | None) -> Intervals:
             f"{_HOW_TO_DROP_START}."
         )
     shift = (intervals.origin - as_utc(start)).total_seconds()
-    return intervals._replace(onset=intervals.onset + shift)
+    intervals = intervals._replace(onset=intervals.onset + shift)
+    if not shift:
+        return intervals
+    is_outside = coverage(intervals, n_epochs) <= EPOCH_DURATION / 2
+    n_outside = np.count_nonzero(is_outside)
+    message = (
+        f"The hypnogram's clock starts {abs(shift):g} s "
+        f"{'after' if shift > 0 else 'before'} the recording's, by which it was "
+        f"aligned: {n_outside} of {n_epochs} epochs are outside the hypnogram."
+    )
+    hours = round(shift / 3600)
+    # A scoring is not expected to begin on the hour after the recording.
+    if hours and abs(shift - 3600 * hours) <= 1 and _FEW_EPOCHS < n_outside < n_epochs:
+        warn(
+            f"{message} The difference is {abs(hours)} h, so the clocks may be of "
+            f"different time zones: if both start together, {_HOW_TO_DROP_START}."
+        )
+    else:
+        logger.info(message)
+    return intervals
 
 
 def _check_overlap(intervals: Intervals, n_epochs: int, start: datetime | None) -> None:
@@ -373,8 +447,8 @@ def _check_overlap(intervals: Intervals, n_epochs: int, start: datetime | None) 
     )
 
 
-def _log_offset(intervals: Intervals) -> None:
-    """Tell the user if the scorer's epochs are not the recording's."""
+def _log_phase(intervals: Intervals) -> None:
+    """Log if the scorer's epochs are not the recording's."""
     half = EPOCH_DURATION / 2
     offset = np.abs(np.mod(intervals.onset + half, EPOCH_DURATION) - half).max()
     if offset > 1e-3:

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import mne
 import numpy as np
 import pandas as pd
+from mne.utils import warn
 
 from .._constants import EPOCH_DURATION, STAGES
+from .stage_names import INTEGERS, parse_stage
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from yasa import Hypnogram
 
-INTEGERS = {stage: i for i, stage in enumerate(STAGES)} | {"ART": -1, "UNS": -2}
-"""YASA's integers."""
-
-_SPELLINGS = {
-    0: ["w", "wake", "s0"],
-    1: ["n1", "s1", "nrem1"],
-    2: ["n2", "s2", "nrem2"],
-    3: ["n3", "s3", "s4", "nrem3", "nrem4"],
-    4: ["r", "rem"],
-    -1: ["art", "mt", "movement time"],
-    -2: ["uns", "unscored", "nd", "?"],
-}
-# Alone these may be triggers or events; after "Sleep stage" they are stages.
-_SPELLINGS_AFTER_PREFIX = {0: ["0"], 1: ["1"], 2: ["2"], 3: ["3", "4"], -1: ["m"]}
-_INTEGER_OF_NAME = {name: i for i, names in _SPELLINGS.items() for name in names}
-_INTEGER_AFTER_PREFIX = _INTEGER_OF_NAME | {
-    name: i for i, names in _SPELLINGS_AFTER_PREFIX.items() for name in names
-}
-_PREFIX = re.compile(r"(?:sleep[\s_-]*)?stage(?![a-z])[\s_:-]*")
+_MAJORITY = EPOCH_DURATION / 2 + 1e-6
+_DAY = 86_400.0  # unknown names count up to a day before and after the stages
+# What an unmarked name such as "W" must tile to be a stage, and the epochs from which
+# on a failure is reported; our choice.
+_MIN_TILED = 0.9
+_MANY = 20
+MAX_EPOCHS = 366 * 24 * 120  # a year; more would be a typing error
+_NO_STAGE = -128
 
 
 class Intervals(NamedTuple):
@@ -47,12 +37,20 @@ class Intervals(NamedTuple):
         YASA's integers: 0 to 4, -1 artefact, -2 unscored.
     origin : Timestamp | None
         The time (UTC) of onset 0. None: the recording's first sample.
+    step : float | None
+        The duration of one value in s, if there is one value for each epoch.
     """
 
     onset: NDArray[np.float64]
     duration: NDArray[np.float64]
     stage: NDArray[np.int8]
     origin: pd.Timestamp | None = None
+    step: float | None = None
+
+    @property
+    def end(self) -> float:
+        """The time in s at which the last interval ends."""
+        return float((self.onset + self.duration).max())
 
 
 def as_utc(time: object) -> pd.Timestamp | None:
@@ -79,8 +77,8 @@ def intervals_from_hypnogram(hypno: Hypnogram) -> Intervals:
         )
     # By name: a Hypnogram may have integers of its own (hypno.mapping).
     values = hypno.hypno.map(INTEGERS).to_numpy(dtype=np.int8)
-    duration = pd.Timedelta(hypno.freq).total_seconds()
-    return _runs(values, duration)._replace(origin=as_utc(hypno.start))
+    step = pd.Timedelta(hypno.freq).total_seconds()
+    return _runs(values, step)._replace(origin=as_utc(hypno.start))
 
 
 def intervals_from_annotations(annotations: mne.Annotations) -> Intervals:
@@ -89,48 +87,110 @@ def intervals_from_annotations(annotations: mne.Annotations) -> Intervals:
         raise TypeError(
             f"Annotations must be mne.Annotations; found {type(annotations).__name__}."
         )
-    names = annotations.description.astype(object)
-    unique = sorted(set(names))
-    integers = {name: _stage_integer(name) for name in unique}
-    unknown = [
-        name
-        for name in unique
-        if integers[name] is None and _PREFIX.match(name.strip().lower())
-    ]
-    if unknown:
-        raise ValueError(
-            f"The annotations hold unknown sleep stages {unknown}; rename them (as "
-            "'Sleep stage N2') or delete them."
-        )
-    is_stage = np.array([integers[name] is not None for name in names], dtype=bool)
-    if not is_stage.any():
-        raise ValueError(
-            f"The annotations hold no sleep stage; found descriptions {unique[:10]}. "
-            "A stage is written 'Sleep stage W', 'Sleep stage N2' or alike."
-        )
-    onset, duration = annotations.onset[is_stage], annotations.duration[is_stage]
-    invalid = ~(np.isfinite(onset) & np.isfinite(duration) & (duration >= 0))
+    intervals = pick_stages(
+        annotations.onset, annotations.duration, annotations.description
+    )
+    return intervals._replace(origin=as_utc(annotations.orig_time))
+
+
+def pick_stages(onset: ArrayLike, duration: ArrayLike, names: ArrayLike) -> Intervals:
+    """Pick the sleep stages among events, by their names.
+
+    Parameters
+    ----------
+    onset, duration : array-like of shape (n_events,)
+        In seconds.
+    names : array-like of str, shape (n_events,)
+        Names of stages and of other events.
+
+    Returns
+    -------
+    intervals : Intervals
+        The stages. Time that only unknown names cover is unscored.
+
+    Raises
+    ------
+    ValueError
+        If no name is a stage, a stage has no valid time, or unknown names cover more
+        time than the stages.
+
+    Warns
+    -----
+    RuntimeWarning
+        If time is covered by unknown names only.
+    """
+    onset, duration = np.asarray(onset, float), np.asarray(duration, float)
+    names = np.asarray(names, dtype=object)
+    stage, is_known = _parse_all(names, "annotations")
+    is_valid = np.isfinite(onset) & np.isfinite(duration) & (duration >= 0)
+    invalid = is_known & ~is_valid
     if invalid.any():
         raise ValueError(
             f"A sleep stage has onset {onset[invalid][0]:g} s and duration "
             f"{duration[invalid][0]:g} s; correct or delete it."
         )
-    if not duration.any():
+    if not duration[is_known].any():
         raise ValueError(
             "The sleep stages among the annotations all have a duration of 0 s; give "
             "each its duration, such as 30 s."
         )
-    stage = np.array([integers[name] for name in names[is_stage]], dtype=np.int8)
-    return Intervals(onset, duration, stage, as_utc(annotations.orig_time))
+    intervals = Intervals(onset[is_known], duration[is_known], stage[is_known])
+    # BAD is MNE's mark of a bad segment.
+    is_bad = np.array([str(name).lower().startswith("bad") for name in names], bool)
+    other = ~is_known & is_valid & (duration > 0) & ~is_bad
+    if not other.any():
+        return intervals
+    return _keep_unknown(intervals, onset[other], duration[other], names[other])
 
 
-def has_stages(annotations: mne.Annotations) -> bool:
-    """Tell whether any of the annotations is a sleep stage."""
-    return any(_stage_integer(name) is not None for name in annotations.description)
+def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
+    """Pick the stages among a recording's own annotations, None if there are none.
+
+    Names such as "W" or "S1" may be event markers. They count as stages only if
+    another name is marked as a stage ("Sleep stage N2", "Stage 2", NSRR's
+    "REM sleep|5"), or if they tile at least half of the recording.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        The annotations, with onsets in seconds from the recording's first sample.
+    n_epochs : int
+        The number of 30-s epochs of the recording.
+
+    Returns
+    -------
+    intervals : Intervals | None
+        The stages.
+    """
+    names = annotations.description.astype(object)
+    if not any(parse_stage(name).is_marked for name in names):
+        stage = np.array([_integer(name) for name in names], dtype=np.int8)
+        onset, duration = annotations.onset, annotations.duration
+        is_stage = (stage != _NO_STAGE) & np.isfinite(onset) & (duration > 0)
+        bare = Intervals(onset[is_stage], duration[is_stage], stage[is_stage])
+        covered = np.flatnonzero(coverage(bare, n_epochs) > _MAJORITY)
+        if len(set(bare.stage[bare.stage >= 0].tolist())) < 2 or not covered.size:
+            return None
+        n_tiled = max(n_epochs / 2, _MIN_TILED * (covered[-1] - covered[0] + 1))
+        if covered.size < n_tiled:
+            _warn_of_bare_names(sorted(set(names[is_stage])), covered.size)
+            return None
+    return intervals_from_annotations(annotations)._replace(origin=None)
 
 
-def intervals_from_values(values: object) -> Intervals:
-    """Turn one integer or name per 30-s epoch into intervals."""
+def _warn_of_bare_names(names: list[str], n_epochs: int) -> None:
+    if n_epochs >= _MANY:
+        warn(
+            f"The annotations {names[:10]} cover {n_epochs / 2:g} min of the recording "
+            "but do not tile it, so they are not taken for sleep stages. If they are, "
+            "rename them (as 'Sleep stage N2') or pass raw.annotations as hypnogram."
+        )
+
+
+def intervals_from_values(
+    values: object, epoch_duration: float = EPOCH_DURATION
+) -> Intervals:
+    """Turn one integer or name per epoch into intervals."""
     # A Hypnogram or Raw in a list would be iterated over without end.
     if isinstance(values, list | tuple) and not all(map(np.isscalar, values)):
         raise TypeError("A list of stages must hold integers or names, one per epoch.")
@@ -141,22 +201,106 @@ def intervals_from_values(values: object) -> Intervals:
             f"shape {array.shape}."
         )
     if isinstance(array[0], str):
-        array = _integers_from_names(array.astype(object))
+        array = array.astype(object)
     try:
         if array.dtype == bool:
             raise TypeError
-        array = array.astype(np.float64)
+        numbers = array.astype(np.float64)
     except (TypeError, ValueError):
-        raise TypeError(
-            f"Stages must be integers or names; found {array[:5].tolist()}."
-        ) from None
-    wrong = ~np.isin(array, list(INTEGERS.values()))
+        if not all(isinstance(name, str) for name in array):
+            raise TypeError(
+                f"Stages must be integers or names; found {array[:5].tolist()}."
+            ) from None
+        return _intervals_from_names(array, epoch_duration)
+    wrong = ~np.isin(numbers, list(INTEGERS.values()))
     if wrong.any():
+        found = np.unique(numbers[wrong]).tolist()[:10]
         raise ValueError(
-            f"Stages must be YASA's integers ({INTEGERS}); found "
-            f"{np.unique(array[wrong]).tolist()[:10]}."
+            f"Stages must be YASA's integers ({INTEGERS}); found {found}. Codes of "
+            "another table (in R&K's, 4 is stage 4 and 5 is REM) must be replaced by "
+            "YASA's or by names."
         )
-    return _runs(array.astype(np.int8), EPOCH_DURATION)
+    return _runs(numbers.astype(np.int8), epoch_duration)
+
+
+def _intervals_from_names(names: NDArray[np.object_], step: float) -> Intervals:
+    stage, is_known = _parse_all(names, "values")
+    n_unknown = np.count_nonzero(~is_known)
+    if n_unknown:
+        unknown = sorted(set(names[~is_known]))
+        _report_unknown(unknown, step * n_unknown, step * (names.size - n_unknown))
+        stage = np.where(is_known, stage, INTEGERS["UNS"]).astype(np.int8)
+    return _runs(stage, step)
+
+
+def _integer(name: str) -> int:
+    integer = parse_stage(str(name)).integer
+    return _NO_STAGE if integer is None else integer
+
+
+def _parse_all(
+    names: NDArray[np.object_], what: str
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Return the stages, and which names are known; raise if none is a stage."""
+    unique = sorted(set(map(str, names)))
+    is_certain = any(_integer(x) >= 0 or parse_stage(x).is_marked for x in unique)
+    if not is_certain and (not unique or _NO_STAGE in map(_integer, unique)):
+        raise ValueError(
+            f"The {what} hold no sleep stage; found {unique[:10]}. A stage is written "
+            "'Sleep stage W', 'N2' or similar."
+        )
+    stage = np.array([_integer(name) for name in names], dtype=np.int8)
+    return stage, stage != _NO_STAGE
+
+
+def _keep_unknown(
+    stages: Intervals,
+    onset: NDArray[np.float64],
+    duration: NDArray[np.float64],
+    names: NDArray[np.object_],
+) -> Intervals:
+    """Warn of time that only unknown names cover, and keep it as unscored."""
+    stages_first = stages.onset.min()
+    first = min(stages_first, max(onset.min(), stages_first - _DAY))
+    last = max(stages.end, min((onset + duration).max(), stages.end + _DAY))
+    n_epochs = min(int(np.ceil((last - first) / EPOCH_DURATION)), MAX_EPOCHS)
+    others = Intervals(onset - first, duration, np.zeros(onset.size, np.int8))
+    known = stages._replace(onset=stages.onset - first)
+    by_stage = coverage(known, n_epochs)
+    is_lost = coverage(others, n_epochs) - by_stage > EPOCH_DURATION / 2 - 1e-6
+    if not is_lost.any():
+        return stages
+    # How many lost epochs there are before a time.
+    n_lost = np.append(0, is_lost.cumsum())
+    edges = np.stack([others.onset, others.onset + duration]) / EPOCH_DURATION
+    edges = np.rint(edges.clip(0, n_epochs)).astype(int)
+    is_guilty = n_lost[edges[1]] > n_lost[edges[0]]
+    _report_unknown(
+        sorted(set(names[is_guilty])),
+        EPOCH_DURATION * np.count_nonzero(is_lost),
+        EPOCH_DURATION * np.count_nonzero(by_stage > _MAJORITY),
+    )
+    where = np.flatnonzero(is_lost)[[0, -1]] * EPOCH_DURATION + first
+    return stages._replace(
+        onset=np.append(stages.onset, where[0]),
+        duration=np.append(stages.duration, where[1] - where[0] + EPOCH_DURATION),
+        stage=np.append(stages.stage, np.int8(INTEGERS["UNS"])),
+    )
+
+
+def _report_unknown(unknown: list[str], lost: float, scored: float) -> None:
+    """Warn of unknown names, or raise if they cover more time than the stages."""
+    names = f"{unknown[:10]}{' and others' * (len(unknown) > 10)}"
+    if lost > scored:
+        raise ValueError(
+            f"Unknown stage names {names} cover {lost / 60:g} min and known sleep "
+            f"stages only {scored / 60:g} min. Rename them (as 'Sleep stage N2') or "
+            "delete them."
+        )
+    warn(
+        f"Unknown stage names {names} cover {lost / 60:g} min, which become unscored. "
+        "Rename them (as 'Sleep stage N2') if they are stages."
+    )
 
 
 def coverage(intervals: Intervals, n_epochs: int) -> NDArray[np.float64]:
@@ -212,7 +356,7 @@ def put_on_grid(intervals: Intervals, n_epochs: int) -> NDArray[np.int8]:
     for integer in (INTEGERS["ART"], *range(len(STAGES))):
         of_stage = intervals.stage == integer
         part = Intervals(*(array[of_stage] for array in intervals[:3]))
-        covered = coverage(part, n_epochs) > EPOCH_DURATION / 2 + 1e-6
+        covered = coverage(part, n_epochs) > _MAJORITY
         twice = covered & (values >= 0)
         if twice.any():
             epoch = int(twice.argmax())
@@ -228,21 +372,9 @@ def _runs(values: NDArray[np.int8], epoch_duration: float) -> Intervals:
     """Merge consecutive equal stages."""
     first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
     length = np.diff(np.append(first, values.size))
-    return Intervals(first * epoch_duration, length * epoch_duration, values[first])
-
-
-def _integers_from_names(names: NDArray[np.object_]) -> NDArray[np.int64]:
-    integers = {name: _stage_integer(str(name)) for name in set(names)}
-    unknown = sorted(str(name) for name, i in integers.items() if i is None)
-    if unknown:
-        raise ValueError(f"Unknown stage names {unknown}; use {', '.join(INTEGERS)}.")
-    return np.array([integers[name] for name in names])
-
-
-def _stage_integer(name: str) -> int | None:
-    """Find YASA's integer for a stage's name, None if it names no stage."""
-    text = name.strip().lower()
-    # "SLEEP-S2" (REMlogic, Compumedics) and "Stage 2 sleep|2" (NSRR)
-    text = re.sub(r"( sleep)?(\|\d+)?$", "", text.removeprefix("sleep-"))
-    bare = _PREFIX.sub("", text, count=1)
-    return (_INTEGER_OF_NAME if bare == text else _INTEGER_AFTER_PREFIX).get(bare)
+    return Intervals(
+        first * epoch_duration,
+        length * epoch_duration,
+        values[first],
+        step=epoch_duration,
+    )

@@ -200,16 +200,15 @@ def test_an_edf_hypnogram_that_is_cut_short_is_refused(hypno_file, n_bytes):
 
 def test_annotations_of_thousands_of_digits_are_no_hang(hypno_file):
     """Looking for annotations takes a time that grows with the file, not faster."""
-    digits = b"9" * 5000
 
     def edit(content):
-        return content.replace(b"+30\x15", b"+" + digits + b"\x15" + digits)
+        return content[:517] + b"+".ljust(len(content) - 517, b"9")
 
-    with pytest.raises(ValueError, match=r"no sleep stage|has onset"):
+    with pytest.raises(ValueError, match="holds no annotations"):
         read_hypnogram(hypno_file(".edf", edit))
 
 
-@pytest.mark.parametrize("content", [b"", b"0" * 100, b"\0" * 600, b"no EDF" * 100])
+@pytest.mark.parametrize("content", [b"0" * 100, b"\0" * 600, b"no EDF" * 100])
 def test_what_is_no_edf_is_refused(tmp_path, content):
     """The message names the file."""
     (tmp_path / "night.edf").write_bytes(content)
@@ -274,7 +273,7 @@ def test_what_is_no_table_is_refused(tmp_path, suffix, content):
     """In our words, with the name of the file."""
     fname = tmp_path / f"night{suffix}"
     fname.write_bytes(content)
-    with pytest.raises(ValueError, match=r"^night\.\wsv: (It is no table|The )"):
+    with pytest.raises(ValueError, match=r"^night\.\wsv: (A cell|The )"):
         read_hypnogram(fname)
 
 

@@ -71,8 +71,8 @@ def test_annotations_that_are_no_stages_are_ignored():
         "1",
         "Stimulus/S  1",
     ]
-    hypno = annotate((0, 30, "Sleep stage R"), *((0, 90, name) for name in others))
-    np.testing.assert_array_equal(stages_on_grid(hypno, 2), [4, -1])
+    hypno = annotate((0, 90, "Sleep stage R"), *((0, 90, name) for name in others))
+    np.testing.assert_array_equal(stages_on_grid(hypno, 4), [4, 4, 4, -1])
 
 
 def test_all_unscored_is_a_legal_night():
@@ -137,16 +137,16 @@ def test_a_year_of_seconds_takes_seconds():
         (np.array([0, None], dtype=object), ValueError, "found .nan."),
         (np.array([0, {}], dtype=object), TypeError, "integers or names"),
         (np.array([True, False]), TypeError, "integers or names"),
-        (["W", "NREM", "X"], ValueError, r"\['NREM', 'X'\]"),
-        (["1", "2"], ValueError, "Unknown stage names"),
+        (["W", "NREM", "X"], ValueError, r"\['NREM', 'X'\] cover 1 min"),
+        (["1", "5"], ValueError, r"found \[5.0\]"),
         (Hypnogram(["W", "S"], n_stages=2), ValueError, "has 2 stages"),
         (
             annotate((0, 30, "Lights off")),
             ValueError,
-            "found descriptions .'Lights off'",
+            "no sleep stage; found .'Lights off'",
         ),
         (mne.Annotations([], [], []), ValueError, "hold no sleep stage"),
-        (annotate((0, 30, " Sleep stage X")), ValueError, r"\[' Sleep stage X'\]"),
+        (annotate((0, 30, "Sleep stage X")), ValueError, r"\['Sleep stage X'\]"),
         (annotate((0, 30, "W"), (30, -30, "N1")), ValueError, "duration -30 s"),
         (annotate((0, 30, "W"), (30, np.inf, "N1")), ValueError, "duration inf s"),
         (annotate((0, 0, "W"), (30, 0, "N1")), ValueError, "duration of 0 s"),

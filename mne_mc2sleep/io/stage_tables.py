@@ -1,0 +1,382 @@
+"""Find the stages and their times in tables of text, whatever their columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from mne.utils import logger
+
+from .._constants import EPOCH_DURATION
+from .stage_names import INTEGERS, parse_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Columns = dict[str, list[str]]
+    Seconds = NDArray[np.float64]
+
+# What columns are called, without case, blanks and units.
+_EPOCH = ["epoch", "epochs", "epochnumber", "index", "unnamed", "number"]
+_ONSET = ["onset", "onsets", "start", "starttime", "recordingonset", "begin"]
+_DURATION = ["duration", "durations", "dur", "length"]
+_END = ["end", "stop", "endtime"]
+_TIME = ["time", "datetime", "timestamp", "clocktime"]
+_STAGE = ["stage", "stages", "sleepstage", "sleepstages", "trialtype", "hypnogram"]
+_STAGE += ["hypno", "description", "annotation", "label", "score", "scoring", "event"]
+_STAGE += ["value"]  # in the order of preference
+_OTHERS = {*_EPOCH, *_ONSET, *_DURATION, *_END, *_TIME, "date", "scorer"}
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)? ?(Z|[+-]\d\d:?\d\d)?")
+_CLOCK = re.compile(r"\d{1,2}:\d\d:\d\d([.,]\d+)?")
+_MISSING = ("n/a", "N/A", "nan", "NaN", "NA")
+_STEPS = (0.001, 120.0)  # seconds between which the epochs of a hypnogram last
+
+
+class StageTable(NamedTuple):
+    """Stages of a table: one for each epoch, or events where ``onset`` is given."""
+
+    names: list[str]
+    step: float | None = None
+    """The duration of an epoch in s, None if the table does not hold it."""
+    start: pd.Timestamp | None = None
+    """The time of the first epoch; that of onset 0 in a table of events."""
+    scorer: str | None = None
+    proba: pd.DataFrame | None = None
+    onset: Seconds | None = None
+    duration: Seconds | None = None
+
+
+def read_rows(lines: Sequence[str]) -> list[list[str]]:
+    """Split lines into cells, by the separator that the first line holds."""
+    sep = next((sep for sep in "\t;," if sep in lines[0]), None)
+    if sep is None:
+        # "0 30 W", but not "Sleep stage W".
+        is_spaced = all(re.match(r"\s*[\d.:-]+\s+\S", line) for line in lines)
+        return [line.split() if is_spaced else [line.strip()] for line in lines]
+    try:
+        rows = list(csv.reader(lines, delimiter=sep))
+    except csv.Error as error:
+        raise ValueError(f"It is not a table ({error}).") from error
+    width = len(rows[0])
+    if any(len(row) > width and any(row[width:]) for row in rows):
+        raise ValueError("The rows of the table have more cells than its header.")
+    if any(len(row) < width for row in rows):
+        raise _missing_cell("in the last column")
+    return [[cell.strip() for cell in row[:width]] for row in rows]
+
+
+def clock_seconds(times: Sequence[str]) -> Seconds:
+    """Turn times of day into seconds from the first, across midnight."""
+    parts = [time.replace(",", ".").split(":") for time in times]
+    try:
+        seconds = [3600 * int(h) + 60 * int(m) + float(s) for h, m, s in parts]
+    except ValueError as error:
+        raise ValueError("The times must be written as hh:mm:ss.") from error
+    days = np.append(0, np.cumsum(np.diff(seconds) < -43_200))
+    return np.array(seconds) - seconds[0] + 86_400.0 * days
+
+
+def read_table(text: str, epoch_duration: float | None = None) -> StageTable:
+    """Find the stages of a table, or of a text with one stage per line.
+
+    Parameters
+    ----------
+    text : str
+        The table: separated by tabs, semicolons, commas or blanks, with or without a
+        header; comments begin with "#".
+    epoch_duration : float | None
+        The duration of an epoch in s where the table does not hold it.
+
+    Returns
+    -------
+    table : StageTable
+        The stages.
+
+    Raises
+    ------
+    ValueError
+        If the table is damaged, contradicts itself, or holds no stages.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    n_comments = next((i for i, x in enumerate(lines) if x[0] not in "#%["), len(lines))
+    comments, lines = lines[:n_comments], lines[n_comments:]
+    # MNE writes its header as a comment.
+    if comments and re.search("onset.*,", comments[-1]):
+        lines.insert(0, comments[-1].lstrip("# "))
+    rows = read_rows(lines) if lines else [[""]]
+    if len(rows[0]) == 1:
+        return StageTable(_drop_title([row[0] for row in rows]))
+    columns = _name_columns(rows)
+    if ";" in lines[0]:  # a decimal comma
+        columns = {x: [c.replace(",", ".") for c in columns[x]] for x in columns}
+    origin = re.search(r"orig_time\s*:\s*(\S.*)", "\n".join(comments))
+    return _read_columns(columns, origin and origin[1].strip(), epoch_duration)
+
+
+def _missing_cell(where: str) -> ValueError:
+    return ValueError(
+        f"A cell {where} is empty or missing. The file may be cut short: copy it "
+        "again, or correct the row."
+    )
+
+
+def _drop_title(cells: list[str]) -> list[str]:
+    """Drop a header from one stage per line."""
+    title, *others = cells
+    if _is_stage(title) or _is_number(title):
+        return cells
+    is_header = _fold(title) in _STAGE
+    if is_header and not others:
+        raise ValueError(f"The file holds a header, {title!r}, but no rows.")
+    if not any(_is_stage(cell) or _is_number(cell) for cell in others):
+        raise ValueError(
+            f"The file cannot be read as a hypnogram: it holds {title[:50]!r} where a "
+            "stage is expected. Pass a file of one stage per line, a table of stages, "
+            "or EDF+ annotations."
+        )
+    if not is_header and title not in others:
+        raise ValueError(
+            f"The first line, {title[:50]!r}, is neither a stage nor a known header; "
+            "call it 'stage' if it is a header, or 'UNS' if it is an epoch."
+        )
+    return others if is_header else cells
+
+
+def _name_columns(rows: list[list[str]]) -> Columns:
+    """Return the columns by their names, or by their content without a header."""
+    header = [_fold(x) or "unnamed" for x in rows[0]]
+    is_known = not _OTHERS.union(_STAGE).isdisjoint(header)
+    is_value = any(_is_number(x) or _CLOCK.fullmatch(x) for x in rows[0])
+    is_header = is_known or not any(map(_is_stage, rows[0]))
+    if rows[0][0] and (is_value or not is_header):  # pandas leaves the index unnamed
+        header, numbers = [], iter(["onset", "duration"])
+        for column in zip(*rows, strict=True):
+            if all(map(_is_number, column)):
+                is_count = column[:2] in (("0", "1"), ("1", "2"))
+                header.append("epoch" if is_count else next(numbers, ""))
+            else:
+                header.append("time" if _CLOCK.search(column[0]) else "")
+    else:
+        rows = rows[1:]
+    if not rows:
+        raise ValueError(f"The table has the columns {header[:20]} and no rows.")
+    columns: Columns = {}
+    for name, cells in zip(header, zip(*rows, strict=True), strict=True):
+        columns.setdefault(name, list(cells))
+    return columns
+
+
+def _find(columns: Columns, names: list[str]) -> list[str] | None:
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def _numbers(columns: Columns, names: list[str]) -> Seconds | None:
+    """Return a column of numbers, with 0 where missing ("n/a")."""
+    cells = _find(columns, names)
+    if cells is None:
+        return None
+    if "" in cells:
+        raise _missing_cell(f"in the column {names[0]!r}")
+    try:
+        return np.array([0.0 if x in _MISSING[:2] else float(x) for x in cells])
+    except ValueError as error:
+        raise ValueError(
+            f"The column {names[0]!r} must hold numbers ({str(error)[:200]})."
+        ) from error
+
+
+def _find_stages(columns: Columns) -> list[str]:
+    """Return the column that holds stages, as names."""
+    free = sorted(columns.keys() - _OTHERS, key=[*_STAGE, *columns].index)
+    n_stages = {x: sum(map(_is_stage, columns[x])) for x in free}
+    if not any(n_stages.values()):
+        return _find_codes({x: columns[x] for x in free}, list(columns))
+    rivals = [x for x in free if n_stages[x] > max(n_stages.values()) / 2]
+    name, *others = [x for x in rivals if x in _STAGE] or rivals
+    for other in others:
+        for pair in zip(columns[name], columns[other], strict=True):
+            one, two = (parse_stage(cell).integer for cell in pair)
+            if None not in (one, two) and one != two:
+                raise ValueError(
+                    f"The columns {name!r} and {other!r} both hold stages, but "
+                    f"{pair[0]!r} is not {pair[1]!r}; keep one of them."
+                )
+    if "" in columns[name]:
+        raise _missing_cell(f"in the column {name!r}")
+    return columns[name]
+
+
+def _find_codes(free: Columns, names: list[str]) -> list[str]:
+    """Return a column of YASA's integers, as names."""
+    codes = {str(integer): stage for stage, integer in INTEGERS.items()}
+    for name, cells in free.items():
+        values = ["-2" if cell in _MISSING else cell for cell in cells]
+        if (name in _STAGE or len(free) == 1) and all(map(_is_number, values)):
+            values = [f"{float(value):g}" for value in values]
+            if set(values) <= set(codes):
+                return [codes[value] for value in values]
+            raise ValueError(
+                f"The column {name!r} holds the codes {sorted(set(values))[:10]}, but "
+                f"stages must be names or YASA's integers ({INTEGERS}). Replace them: "
+                "in R&K's codes, for example, 4 is stage 4 and 5 is REM."
+            )
+    raise ValueError(
+        f"No column of the table holds sleep stages; found {names[:20]}. Stages are "
+        "written 'N2', 'Sleep stage 2' or similar, or are YASA's integers in a column "
+        "'stage'."
+    )
+
+
+def _find_probabilities(columns: Columns) -> pd.DataFrame | None:
+    cells = {x.upper(): columns[x] for x in columns if x.upper() in INTEGERS}
+    if not cells or not all(_is_number(x) for c in cells.values() for x in c):
+        return None
+    # pandas 2 reads floats to some digits only.
+    return pd.DataFrame({x: list(map(float, c)) for x, c in cells.items()})
+
+
+def _read_columns(
+    columns: Columns, origin: str | None, epoch_duration: float | None
+) -> StageTable:
+    """Bring the columns together, and refuse what contradicts itself."""
+    names = _find_stages(columns)
+    scorer = (_find(columns, ["scorer"]) or [None])[0]
+    epoch = _numbers(columns, _EPOCH)
+    if epoch is not None and not (np.diff(epoch) == 1).all():
+        raise ValueError(
+            "The column 'epoch' does not count 0, 1, 2, ...: rows are missing or out "
+            "of order. Write an unscored epoch as UNS instead of leaving it out."
+        )
+    start, clock, onset = _read_times(columns)
+    if onset is not None and clock is not None:
+        _check_agreement(onset - onset[0], clock)
+    times = clock if onset is None else onset
+    if times is None:
+        proba = _find_probabilities(columns)
+        return StageTable(names, None, None, scorer, proba)
+    duration, end = _numbers(columns, _DURATION), _numbers(columns, _END)
+    is_per_epoch = epoch is not None or (duration is None and end is None)
+    if duration is None and end is not None:
+        duration = end - times
+    if duration is None:
+        duration = _find_durations(times, epoch_duration)
+    times, duration = _check_unit(times, duration)
+    step = float(duration[0])
+    is_regular = (duration == step).all() and np.allclose(
+        times - times[0], step * np.arange(times.size), rtol=0, atol=1e-3
+    )
+    if epoch is not None and not is_regular:
+        raise ValueError(
+            "The epochs do not follow each other at one duration; correct the columns "
+            "'onset' and 'duration', or write the table as BIDS events (.tsv)."
+        )
+    begins = clock is not None or times[0] == 0  # with the first row
+    if is_regular and is_per_epoch and begins and _STEPS[0] <= step <= _STEPS[1]:
+        proba = _find_probabilities(columns)
+        return StageTable(names, step, start, scorer, proba)
+    if origin is not None:
+        start, _ = _parse_iso([origin], "orig_time")
+    elif start is not None and onset is not None:
+        start -= pd.Timedelta(onset[0], "s")
+    return StageTable(names, step, start, scorer, None, times, duration)
+
+
+def _read_times(
+    columns: Columns,
+) -> tuple[pd.Timestamp | None, Seconds | None, Seconds | None]:
+    """Return the first time, seconds since then, and the onsets in s."""
+    onset_cells, time_cells = _find(columns, _ONSET), _find(columns, _TIME)
+    if onset_cells is not None and ":" not in onset_cells[0]:
+        onset = _numbers(columns, _ONSET)
+    else:
+        onset, time_cells = None, onset_cells or time_cells
+    if time_cells is None:
+        return None, None, onset
+    if onset is None and all(map(_is_number, time_cells)):
+        return None, None, np.array([float(x) for x in time_cells])
+    if all(map(_CLOCK.fullmatch, time_cells)):
+        return None, clock_seconds(time_cells), onset
+    start, clock = _parse_iso(time_cells, "time")
+    # MNE writes annotations without a date as from this day on.
+    if onset is None and start.date() == pd.Timestamp(0).date():
+        return None, None, clock + (start - start.normalize()).total_seconds()
+    return start, clock, onset
+
+
+def _parse_iso(cells: list[str], name: str) -> tuple[pd.Timestamp, Seconds]:
+    """Return the first of ISO 8601 times, and the seconds from it to each."""
+    wrong = next((x for x in cells if not _ISO.fullmatch(x)), None)
+    try:
+        if wrong is not None:
+            raise ValueError
+        times = pd.to_datetime(cells, format="ISO8601", utc=True)
+        seconds = (times - times[0]).total_seconds().to_numpy(np.float64)
+        return pd.Timestamp(cells[0]), seconds
+    except ValueError as error:
+        raise ValueError(
+            f"The column {name!r} holds {wrong or cells[0]!r}, which is not a time as "
+            "'2024-02-05 22:00:30'. A spreadsheet may have changed it: use the "
+            "original file, or delete the column."
+        ) from error
+
+
+def _check_agreement(onset: Seconds, clock: Seconds) -> None:
+    differs = ~(np.abs(onset - clock) <= 0.5)
+    if differs.any():
+        row = int(differs.argmax())
+        raise ValueError(
+            f"The columns of onsets and of times do not follow each other: row "
+            f"{row + 1} is {onset[row]:g} s and {clock[row]:g} s after the first. A "
+            "spreadsheet may have changed the times: use the original file, or delete "
+            "one of the columns."
+        )
+
+
+def _find_durations(times: Seconds, epoch_duration: float | None) -> Seconds:
+    """Return the duration of each row of a table that holds none."""
+    steps = np.diff(times)
+    if not steps.size:
+        return np.array([epoch_duration or EPOCH_DURATION])
+    differs = np.abs(steps - steps[0]) > 1e-3
+    if differs.any():
+        row = int(differs.argmax())
+        raise ValueError(
+            "There is no column 'duration', and the rows do not follow each other at "
+            f"one step: rows {row + 1} and {row + 2} are {steps[row]:g} s apart, those "
+            f"before {steps[0]:g} s. If a spreadsheet dropped the seconds, use the "
+            "original file."
+        )
+    return np.full(times.size, round(float(steps[0]), 6))
+
+
+def _check_unit(onset: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
+    """Convert onsets in ms into seconds; refuse other units than seconds."""
+    is_long = duration[:-1] > 0
+    if np.count_nonzero(is_long) > 1:
+        ratio = np.median(np.diff(onset)[is_long] / duration[:-1][is_long])
+        if 900 < ratio < 1100:
+            logger.info("The onsets are in ms, the durations in s.")
+            return onset / 1000, duration
+    if duration.size >= 5 and duration.min() > 1000:
+        raise ValueError(
+            f"Each row of the table lasts {duration.min():g} s or longer. Onsets and "
+            "durations must be in seconds; they may be in ms or samples."
+        )
+    return onset, duration
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[\W_]+", "", re.sub(r"[\[(].*", "", name)).casefold()
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", cell, re.I) is not None
+
+
+def _is_stage(cell: str) -> bool:
+    return cell not in _MISSING and parse_stage(cell).integer is not None
