@@ -42,21 +42,9 @@ def as_stages(stages: AnyStages) -> NDArray[np.int8]:
         is_plain = values.ndim == 1 and values.dtype.kind in "iu"
         if is_plain and np.isin(values, range(-2, len(STAGES))).all():
             return np.maximum(values, UNSCORED).astype(np.int8)
-    from mne import Annotations
+    from .io.hypnograms import stages_on_grid
 
-    from .io import hypnograms
-
-    if isinstance(stages, str | os.PathLike):
-        stages = hypnograms.read_hypnogram(stages)
-    if isinstance(stages, Annotations):
-        stages = hypnograms.annotations_to_hypnogram(stages)
-    if not hasattr(stages, "as_int"):
-        return hypnograms.stages_on_grid(stages, len(stages))
-    # By its runs: np.asarray of a Hypnogram takes minutes.
-    runs = hypnograms.hypnogram_to_annotations(stages)
-    n_epochs = round((runs.onset[-1] + runs.duration[-1]) / EPOCH_DURATION)
-    runs = Annotations(runs.onset, runs.duration, runs.description)
-    return hypnograms.stages_on_grid(runs, n_epochs)
+    return stages_on_grid(stages)
 
 
 def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]:

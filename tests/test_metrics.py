@@ -132,7 +132,7 @@ def test_a_hypnogram_has_probabilities():
     pd.testing.assert_frame_equal(found, risk_coverage(hypno.proba, [0, 1, 2, 3]))
 
 
-@pytest.mark.parametrize("stages", [["N2", "spindle"], [7, 1], [[0, 1]], [0.5, 1]])
+@pytest.mark.parametrize("stages", [["spindle", "N6"], [7, 1], [[0, 1]], [0.5, 1]])
 def test_error_of_what_is_not_a_stage(stages):
     """Unknown names and numbers are refused."""
     with pytest.raises((TypeError, ValueError), match=r"[Ss]tages? "):

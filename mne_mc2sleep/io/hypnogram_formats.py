@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import mne
 import numpy as np
 import pandas as pd
-from mne.utils import logger, warn
+from mne.utils import logger
 
 from .._constants import EPOCH_DURATION
+from .._utils import warn
 from .edf_header import describe_damage, read_edf_header
 from .stage_intervals import (
     Intervals,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import mne
 import numpy as np
 import pandas as pd
-from mne.utils import logger, warn
+from mne.utils import logger
 
 from .._constants import EPOCH_DURATION, SCORER, STAGES, UNSCORED
-from .._utils import replace_file
+from .._utils import replace_file, warn
 from .hypnogram_formats import WRITERS, load_hypnogram
 from .stage_intervals import (
     MAX_EPOCHS,

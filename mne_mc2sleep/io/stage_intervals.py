@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import mne
 import numpy as np
 import pandas as pd
-from mne.utils import warn
 
 from .._constants import EPOCH_DURATION, STAGES
+from .._utils import warn
 from .stage_names import INTEGERS, parse_stage
 
 if TYPE_CHECKING:
