@@ -1,32 +1,65 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
+OLDEST := .venv-oldest
+PYTEST := -m pytest -m "not slow"
+# Other versions of Python that the tests run on, where there is an interpreter.
+OTHER_PYTHONS ?= 3.12 3.13
 
-.PHONY: demo docs test test-slow lint
+.PHONY: demo docs test test-slow test-oldest test-pythons lint types words
 
 # Stages a simulated night from an EDF file; see examples/demo.py.
 demo: $(INSTALLED)
 	$(VENV)/bin/python examples/demo.py
 
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(VENV)/bin/python $(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-# Trains for minutes on data beside the project; skips, saying so, without them.
+# Trains for minutes on data beside the repository; skips without them.
 test-slow: $(INSTALLED)
 	$(VENV)/bin/python -m pytest -m slow -s
+
+# The tests with the oldest versions that pyproject.toml allows, except of torch. Old
+# versions give warnings that new ones do not, so warnings are no errors here.
+test-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/python $(PYTEST) -W default
+
+# The tests on each other version of Python, in an environment of its own.
+test-pythons:
+	@for version in $(OTHER_PYTHONS); do \
+		if python$$version --version >/dev/null 2>&1; then \
+			$(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+		else echo "Skipped Python $$version: no interpreter is installed."; fi; \
+	done
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 
+types: $(INSTALLED)
+	$(VENV)/bin/mypy
+
+# Words that the text of this project avoids: docs/style_words.txt.
+words:
+	@$(PYTHON) docs/check_words.py
+
 # Builds the site into docs/_build/html; needs no network once installed.
 docs: $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --group docs
-	$(VENV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	$(VENV)/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+$(OLDEST)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	sed -n '/^dependencies/,/^]/s/ *"\([a-z_-]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml \
+		| grep -v ^torch > $(OLDEST)/oldest.txt
+	grep ^torch== constraints.txt >> $(OLDEST)/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/oldest.txt --editable . --group test
 	touch $@

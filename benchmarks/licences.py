@@ -1,31 +1,29 @@
-"""Which licences come with the package? Prints docs/licences.md.
+"""List the licences of the packages that ``pip install mne-mc2sleep`` brings.
 
     python benchmarks/licences.py > docs/licences.md
-
-Reads what the packages that are installed say of themselves: those that ``pip install
-mne-mc2sleep`` brings, directly or through others.
 """
 
 import re
+import tomllib
 from importlib.metadata import distribution
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
-PACKAGE = "mne-mc2sleep"
 TITLE = """# Licences of the dependencies
 
-What `pip install mne-mc2sleep` brings, as each package says of itself; written by
-`benchmarks/licences.py`. Packages that are needed only through others are marked
-"indirect". Read beside the CPU build of PyTorch: a build for GPUs brings more packages,
-which the script lists where they are installed.
+The packages that `pip install mne-mc2sleep` brings, and the licence that each one declares.
+`python benchmarks/licences.py` writes this page from the installed packages, with the CPU
+build of PyTorch; a build for GPUs brings more packages. "Indirect" packages are needed by
+another package.
 
 | package | version | licence | |
 |---|---|---|---|"""
 
 
-def requirements(name):
-    """Return the names of the packages that a package needs here, without extras."""
-    needed = map(Requirement, distribution(name).requires or ())
+def names(requirements):
+    """Return the names of the packages that are needed here, without extras."""
+    needed = map(Requirement, requirements or ())
     return {
         re.sub(r"[-_.]+", "-", requirement.name).lower()
         for requirement in needed
@@ -33,36 +31,32 @@ def requirements(name):
     }
 
 
-def all_requirements(name):
-    """Return a package's requirements, and theirs in turn."""
-    found, new = set(), requirements(name)
-    while new:
-        found |= new
-        new = set().union(*map(requirements, new)) - found
-    return found
-
-
-def licence(name):
-    """Return what a package says of its licence, in short."""
-    metadata = distribution(name).metadata
+def licence(metadata):
+    """Return the licence that a package declares, in short."""
     classifiers = [
         text.split(" :: ")[-1]
         for text in metadata.get_all("Classifier", [])
         if text.startswith("License ::") and text != "License :: OSI Approved"
     ]
-    # Of some, "License" is the whole text.
+    # Some packages have the whole text as their "License".
     title = (metadata["License"] or "").strip().split("\n")[0]
     return metadata["License-Expression"] or "; ".join(classifiers) or title
 
 
 def main():
     """Print the page."""
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    direct = names(project["dependencies"])
+    found, new = {}, direct
+    while new:
+        found |= {name: distribution(name) for name in new}
+        needed = set().union(*(names(found[name].requires) for name in new))
+        new = needed - found.keys()
     print(TITLE)
-    direct = requirements(PACKAGE)
-    for name in sorted(all_requirements(PACKAGE)):
+    for name, package in sorted(found.items()):
         how = "" if name in direct else "indirect"
-        version = distribution(name).version
-        print(f"| {name} | {version} | {licence(name) or 'not told'} | {how} |")
+        text = licence(package.metadata) or "not declared"
+        print(f"| {name} | {package.version} | {text} | {how} |")
 
 
 if __name__ == "__main__":

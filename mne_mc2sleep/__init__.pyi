@@ -1,3 +1,5 @@
+__version__: str
+
 from .classifier import MC2SleepClassifier as MC2SleepClassifier
 from .data.cohort_cache import prepare_cohort as prepare_cohort
 from .evaluation import evaluate as evaluate
