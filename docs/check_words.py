@@ -13,7 +13,7 @@ def read_words():
     """Return each pattern with what to write instead."""
     lines = WORDS.read_text("utf-8").splitlines()
     rows = [line.split(" = ") for line in lines if not line.startswith("#")]
-    # Where a line ends, a line break and perhaps a comment's sign take the blank's place.
+    # A line break, and the sign of a comment after it, may stand between two words.
     patterns = [word.replace(" ", r"[\s#]+") for word, _ in rows]
     return [
         (re.compile(rf"\b{pattern}\b", re.IGNORECASE), better)
