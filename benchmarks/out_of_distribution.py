@@ -117,7 +117,7 @@ def stage(clf, raw, picks=CHANNEL):
         proba = clf.predict_proba(raw, picks=picks)
         channel = read_channel(raw, picks, clf.stager_.scaling)
     inputs = [channel.signals], [channel.usable]
-    (found,) = clf.stager_.familiarity(*inputs)
+    (found,) = clf.stager_.novelty(*inputs)
     raw_proba = clf.stager_.probabilities(*inputs)[channel.usable]
     return (
         any("is unlike the recordings" in str(w.message) for w in caught),

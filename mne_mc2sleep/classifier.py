@@ -24,7 +24,7 @@ from .data.reading import (
     read_nights,
     read_stages,
     run_on_recordings,
-    warn_if_far,
+    warn_if_novel,
 )
 from .io.hypnograms import make_hypnogram, stages_on_grid
 from .metrics import score_stages
@@ -142,7 +142,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             Interval(Integral, 1, MAX_SEQUENCE_LENGTH, closed="both"),
             None,
         ],
-        "scaling": [StrOptions({"none", *SCALINGS}), None],
+        "scaling": [StrOptions(set(SCALINGS)), None],
         "device": [str, torch.device, None],
         "random_state": ["random_state"],
     }
@@ -474,7 +474,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         RuntimeWarning
             If a recording is odd (see `mne_mc2sleep.io.recordings.read_recording`), or
             unlike those of the training (see
-            `mne_mc2sleep.preprocessing.novelty.measure`): then no probability
+            `mne_mc2sleep.preprocessing.novelty.measure_novelty`): then no probability
             exceeds 0.6 in the epochs that are, and the stages stay.
         """
         self._check_is_fitted()
@@ -558,8 +558,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def _stage(self, channels: list[Recording]) -> Hypnogram:
         signals = [channel.signals for channel in channels]
         usable = [channel.usable for channel in channels]
-        familiarity = self.stager_.familiarity(signals, usable)
-        for channel, found in zip(channels, familiarity, strict=False):
-            warn_if_far(channel, found)
-        proba = self.stager_.probabilities(signals, usable, familiarity)
+        novelties = self.stager_.novelty(signals, usable)
+        for channel, found in zip(channels, novelties, strict=False):
+            warn_if_novel(channel, found)
+        proba = self.stager_.probabilities(signals, usable, novelties)
         return make_hypnogram(proba, np.any(usable, axis=0), channels[0].start)

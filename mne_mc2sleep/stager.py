@@ -17,27 +17,18 @@ from ._constants import SFREQ, STAGES
 from ._utils import find_device
 from .data.night_files import StoredEmbeddings
 from .data.nights import EncodedNight, Night, count_stages, hold_out_subjects
-from .inference.sliding_window import (
-    calibrate,
-    encode_epochs,
-    fit_temperature,
-    log_posteriors,
-)
+from .inference.calibration import calibrate, fit_temperature, temperature_factor
+from .inference.sliding_window import encode_epochs, log_posteriors
 from .metrics import score_stages
 from .network import MC2SleepConfig, make_network
 from .preprocessing.novelty import (
     check_profile,
     fit_profile,
-    measure,
+    measure_novelty,
     sample_nights,
     soften,
 )
-from .preprocessing.short_recordings import (
-    check_levels,
-    fit_levels,
-    scale_anew,
-    temperature_factor,
-)
+from .preprocessing.short_recordings import check_levels, fit_levels, rescale
 from .training import logger
 from .weights.file_format import load_weights, save_weights
 from .weights.metadata import check_metadata
@@ -48,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .network import SleepNetwork
-    from .preprocessing.novelty import Familiarity
+    from .preprocessing.novelty import Novelty
     from .training import TrainingOptions
 
 # What may be missing in a file, and how to check it.
@@ -86,7 +77,7 @@ class Stager:
     scores : dict
         Validation score of the weights, if subjects were held out.
     profile : dict | None
-        Statistics of the training nights for `familiarity`.
+        Statistics of the training nights for `novelty`.
     levels : list | None
         Spectra of the stages, by which short recordings are scaled.
     started_from : dict | None
@@ -215,10 +206,10 @@ class Stager:
                     self._average_weights(before, share)
                 self._calibrate(held_out, share)
 
-    def familiarity(
+    def novelty(
         self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
-    ) -> list[Familiarity]:
-        """Estimate how far each channel is from the training nights.
+    ) -> list[Novelty]:
+        """Compare each channel with the training nights.
 
         Parameters
         ----------
@@ -227,18 +218,21 @@ class Stager:
 
         Returns
         -------
-        familiarity : list of Familiarity
+        novelties : list of Novelty
             One for each channel; empty if the weights have no profile.
         """
         if self.profile is None:
             return []
-        return [measure(self.profile, *c) for c in zip(signals, usable, strict=True)]
+        return [
+            measure_novelty(self.profile, *channel)
+            for channel in zip(signals, usable, strict=True)
+        ]
 
     def probabilities(
         self,
         signals: Sequence[NDArray],
         usable: Sequence[NDArray[np.bool_]],
-        familiarity: Sequence[Familiarity] = (),
+        novelties: Sequence[Novelty] = (),
     ) -> NDArray[np.float64]:
         """Stage one night by one channel or several.
 
@@ -248,8 +242,8 @@ class Stager:
             The channels in µV, all finite.
         usable : sequence of array of bool of shape (n_epochs,)
             False where the channel is not EEG.
-        familiarity : sequence of Familiarity
-            Of each channel; lowers the probabilities of unfamiliar epochs.
+        novelties : sequence of Novelty
+            The novelty of each channel, which lowers the probabilities.
 
         Returns
         -------
@@ -263,7 +257,7 @@ class Stager:
         temperature = self.calibration_temperature
         if self.levels:
             temperature *= temperature_factor(np.any(usable, axis=0).sum())
-        return soften(calibrate(fused, temperature), familiarity, usable)
+        return soften(calibrate(fused, temperature), novelties, usable)
 
     def _posteriors(
         self, signals: NDArray, usable: NDArray[np.bool_]
@@ -271,7 +265,7 @@ class Stager:
         found = log_posteriors(self.net, encode_epochs(self.net, signals), usable)
         for _ in range(_N_RESCALINGS if self.levels else 0):
             probabilities = calibrate(found, self.calibration_temperature)
-            scaled = scale_anew(signals, usable, probabilities, self.levels)
+            scaled = rescale(signals, usable, probabilities, self.levels)
             if scaled is None:
                 break
             found = log_posteriors(self.net, encode_epochs(self.net, scaled), usable)
@@ -350,11 +344,7 @@ class Stager:
         """Learn what the training nights look like; keep a profile that fits them."""
         if not self.provenance:
             training.fit_input_statistics(self.net, nights, seed)
-        if self.profile is None or any(
-            measure(self.profile, night.signals[:], night.usable).is_far
-            for night in sample_nights(nights)
-        ):
-            self.profile = fit_profile(nights)
+        self.profile = fit_profile(nights, self.profile)
 
     def _encode(self, nights: Sequence[Night], folder: Path) -> list[EncodedNight]:
         """Embed nights; the embeddings of signals on the disk are stored there too."""

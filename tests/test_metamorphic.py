@@ -29,7 +29,7 @@ def clf(trained):
 @pytest.fixture(scope="module")
 def night(make_night):
     """Return a recording of two and a half hours that was not trained on."""
-    return make_raw(make_night(20, n_epochs=N_EPOCHS).inputs.numpy().ravel())
+    return make_raw(make_night(20, n_epochs=N_EPOCHS).signals.numpy().ravel())
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_shift_that_moves_the_windows_moves_few_stages(clf, night, proba, k):
 
 def test_a_second_night_does_not_change_the_first(clf, night, proba, make_night):
     """Beyond the context of the seam, the first night is staged as alone."""
-    second = make_raw(make_night(21, n_epochs=100).inputs.numpy().ravel())
+    second = make_raw(make_night(21, n_epochs=100).signals.numpy().ravel())
     both = mne.concatenate_raws([night.copy(), second])
     found = clf.predict_proba(both).to_numpy()
     assert len(found) == N_EPOCHS + 100

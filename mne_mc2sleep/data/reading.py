@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..io.recordings import Recording
-    from ..preprocessing.novelty import Familiarity
+    from ..preprocessing.novelty import Novelty
 
 _INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
 
@@ -195,13 +195,13 @@ def read_channels(
     return channels
 
 
-def warn_if_far(recording: Recording, found: Familiarity) -> None:
-    """Warn of a recording that is not like those of the training."""
-    if found.is_far:
+def warn_if_novel(recording: Recording, found: Novelty) -> None:
+    """Warn if a recording is unlike the training data."""
+    if found.is_novel:
         warn(
             f"Channel {recording.ch_name!r} is unlike the recordings that the stager "
             f"was trained on: {found.description}. Is it the right channel, in the "
-            "right unit, EEG of a sleeping human? In its far epochs the probabilities "
+            "right unit, EEG of a sleeping human? The probabilities of these epochs "
             "were lowered; do not trust the stages."
         )
 

@@ -1,4 +1,4 @@
-"""Stage a night: encode each epoch once, slide over the sequence, fuse, calibrate."""
+"""Stage a night: encode each epoch once, slide over the sequences, fuse the windows."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
-from .._constants import STAGES, UNSCORED
+from .._constants import STAGES
 from ..network import Embeddings, fuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from ..network import MC2SleepNet
 
-# MNE's logger by its name: embedding also runs where MNE is not installed.
+# MNE's logger by its name: networks are also trained where MNE is not installed.
 logger = logging.getLogger("mne")
 
-# Epochs that go through the backbones at once, and windows through the sequence level.
-# What 32 epochs take stays in a CPU's cache (measured by benchmarks/encoders.py).
+# Epochs in one batch of the backbones, which fit into the cache of a CPU, and windows
+# in one batch of the sequence level.
 _EPOCHS_AT_ONCE = 32
 _WINDOWS_AT_ONCE = 16
-# Each epoch is read in this many windows (fewer at the ends); our choice.
+# Each epoch is in this many windows, except at the ends (our choice).
 _WINDOWS_PER_EPOCH = 4
 
 
 def encode_epochs(
     net: MC2SleepNet, signals: NDArray | Tensor, batch_size: int = _EPOCHS_AT_ONCE
 ) -> Tensor:
-    """Embed each epoch once.
+    """Embed each epoch.
 
     Parameters
     ----------
     net : MC2SleepNet
         The network; it is put into eval mode.
     signals : array of shape (n_epochs, n_times)
-        Epochs in µV at 100 Hz, all finite.
+        Finite signals at 100 Hz.
     batch_size : int
-        Epochs encoded at once.
+        The number of epochs in one batch.
 
     Returns
     -------
@@ -76,146 +74,50 @@ def log_posteriors(
     net : MC2SleepNet
         The network; it is put into eval mode.
     embeddings : Tensor of shape (n_epochs, 2, width)
-        From `encode_epochs`.
+        The embeddings from `encode_epochs`.
     usable : array of bool of shape (n_epochs,)
         No epoch attends to one where this is False.
     batch_size : int
-        Windows read at once.
+        The number of windows in one batch.
 
     Returns
     -------
     log_posteriors : array of shape (n_epochs, 5)
-        The mean over all windows that hold the epoch, normalised. A night shorter than
-        ``sequence_length`` is one window.
+        The mean of the windows that contain the epoch, normalised. Windows begin a
+        quarter of ``sequence_length`` apart, and the last one ends with the night. A
+        shorter night is one window.
     """
     net.eval()
     device = next(net.parameters()).device
     n_epochs = len(embeddings)
-    epochs = window_epochs(n_epochs, min(net.config.sequence_length, n_epochs))
-    mask = torch.from_numpy(usable)
-
-    def stage(part: Tensor) -> Tensor:
-        windows = embeddings[part].to(device), mask[part].to(device)
-        return stage_windows(net, *windows).cpu()
-
-    logits = torch.cat(_map_in_threads(stage, epochs.split(batch_size), device))
-    return fuse_windows(logits.double(), epochs, n_epochs).numpy()
-
-
-def window_epochs(n_epochs: int, length: int) -> Tensor:
-    """Return the epochs of each window that slides over a night.
-
-    Parameters
-    ----------
-    n_epochs : int
-        Epochs of the night, at least ``length``.
-    length : int
-        Epochs of a window.
-
-    Returns
-    -------
-    epochs : Tensor of int of shape (n_windows, length)
-        A quarter of a window lies between two starts (our choice), less before the
-        last window, which ends with the night.
-    """
+    length = min(net.config.sequence_length, n_epochs)
     stride = max(length // _WINDOWS_PER_EPOCH, 1)
     last = n_epochs - length
     starts = torch.arange(0, last + stride, stride).clamp(max=last)
-    return starts[:, None] + torch.arange(length)
+    epochs = starts[:, None] + torch.arange(length)  # (n_windows, length)
+    mask = torch.from_numpy(usable)
 
+    def stage(part: Tensor) -> Tensor:
+        windows = Embeddings(*embeddings[part].to(device).unbind(dim=2))
+        contexts = net.contextualize(windows, mask[part].to(device))
+        return net.stage(contexts).total.cpu()
 
-def stage_windows(net: MC2SleepNet, embeddings: Tensor, usable: Tensor) -> Tensor:
-    """Return the logits of windows read each by itself.
-
-    Parameters
-    ----------
-    net : MC2SleepNet
-        The network, in eval mode.
-    embeddings : Tensor of shape (n_windows, length, 2, width)
-        Signal and spectrogram.
-    usable : Tensor of bool of shape (n_windows, length)
-        No epoch attends to one where this is False.
-
-    Returns
-    -------
-    logits : Tensor of shape (n_windows, length, 5)
-        From both modalities together.
-    """
-    return net.stage(
-        net.contextualize(Embeddings(*embeddings.unbind(dim=2)), usable)
-    ).total
-
-
-def fuse_windows(logits: Tensor, epochs: Tensor, n_epochs: int) -> Tensor:
-    """Average the log-posteriors of all windows that hold an epoch.
-
-    Parameters
-    ----------
-    logits : Tensor of shape (n_windows, length, 5)
-        From `stage_windows`.
-    epochs : Tensor of int of shape (n_windows, length)
-        From `window_epochs`.
-    n_epochs : int
-        Epochs of the night.
-
-    Returns
-    -------
-    log_posteriors : Tensor of shape (n_epochs, 5)
-        Normalised.
-    """
-    epochs = epochs.flatten()
-    posteriors = logits.log_softmax(dim=-1).flatten(0, 1)
-    sums = posteriors.new_zeros(n_epochs, len(STAGES)).index_add(0, epochs, posteriors)
-    ones = torch.ones_like(posteriors[:, :1])
-    counts = posteriors.new_zeros(n_epochs, 1).index_add(0, epochs, ones)
-    return (sums / counts).log_softmax(dim=-1)
-
-
-def fit_temperature(
-    log_posteriors: NDArray[np.float64], stages: NDArray[np.int8]
-) -> float:
-    """Find the temperature that makes the probabilities of unseen nights honest.
-
-    Parameters
-    ----------
-    log_posteriors : array of shape (n_epochs, 5)
-        Of nights that were not trained on.
-    stages : array of int of shape (n_epochs,)
-        Their stages, -1 where unscored.
-
-    Returns
-    -------
-    temperature : float
-        Divides log-posteriors (Guo et al. 2017). Between 0.1 and 10.
-    """
-    scored = stages != UNSCORED
-    log_posteriors, stages = log_posteriors[scored], stages[scored]
-
-    def negative_log_likelihood(log_temperature: float) -> float:
-        calibrated = log_softmax(log_posteriors / np.exp(log_temperature), axis=-1)
-        return -calibrated[np.arange(len(stages)), stages].mean()
-
-    bounds = (np.log(0.1), np.log(10.0))
-    return float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds).x))
-
-
-def calibrate(
-    log_posteriors: NDArray[np.float64], temperature: float
-) -> NDArray[np.float64]:
-    """Return probabilities of shape (n_epochs, 5), softened by ``temperature``."""
-    return np.exp(log_softmax(log_posteriors / temperature, axis=-1))
+    logits = torch.cat(_map_in_threads(stage, epochs.split(batch_size), device))
+    posteriors = logits.double().log_softmax(dim=-1).flatten(0, 1)
+    sums = posteriors.new_zeros(n_epochs, len(STAGES))
+    sums.index_add_(0, epochs.flatten(), posteriors)
+    counts = epochs.flatten().bincount(minlength=n_epochs)
+    return (sums / counts[:, None]).log_softmax(dim=-1).numpy()
 
 
 def _map_in_threads(
     function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], device: torch.device
 ) -> list[Tensor]:
-    """Apply a function to each part, on a CPU by one thread per core.
+    """Apply a function to each part without gradients.
 
-    Where the memory of a GPU does not hold a part, it gets smaller ones from then on.
-
-    Torch's own threads wait for each other after every operation: on a busy machine
-    that takes many times the work itself. Here each part is one thread's from start to
-    end, so the result does not depend on their number either.
+    On a CPU, each thread computes whole parts: threads within one operation wait for
+    each other, which is slow on a busy machine, and the result would depend on their
+    number.
     """
     function = torch.inference_mode()(function)
     if device.type != "cpu":
@@ -225,14 +127,14 @@ def _map_in_threads(
         with ThreadPoolExecutor(n_threads, None, torch.set_num_threads, (1,)) as pool:
             return list(pool.map(function, parts))
     finally:
-        # A thread that is new to torch takes the number that was set last.
+        # New threads use the number that was set last by any thread.
         torch.set_num_threads(n_threads)
 
 
 def _map_in_memory(
     function: Callable[[Tensor], Tensor], parts: Sequence[Tensor]
 ) -> list[Tensor]:
-    """Apply a function to each part; halve the parts whenever memory runs out."""
+    """Apply a function to each part; halve the parts when the memory runs out."""
     results = []
     size = len(parts[0])
     for part in parts:
@@ -243,11 +145,11 @@ def _map_in_memory(
                 if size == 1:
                     raise RuntimeError(
                         "The memory of the GPU does not hold what a batch of one "
-                        "needs. End what else runs on it, or pass device='cpu'."
+                        "needs. End other programs that use it, or pass device='cpu'."
                     ) from error
                 size //= 2
                 logger.warning(
-                    "The memory of the GPU ran out: going on with batches of %d.", size
+                    "The memory of the GPU ran out: continue with batches of %d.", size
                 )
             else:
                 part = part[size:]

@@ -1,19 +1,24 @@
-"""Tell whether a recording is like those that a stager was trained on."""
+"""Detect recordings that are unlike the training data.
+
+Epochs are described by amplitude, spectrum and waveform, and compared with those of the
+training nights by the Mahalanobis distance. All constants are our choice.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.covariance import ledoit_wolf
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import stft
+from scipy.spatial.distance import cdist
+from sklearn.covariance import LedoitWolf
 
-from .epoch_features import (
-    NAMES,
-    SPREAD_OF_NOISE,
-    describe_epochs,
-    spread_of_shape,
-)
+from .._constants import N_TIMES, SFREQ
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,230 +26,296 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# All of these are our choice.
-FAR_SHARE = 0.2  # of the usable epochs: beyond, the recording is far
-MOST_SHARE = 0.5  # of the usable epochs: beyond, all of them count as far
-UNUSABLE_SHARE = 0.5  # of all epochs, unless the training had more
-QUANTILE = 0.999  # of the training's distances: beyond, an epoch is far
-MAX_NIGHTS = 100  # enough for steady statistics, and fast
-_MIN_MARGIN = 0.25  # beyond that quantile: other nights have other artefacts
-_MIN_STD = 0.1  # of a feature, about that of its estimate from one epoch
+NOVEL_SHARE = 0.2  # of the usable epochs: beyond, the recording is novel
+MOST_SHARE = 0.5  # of the usable epochs: beyond, all of them are novel
+UNUSABLE_SHARE = 0.5  # of all epochs, unless a training night had more
+QUANTILE = 0.999  # of the distances in the training
+MAX_NIGHTS = 100  # enough for stable statistics, and fast
+N_STEADY = 60  # epochs: within half an hour the EEG of a sleeper changes
+SPREAD_OF_NOISE = -2.4  # the spread of white noise
+_MIN_MARGIN = 0.25  # beyond the quantile: other nights have other artefacts
+_MIN_STD = 0.1  # of a feature, about the error of its estimate from one epoch
 
-_STEADINESS = "change of the spectrum within half an hour"
-_N_FEATURES = len(NAMES)
+_EDGES = np.geomspace(0.5, 32, 13)  # Hz
+_N_SEGMENT = 512
+_LAGS = slice(round(0.4 * SFREQ), round(2 * SFREQ))  # those of heart beats
+_STEADY_BANDS = slice(8, 13)  # 5.7-32 Hz, which one epoch is enough to estimate
+_MIN_DENSITY = 1e-4  # µV²/Hz, below the noise of amplifiers
+
+FEATURES = (
+    "amplitude in µV",
+    *(f"µV²/Hz at {low:.2g}-{high:.2g} Hz" for low, high in pairwise(_EDGES)),
+    "fluctuation within epochs",
+    "highest peak of the spectrum, times its surroundings",
+    "kurtosis",
+    "1 - autocorrelation",
+    "change of the spectrum within half an hour",
+)
+"""The features, of which the natural logs are used; the last is compared by itself."""
 
 
 @dataclass(frozen=True, eq=False)
-class Familiarity:
-    """How like the training one channel of a recording is."""
+class Novelty:
+    """The novelty of one channel of a recording."""
 
     distances: NDArray[np.float64]
-    """Array of shape (n_epochs,): from 1 on an epoch is far; 0 where it is unusable."""
-    is_far: bool
-    """Whether the recording is far, see `measure`."""
+    """Array of shape (n_epochs,): novel from 1 on, 0 in unusable epochs."""
+    is_novel: bool
+    """Whether the recording is unlike the training data."""
     description: str
-    """What is far: the figure found and the one expected; empty if nothing is."""
+    """What differs from the training data, or nothing."""
 
 
-def fit_profile(nights: Sequence) -> dict[str, Any] | None:
-    """Describe the nights that a stager is trained on.
+def describe_epochs(
+    signals: NDArray[np.float32], usable: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Compute the features of usable epochs.
+
+    Parameters
+    ----------
+    signals : array of shape (n_epochs, n_times)
+        Scaled epochs.
+    usable : array of bool of shape (n_epochs,)
+        The epochs to describe.
+
+    Returns
+    -------
+    features : array of shape (n_usable, n_features)
+        The natural logs of ``FEATURES``. The last is NaN if there are less than
+        ``N_STEADY`` epochs.
+    """
+    signals = np.asarray(signals)[usable]
+    # In parts, to bound the memory.
+    parts = np.split(signals, range(128, len(signals), 128))
+    features = np.concatenate([_describe_part(part) for part in parts])
+    spread = np.full(len(features), np.nan)
+    if len(features) >= N_STEADY:
+        # Of the shape of the spectrum within half an hour around each epoch.
+        shape = features[:, _STEADY_BANDS]
+        shape = shape - shape.mean(axis=1, keepdims=True)
+        windows = sliding_window_view(shape, N_STEADY, axis=0)
+        variance = windows.var(axis=-1).mean(axis=-1).clip(1e-6)
+        first = np.arange(len(features)) - N_STEADY // 2
+        spread = 0.5 * np.log(variance)[first.clip(0, len(variance) - 1)]
+    return np.column_stack([features, spread])
+
+
+def _describe_part(signals: NDArray[np.float32]) -> NDArray[np.float64]:
+    x = signals.astype(np.float64)
+    x -= x.mean(axis=1, keepdims=True)
+    freqs, _, segments = stft(
+        x, SFREQ, nperseg=_N_SEGMENT, boundary=None, padded=False, scaling="psd"
+    )
+    # (n_epochs, n_segments, n_freqs)
+    density = 2 * np.abs(segments.swapaxes(1, 2)) ** 2
+    edges = np.searchsorted(freqs, _EDGES)
+    bands = np.add.reduceat(density[..., : edges[-1]], edges[:-1], axis=-1)
+    bands = (bands / np.diff(edges)).clip(_MIN_DENSITY)
+    spectrum = np.log(density.mean(axis=1)[:, edges[0] : edges[-1]].clip(_MIN_DENSITY))
+    peaks = (spectrum - uniform_filter1d(spectrum, 15, axis=-1)).max(axis=-1)
+    variance = (x**2).mean(axis=1).clip(1e-9)
+    kurtosis = (x**4).mean(axis=1) / variance**2
+    n_fft = next_fast_len(N_TIMES + _LAGS.stop, real=True)
+    products = irfft(np.abs(rfft(x, n_fft)) ** 2, n_fft)
+    correlation = products[:, _LAGS].max(axis=1) / products[:, 0].clip(1e-9)
+    return np.column_stack(
+        [
+            0.5 * np.log(variance),
+            np.log(bands.mean(axis=1)),
+            np.log(np.log(bands).std(axis=1).mean(axis=-1).clip(1e-3)),
+            peaks,
+            np.log(kurtosis.clip(1e-3)),
+            np.log((1 - correlation).clip(1e-3)),
+        ]
+    )
+
+
+def fit_profile(
+    nights: Sequence, profile: dict[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """Compute the statistics of training nights, for `measure_novelty`.
 
     Parameters
     ----------
     nights : sequence of Night
-        Their inputs are signals, scaled as the network gets them. Of more than
-        ``MAX_NIGHTS``, so many are taken in even steps.
+        Training nights, with scaled signals. Of more than ``MAX_NIGHTS``, a
+        regular sample is used.
+    profile : dict | None
+        The profile so far. It is returned if no night is novel.
 
     Returns
     -------
     profile : dict | None
-        What `measure` needs and JSON can hold; None if no epoch is usable.
-
-    Notes
-    -----
-    An epoch is described by the logs of: its amplitude, its power in 12 bands of half
-    an octave from 0.5 Hz, the fluctuation of these within the epoch, the highest peak
-    of its spectrum, its kurtosis, and 1 - its highest autocorrelation at 0.4-2 s. The
-    profile holds their mean, their shrunk covariance (Ledoit and Wolf 2004), and as the
-    limit the 99.9th percentile of the Mahalanobis distance of the training's epochs,
-    widened for few nights or epochs. Besides, it holds how much the shape of the
-    spectrum changes within 60 usable epochs, which noise does not; there the limit is
-    the middle between the 0.1th percentile and what noise has. All of it is our choice.
+        Numbers that can be saved as JSON: the mean and the shrunk covariance of the
+        features (Ledoit and Wolf 2004), the limit of the distance, which is larger for
+        few nights, and the largest share of unusable epochs. None if no epoch is
+        usable.
     """
     nights = sample_nights(nights)
-    if not nights:
-        return None
-    features = [
-        describe_epochs(np.asarray(night.inputs[:])[night.usable]) for night in nights
-    ]
+    features = [describe_epochs(night.signals[:], night.usable) for night in nights]
+    if not nights or (
+        profile is not None
+        and not any(
+            _compare(profile, values, night.usable).is_novel
+            for values, night in zip(features, nights, strict=True)
+        )
+    ):
+        return profile
     pooled = np.concatenate(features)
-    mean, covariance = pooled.mean(axis=0), _shrunk_covariance(pooled)
-    # Few nights do not show how much nights differ, nor few epochs how epochs do.
-    margin = 1 / len(features) + 5 * _N_FEATURES / len(pooled)
-    margin = 1 + max(margin, _MIN_MARGIN)
+    steady, pooled = pooled[:, -1], pooled[:, :-1]
+    mean = pooled.mean(axis=0)
+    # The smallest deviation bounds the distance of features that hardly vary.
+    covariance = LedoitWolf().fit(pooled).covariance_ + _MIN_STD**2 * np.eye(len(mean))
+    # Few nights or epochs do not show how much nights or epochs differ.
+    margin = 1 + max(1 / len(nights) + 5 * len(mean) / len(pooled), _MIN_MARGIN)
     limit = margin * np.quantile(_distances(pooled, mean, covariance), QUANTILE)
-    steady = np.concatenate([spread_of_shape(night) for night in features])
-    steady = steady[np.isfinite(steady)]
     steadiness = None
+    steady = steady[np.isfinite(steady)]
     if steady.size:
         low = np.quantile(steady, 1 - QUANTILE)
-        # Few nights hardly show how steady a night can be, but noise is known.
+        # Few nights do not show how steady a night can be, but noise is known.
         low = min(low, (low + SPREAD_OF_NOISE) / 2)
-        steadiness = [_short(steady.mean()), _short(steady.mean() - low + 1e-3)]
+        steadiness = [steady.mean(), steady.mean() - low + 1e-3]
     return {
         "mean": _short(mean),
         "covariance": _short(covariance),
         "limit": _short(limit),
-        "steadiness": steadiness,
+        "steadiness": steadiness and _short(steadiness),
         "unusable": float(max(1 - night.usable.mean() for night in nights)),
     }
 
 
-def measure(
-    profile: dict[str, Any], signals: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> Familiarity:
-    """Compare one channel of a recording with the nights of the training.
-
-    Parameters
-    ----------
-    profile : dict
-        From `fit_profile`.
-    signals : array of shape (n_epochs, n_times)
-        The epochs as the network gets them.
-    usable : array of bool of shape (n_epochs,)
-        True in one epoch at least.
-
-    Returns
-    -------
-    familiarity : Familiarity
-        The recording is far if more than ``FAR_SHARE`` of its usable epochs are beyond
-        the limit of the training, or if more of its epochs are unusable than in the
-        training and than ``UNUSABLE_SHARE``. If more than ``MOST_SHARE`` are beyond it,
-        so are all, at a distance of 1 at least. Whether the spectrum changes as that of
-        sleep is not asked of recordings of less than 60 usable epochs.
-    """
-    features = describe_epochs(np.asarray(signals)[usable])
-    mean, covariance = np.array(profile["mean"]), np.array(profile["covariance"])
-    ratios = _distances(features, mean, covariance) / profile["limit"]
-    spread = spread_of_shape(features)
-    if profile["steadiness"]:
-        expected, limit = profile["steadiness"]
-        ratios = np.fmax(ratios, (expected - spread) / limit)
-    far = ratios >= 1
-    share, unusable = far.mean(), 1 - usable.mean()
-    distances = np.zeros(len(usable))
-    distances[usable] = ratios.clip(1) if share > MOST_SHARE else ratios
-    parts = []
-    if share > FAR_SHARE:
-        found = _describe(profile, features[far], spread[far])
-        parts.append(
-            f"{share:.0%} of its usable epochs are far, {FAR_SHARE:.0%} at most "
-            f"expected ({found})"
-        )
-    if unusable > max(UNUSABLE_SHARE, profile["unusable"]):
-        expected = profile["unusable"]
-        parts.append(
-            f"{unusable:.0%} of its epochs are unusable, {expected:.0%} at most in the "
-            "training"
-        )
-    return Familiarity(distances, bool(parts), "; ".join(parts))
-
-
 def sample_nights(nights: Sequence) -> list:
-    """Return ``MAX_NIGHTS`` nights with usable epochs in even steps, or all."""
+    """Return the nights with usable epochs, or a sample of ``MAX_NIGHTS`` of them."""
     nights = [night for night in nights if night.usable.any()]
     return nights[:: -(-len(nights) // MAX_NIGHTS) or 1]
 
 
+def measure_novelty(
+    profile: dict[str, Any], signals: NDArray[np.float32], usable: NDArray[np.bool_]
+) -> Novelty:
+    """Compare one channel of a recording with the training nights.
+
+    Parameters
+    ----------
+    profile : dict
+        The profile from `fit_profile`.
+    signals : array of shape (n_epochs, n_times)
+        Scaled epochs.
+    usable : array of bool of shape (n_epochs,)
+        The epochs to compare, at least one.
+
+    Returns
+    -------
+    novelty : Novelty
+        The recording is novel if more than ``NOVEL_SHARE`` of its usable epochs are, or
+        if more of its epochs are unusable than in training and than
+        ``UNUSABLE_SHARE``. If more than ``MOST_SHARE`` are novel, all are.
+    """
+    return _compare(profile, describe_epochs(signals, usable), usable)
+
+
+def _compare(
+    profile: dict[str, Any], features: NDArray[np.float64], usable: NDArray[np.bool_]
+) -> Novelty:
+    mean, covariance = np.array(profile["mean"]), np.array(profile["covariance"])
+    ratios = _distances(features[:, :-1], mean, covariance) / profile["limit"]
+    stds = np.sqrt(np.diag(covariance))
+    if profile["steadiness"]:
+        expected, limit = profile["steadiness"]
+        # NaN, of a short recording, is ignored.
+        ratios = np.fmax(ratios, (expected - features[:, -1]) / limit)
+        # This limit is about three standard deviations away.
+        mean, stds = np.append(mean, expected), np.append(stds, limit / 3)
+    novel = ratios >= 1
+    share, unusable = novel.mean(), 1 - usable.mean()
+    distances = np.zeros(len(usable))
+    distances[usable] = ratios.clip(1) if share > MOST_SHARE else ratios
+    parts = []
+    if share > NOVEL_SHARE:
+        values = np.median(features[novel], axis=0)[: len(mean)]
+        scores = np.nan_to_num(np.abs(values - mean) / stds)
+        # A novel amplitude explains novel bands, even if some are more so.
+        index = 0 if scores[0] > 0.5 * scores.max() else scores.argmax()
+        low, high = np.exp(mean[index] + np.array([-2, 2]) * stds[index])
+        parts.append(
+            f"{share:.0%} of its usable epochs are unlike the training data, "
+            f"{NOVEL_SHARE:.0%} at most expected ({FEATURES[index]}: "
+            f"{np.exp(values[index]):.3g}, expected {low:.2g} to {high:.2g})"
+        )
+    expected = profile["unusable"]
+    if unusable > max(UNUSABLE_SHARE, expected):
+        parts.append(
+            f"{unusable:.0%} of its epochs are unusable, {expected:.0%} at most in the "
+            "training data"
+        )
+    return Novelty(distances, bool(parts), "; ".join(parts))
+
+
 def soften(
     probabilities: NDArray[np.float64],
-    familiarity: Sequence[Familiarity],
+    novelties: Sequence[Novelty],
     usable: Sequence[NDArray[np.bool_]],
 ) -> NDArray[np.float64]:
-    """Lower the probabilities where the signals are unlike the training.
+    """Lower the probabilities of novel epochs of novel recordings.
 
     Parameters
     ----------
     probabilities : array of shape (n_epochs, 5)
-        Of a recording.
-    familiarity : sequence of Familiarity
-        Of each of its channels; none changes nothing.
+        The probabilities of a recording.
+    novelties : sequence of Novelty
+        The novelty of each channel, or nothing.
     usable : sequence of array of bool of shape (n_epochs,)
-        Of each channel, too.
+        The usable epochs of each channel.
 
     Returns
     -------
     probabilities : array of shape (n_epochs, 5)
-        The same ones unless a channel is far. In its far epochs, a share of them is
-        kept, the rest spread evenly over the stages: the share is 1 / (2 distance), so
-        that none exceeds 0.6 and the order of the stages stays (our choice). Of several
-        channels that are usable in an epoch, it is the mean share.
+        In novel epochs, a share of 1 / (2 distance) is kept and the rest is uniform, so
+        that none exceeds 0.6 and the order stays. Of several channels that are usable
+        in the epoch, the shares are averaged.
     """
-    if not any(channel.is_far for channel in familiarity):
+    if not any(novelty.is_novel for novelty in novelties):
         return probabilities
     shares = [
-        np.where(c.is_far & (c.distances >= 1), 0.5 / c.distances.clip(1), 1)
-        for c in familiarity
+        np.where(n.is_novel & (n.distances >= 1), 0.5 / n.distances.clip(1), 1)
+        for n in novelties
     ]
-    weights = np.array(usable)
-    share = (shares * weights).sum(axis=0) / weights.sum(axis=0).clip(1)
-    share = np.where(weights.any(axis=0), share, 1)[:, None]
+    weights = np.array(usable, dtype=float)
+    # Where no channel is usable nothing is known.
+    weights[:, ~weights.any(axis=0)] = 1
+    share = np.average(shares, axis=0, weights=weights)[:, None]
     uniform = 1 / probabilities.shape[1]
-    return np.where(
-        share < 1, uniform + share * (probabilities - uniform), probabilities
-    )
+    softened = uniform + share * (probabilities - uniform)
+    return np.where(share < 1, softened, probabilities)
 
 
 def check_profile(profile: Any) -> bool:
-    """Return whether `fit_profile` can have made a profile."""
-    names = ("mean", "covariance", "limit", "steadiness", "unusable")
+    """Return whether this can be a profile of `fit_profile`."""
+    n = len(FEATURES) - 1
     try:
-        mean, covariance, limit, steadiness, unusable = (
-            np.array(profile[name] or (0, 1) if name == "steadiness" else profile[name])
-            for name in names
+        values = [
+            np.array(profile[name], dtype=float)
+            for name in ("mean", "covariance", "limit", "unusable")
+        ]
+        values.append(np.array(profile["steadiness"] or (0, 1), dtype=float))
+        return (
+            [value.shape for value in values] == [(n,), (n, n), (), (), (2,)]
+            and all(np.isfinite(value).all() for value in values)
+            and bool(values[2] > 0 and values[4][1] > 0)
+            and bool(np.linalg.eigvalsh(values[1])[0] > 0)
         )
-        shapes = [a.shape for a in (mean, covariance, limit, steadiness, unusable)]
-        n = _N_FEATURES
-        is_sound = shapes == [(n,), (n, n), (), (2,), ()]
-        is_sound = is_sound and limit > 0 and steadiness[1] > 0
-        is_sound = is_sound and np.linalg.eigvalsh(covariance)[0] > 0
-        is_sound = is_sound and np.isfinite([*mean, limit, *steadiness, unusable]).all()
     except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
         return False
-    return bool(is_sound)
 
 
-def _shrunk_covariance(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    stds = np.hypot(features.std(axis=0), _MIN_STD)
-    # Shrunk when all features have one scale: it shrinks to a multiple of the identity.
-    covariance, _ = ledoit_wolf((features - features.mean(axis=0)) / stds)
-    return (covariance + 0.01 * np.eye(len(stds))) * np.outer(stds, stds)
-
-
-def _distances(features, mean, covariance) -> NDArray[np.float64]:
-    """Return Mahalanobis distances per epoch."""
-    root = np.linalg.cholesky(covariance)
-    return np.linalg.norm(np.linalg.solve(root, (features - mean).T), axis=0)
-
-
-def _describe(profile, features, spread) -> str:
-    """Return in words what is farthest: the median found, and the range expected."""
-    mean, stds = np.array(profile["mean"]), np.sqrt(np.diag(profile["covariance"]))
-    names, values = NAMES, np.median(features, axis=0)
-    if profile["steadiness"] and np.isfinite(spread).all():
-        expected, limit = profile["steadiness"]
-        names = (*names, _STEADINESS)
-        mean = np.append(mean, expected)
-        # Its limit is about three standard deviations away.
-        stds = np.append(stds, limit / 3)
-        values = np.append(values, np.median(spread))
-    scores = np.abs(values - mean) / stds
-    # If the amplitude is far, so are the bands, some by more.
-    index = 0 if scores[0] > 0.5 * scores.max() else scores.argmax()
-    low, high = np.exp(mean[index] + np.array([-2, 2]) * stds[index])
-    return (
-        f"{names[index]}: {np.exp(values[index]):.3g}, expected {low:.2g} to {high:.2g}"
-    )
+def _distances(
+    features: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    inverse = np.linalg.inv(covariance)
+    return cdist(features, mean[None], "mahalanobis", VI=inverse)[:, 0]
 
 
 def _short(values: Any) -> Any:

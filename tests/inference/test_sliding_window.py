@@ -1,18 +1,13 @@
-"""Each epoch is encoded once; windows are fused and calibrated."""
+"""Tests of the encoding of epochs and the fusion of windows."""
 
 import copy
 
 import numpy as np
 import pytest
 import torch
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
-from mne_mc2sleep.inference.sliding_window import (
-    calibrate,
-    encode_epochs,
-    fit_temperature,
-    log_posteriors,
-)
+from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
 from mne_mc2sleep.network import Embeddings
 
 LENGTH = 8  # epochs of a sequence of the tiny network
@@ -33,7 +28,7 @@ def night(make_night):
 @pytest.fixture(scope="module")
 def embeddings(trained_net, night):
     """Return the embeddings of the night."""
-    return encode_epochs(trained_net, night.inputs)
+    return encode_epochs(trained_net, night.signals)
 
 
 def everything_usable(embeddings):
@@ -50,24 +45,24 @@ def test_each_epoch_is_encoded_once_and_in_order(net, night, monkeypatch):
         return encode(signals)
 
     monkeypatch.setattr(net, "encode", spy)
-    log_posteriors(net, encode_epochs(net, night.inputs, 5), night.usable)
+    log_posteriors(net, encode_epochs(net, night.signals, 5), night.usable)
     assert [len(part) for part in seen] == [5, 5, 5, 5, 5, 4]
-    assert torch.equal(torch.cat(seen), night.inputs)
+    assert torch.equal(torch.cat(seen), night.signals)
 
 
 def test_embeddings_hold_both_modalities(net, night):
     """Signal first, spectrogram second, as the backbones give them."""
-    embeddings = encode_epochs(net, night.inputs[:3])
+    embeddings = encode_epochs(net, night.signals[:3])
     assert embeddings.shape == (3, 2, 16)
     with torch.no_grad():
-        expected = torch.stack(net.encode(night.inputs[:3]), dim=1)
+        expected = torch.stack(net.encode(night.signals[:3]), dim=1)
     torch.testing.assert_close(embeddings, expected)
 
 
 def test_arrays_and_tensors_are_encoded_alike(net, night):
     """Recordings come as arrays, nights as tensors."""
-    from_array = encode_epochs(net, night.inputs.numpy())
-    assert torch.equal(from_array, encode_epochs(net, night.inputs))
+    from_array = encode_epochs(net, night.signals.numpy())
+    assert torch.equal(from_array, encode_epochs(net, night.signals))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 28, 29, 1000])
@@ -75,7 +70,7 @@ def test_embeddings_do_not_depend_on_the_batch_size(
     trained_net, night, embeddings, batch_size
 ):
     """How many epochs share a batch is a matter of memory alone."""
-    found = encode_epochs(trained_net, night.inputs, batch_size)
+    found = encode_epochs(trained_net, night.signals, batch_size)
     torch.testing.assert_close(found, embeddings, rtol=0, atol=1e-6)
 
 
@@ -145,7 +140,7 @@ def test_an_unusable_epoch_has_no_influence_on_the_others(trained_net, night):
     usable[[0, 10, 11, 28]] = False
     found = []
     for amplitude in (0.0, 1.0, 1e5):
-        signals = night.inputs.clone()
+        signals = night.signals.clone()
         signals[~torch.from_numpy(usable)] *= amplitude
         encoded = encode_epochs(trained_net, signals)
         found.append(log_posteriors(trained_net, encoded, usable)[usable])
@@ -164,53 +159,9 @@ def test_windows_without_any_usable_epoch_are_finite(trained_net, embeddings, un
 def test_a_network_in_train_mode_is_put_into_eval_mode(trained_net, night):
     """No dropout and no batch statistics in the result, and none are changed."""
     net = copy.deepcopy(trained_net)
-    expected = log_posteriors(net, encode_epochs(net, night.inputs), night.usable)
-    embeddings = encode_epochs(net.train(), night.inputs)
+    expected = log_posteriors(net, encode_epochs(net, night.signals), night.usable)
+    embeddings = encode_epochs(net.train(), night.signals)
     assert not net.training
     found = log_posteriors(net.train(), embeddings, night.usable)
     np.testing.assert_array_equal(found, expected)
     torch.testing.assert_close(net.state_dict(), trained_net.state_dict())
-
-
-def synthetic(rng, n_epochs=20_000):
-    """Return log-posteriors and stages drawn by them: perfectly calibrated."""
-    posteriors = log_softmax(2 * rng.standard_normal((n_epochs, 5)), axis=1)
-    cumulative = np.exp(posteriors).cumsum(axis=1)
-    return posteriors, (rng.random((n_epochs, 1)) > cumulative).sum(axis=1).clip(max=4)
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_fit_temperature_recovers_a_known_temperature(temperature):
-    """Overconfident posteriors need as much softening as they were sharpened by."""
-    posteriors, stages = synthetic(np.random.default_rng(0))
-    found = fit_temperature(log_softmax(posteriors * temperature, axis=1), stages)
-    assert found == pytest.approx(temperature, rel=0.05)
-
-
-def test_fit_temperature_ignores_unscored_epochs():
-    """Epochs without a stage have no say in the calibration."""
-    posteriors, stages = synthetic(np.random.default_rng(0), n_epochs=200)
-    expected = fit_temperature(posteriors[::2], stages[::2])
-    stages[1::2] = -1
-    assert fit_temperature(posteriors, stages) == expected
-
-
-@pytest.mark.parametrize(
-    ("is_right", "bound"), [(True, 0.1), (False, 10.0)], ids=["right", "wrong"]
-)
-def test_fit_temperature_has_bounds(is_right, bound):
-    """A network that is always right, or always wrong, does not get to extremes."""
-    posteriors, _ = synthetic(np.random.default_rng(0), n_epochs=50)
-    chosen = posteriors.argmax(axis=1) if is_right else posteriors.argmin(axis=1)
-    found = fit_temperature(posteriors, chosen)
-    assert found == pytest.approx(bound, rel=1e-3)
-    assert 0.1 <= found <= 10
-
-
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_calibrate_is_a_softmax_by_the_temperature(temperature):
-    """Rows sum to one, and no stage changes."""
-    posteriors, _ = synthetic(np.random.default_rng(0), n_epochs=20)
-    found = calibrate(posteriors, temperature)
-    np.testing.assert_allclose(found, softmax(posteriors / temperature, axis=1))
-    np.testing.assert_array_equal(found.argmax(1), posteriors.argmax(1))
