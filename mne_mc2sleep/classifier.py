@@ -20,7 +20,7 @@ from .data.reading import (
     as_list,
     naming,
     pair,
-    read_channel,
+    read_channels,
     read_nights,
     read_stages,
     run_on_recordings,
@@ -425,11 +425,23 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
 
     @overload
     def predict(
-        self, raws: RawLike, *, picks=None, n_jobs=None, verbose=None
+        self,
+        raws: RawLike,
+        *,
+        picks=None,
+        average_channels=None,
+        n_jobs=None,
+        verbose=None,
     ) -> Hypnogram: ...
     @overload
     def predict(
-        self, raws: list | tuple, *, picks=None, n_jobs=None, verbose=None
+        self,
+        raws: list | tuple,
+        *,
+        picks=None,
+        average_channels=None,
+        n_jobs=None,
+        verbose=None,
     ) -> list[Hypnogram]: ...
     @verbose
     def predict(
@@ -437,6 +449,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws,
         *,
         picks: str | list[str] | None = None,
+        average_channels: list[str] | None = None,
         n_jobs: int | None = None,
         verbose=None,
     ):
@@ -447,8 +460,11 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws : Raw | path-like | list
             One recording or a list of them; they are not modified.
         picks : str | list of str | None
-            The channel to stage by, if it is not the one of the constructor. Of several
-            names **all** are staged, and their log-posteriors averaged.
+            The channel to stage by instead of the constructor's: one name, or
+            alternatives in order of preference, in any spelling.
+        average_channels : list of str | None
+            Channels that are all staged, instead of ``picks``; their log-posteriors are
+            averaged. A recording that lacks one of them is an error.
         n_jobs : int | None
             Recordings staged at once, by joblib; None is 1 unless
             :func:`joblib.parallel_config` says otherwise, which can also name a
@@ -479,17 +495,31 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_is_fitted()
         raws, is_list = as_list(raws)
-        stage = partial(self._stage_recording, picks=picks)
+        stage = partial(
+            self._stage_recording, picks=picks, average_channels=average_channels
+        )
         hypnos = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
         return hypnos if is_list else hypnos[0]
 
     @overload
     def predict_proba(
-        self, raws: RawLike, *, picks=None, n_jobs=None, verbose=None
+        self,
+        raws: RawLike,
+        *,
+        picks=None,
+        average_channels=None,
+        n_jobs=None,
+        verbose=None,
     ) -> pd.DataFrame: ...
     @overload
     def predict_proba(
-        self, raws: list | tuple, *, picks=None, n_jobs=None, verbose=None
+        self,
+        raws: list | tuple,
+        *,
+        picks=None,
+        average_channels=None,
+        n_jobs=None,
+        verbose=None,
     ) -> list[pd.DataFrame]: ...
     @verbose
     def predict_proba(
@@ -497,6 +527,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws,
         *,
         picks: str | list[str] | None = None,
+        average_channels: list[str] | None = None,
         n_jobs: int | None = None,
         verbose=None,
     ):
@@ -504,7 +535,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        raws, picks, n_jobs, verbose
+        raws, picks, average_channels, n_jobs, verbose
             As in `predict`.
 
         Returns
@@ -513,7 +544,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             The ``proba`` of the hypnograms of `predict`: columns WAKE, N1, N2, N3, REM,
             and UNS if there are epochs that hold no EEG.
         """
-        hypnos = self.predict(raws, picks=picks, n_jobs=n_jobs)
+        hypnos = self.predict(
+            raws, picks=picks, average_channels=average_channels, n_jobs=n_jobs
+        )
         is_list = isinstance(hypnos, list)
         return [hypno.proba for hypno in hypnos] if is_list else hypnos.proba
 
@@ -545,15 +578,12 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         logger.info("kappa %(kappa).3f on %(n_epochs)d epochs", scores)
         return scores["kappa"]
 
-    def _stage_recording(self, raw, picks) -> Hypnogram:
-        return self._stage(self._read(raw, picks))
+    def _stage_recording(self, raw, picks, average_channels) -> Hypnogram:
+        return self._stage(self._read(raw, picks, average_channels))
 
-    def _read(self, raw, picks=None) -> list[Recording]:
-        scaling = self.stager_.scaling
-        if picks and isinstance(picks, list | tuple):
-            return [read_channel(raw, name, scaling) for name in picks]
+    def _read(self, raw, picks=None, average_channels=None) -> list[Recording]:
         picks = self.picks if picks is None else picks
-        return [read_channel(raw, picks, scaling)]
+        return read_channels(raw, picks, average_channels, self.stager_.scaling)
 
     def _stage(self, channels: list[Recording]) -> Hypnogram:
         signals = [channel.signals for channel in channels]

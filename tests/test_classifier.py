@@ -182,12 +182,12 @@ def test_nan_epochs_change_no_far_epoch(fitted, raw):
     np.testing.assert_allclose(dirty[STAGES][far], clean[far], atol=1e-3)
 
 
-def test_several_picks_are_averaged(fitted, raw):
-    """Several channels give the normalised geometric mean of their probabilities."""
+def test_channels_are_averaged(fitted, raw):
+    """All the named channels give the normalised geometric mean of their probabilities."""
     probas = [fitted.predict_proba(raw, picks=name) for name in raw.ch_names]
     mean = np.sqrt(probas[0].to_numpy() * probas[1].to_numpy())
     mean /= mean.sum(axis=1, keepdims=True)
-    both = fitted.predict_proba(raw, picks=raw.ch_names)
+    both = fitted.predict_proba(raw, average_channels=raw.ch_names)
     np.testing.assert_allclose(both, mean, atol=1e-6)
 
 
@@ -197,6 +197,27 @@ def test_picks_of_the_constructor_are_alternatives(fitted, raw):
     clf.stager_ = fitted.stager_
     expected = fitted.predict_proba(raw, picks="EEG Pz-Oz")
     assert clf.predict_proba(raw).equals(expected)
+
+
+def test_picks_of_predict_are_alternatives_too(fitted, raw):
+    """In any spelling."""
+    expected = fitted.predict_proba(raw, picks="EEG Pz-Oz")
+    assert fitted.predict_proba(raw, picks=["Cz", "pz:oz"]).equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (["EEG Fpz-Cz", "C4-M1"], "no channel 'C4-M1'"),
+        (["EEG Fpz-Cz", "fpz-cz"], "names a channel twice"),
+        ("EEG Fpz-Cz", "must be a list"),
+        ([], "must be a list"),
+    ],
+)
+def test_all_channels_to_average_must_exist(names, match, fitted, raw):
+    """Each once, under any spelling."""
+    with pytest.raises(ValueError, match=match):
+        fitted.predict(raw, average_channels=names)
 
 
 def test_score_is_kappa_by_position(fitted, scored_raws):
