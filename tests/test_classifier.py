@@ -183,7 +183,7 @@ def test_nan_epochs_change_no_far_epoch(fitted, raw):
 
 
 def test_channels_are_averaged(fitted, raw):
-    """All the named channels give the normalised geometric mean of their probabilities."""
+    """They give the normalised geometric mean of their probabilities."""
     probas = [fitted.predict_proba(raw, picks=name) for name in raw.ch_names]
     mean = np.sqrt(probas[0].to_numpy() * probas[1].to_numpy())
     mean /= mean.sum(axis=1, keepdims=True)
