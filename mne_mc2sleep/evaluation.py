@@ -94,7 +94,7 @@ def evaluate(
     references = []
     for index, (raw, hypno) in enumerate(zip(raws, hypnos, strict=True)):
         with naming(index, raws):
-            references.append(_read_reference(raw, hypno, predicted[index], channels))
+            references.append(read_reference(raw, hypno, predicted[index], channels))
     names = [
         str(raw) if isinstance(raw, str | os.PathLike) else index
         for index, raw in enumerate(raws)
@@ -163,7 +163,7 @@ def _score_pooled(
     return float(evaluate(clf, raws, hypnos)[metric].iloc[-1])
 
 
-def _read_reference(
+def read_reference(
     raw: Any, hypno: Any, predicted: Hypnogram, picks: Any
 ) -> NDArray[np.int8]:
     """Return the stages of the scorer on the grid of the recording."""

@@ -1,204 +1,302 @@
-"""What the sub-commands share: options, and one sentence instead of a traceback."""
+"""Options, messages and provenance that the sub-commands share."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, Namespace, _SubParsersAction
     from collections.abc import Callable, Iterator
-    from typing import TypeVar
 
     from ..classifier import MC2SleepClassifier
-
-    Result = TypeVar("Result")
 
 PROGRAM = "mne-mc2sleep"
 
 USER_ERRORS = (ValueError, OSError, RuntimeError)
-"""What input or options may raise; of any other class, it is a bug of the program."""
+"""Raised for input or options that cannot be used. Any other error is a bug."""
 
-# Words, and not the numbers that MNE also takes: these four are what it logs at.
-_LOG_LEVELS = ("debug", "info", "warning", "error")
+# Messages of the package name Python's parameters; the command line has options.
+_OPTIONS = (
+    (r"'(picks|hypnograms|groups|sha256|device|weights|size)'", r"--\1"),
+    (r"\b(?:as|in) (--\w+)", r"with \1"),
+    (r"'hypnos'", "--hypnograms"),
+    (r"'average_channels'", "--average-channels"),
+    (r"'(pretrain|finetune)_train_epochs'", "--train-epochs"),
+    (r"'random_state'", "--random-state"),
+    (r"\boverwrite=True\b", "--overwrite"),
+    (r"mne\.io\.read_raw", "MNE"),
+    (r", or a Raw\b", ""),
+)
 
 
-def add_common_options(parser: ArgumentParser, log_level: str) -> None:
-    """Add the options that every sub-command has.
+class ScoredNights(NamedTuple):
+    """Recordings, the hypnogram of each (None: its own annotations), the subjects."""
 
-    Parameters
-    ----------
-    parser : ArgumentParser
-        The sub-command's parser; it is changed in place.
-    log_level : str
-        The default of ``--verbose``.
-    """
+    recordings: list[str]
+    hypnograms: list[Path | None]
+    subjects: list[str]
+
+
+class Attempt(NamedTuple):
+    """What came of one recording."""
+
+    result: Any
+    error: str
+    warnings: list[str]
+
+
+def attempt(action: Callable, *args: Any) -> Attempt:
+    """Call a function; collect its result, or the error, and its warnings."""
+    from mne.utils import logger
+
+    from .._utils import collect_warnings
+
+    result, error = None, ""
+    with collect_warnings() as messages:
+        try:
+            result = action(*args)
+        except USER_ERRORS as problem:
+            logger.debug("The error arose here:", exc_info=problem)
+            error = speak(problem)
+    told = [
+        speak(message)
+        for message, category in messages
+        if issubclass(category, RuntimeWarning | UserWarning)
+    ]
+    return Attempt(result, error, list(dict.fromkeys(told)))
+
+
+def add_command(
+    subparsers: _SubParsersAction, name: str, run: Callable, examples: str, **kwargs
+) -> ArgumentParser:
+    """Add a sub-command with examples below its help, and the options of all."""
+    parser = subparsers.add_parser(
+        name,
+        epilog=f"examples:\n{examples}",
+        formatter_class=RawDescriptionHelpFormatter,
+        **kwargs,
+    )
+    parser.set_defaults(run=run)
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "-q",
+        "--quiet",
+        dest="verbosity",
+        action="store_const",
+        const=-1,
+        default=0,
+        help="report errors only",
+    )
+    loudness.add_argument(
+        "-v",
+        "--verbose",
+        dest="verbosity",
+        action="count",
+        help="report more; -vv also reports where in the code an error arose",
+    )
+    return parser
+
+
+def add_device(parser: ArgumentParser) -> None:
+    """Add the option for the device to compute on."""
     parser.add_argument(
         "--device",
-        help="where to compute, as torch names it: cpu, cuda, cuda:1, mps "
+        help="where to compute, by torch's name: cpu, cuda, cuda:1, mps "
         "(default: a GPU if there is one)",
     )
+
+
+def add_recordings(parser: ArgumentParser, scored: bool) -> None:
+    """Add the argument for the recordings, and for their hypnograms if ``scored``."""
     parser.add_argument(
-        "--verbose",
-        metavar="LEVEL",
-        choices=_LOG_LEVELS,
-        default=log_level,
-        help=f"how much to tell: {', '.join(_LOG_LEVELS)} (default: %(default)s); "
-        "debug also tells where in the code an error arose",
-    )
-
-
-def add_recordings(parser: ArgumentParser) -> None:
-    """Add the argument for the files to work on."""
-    parser.add_argument(
-        "recordings", nargs="+", metavar="FILE", help="a recording that MNE can read"
-    )
-
-
-def add_hypnograms(parser: ArgumentParser) -> None:
-    """Add the option for the stages of the recordings."""
-    parser.add_argument(
-        "--hypnograms",
+        "recordings",
         nargs="+",
-        metavar="FILE",
-        help="one hypnogram per recording: EDF+ annotations, BIDS events .tsv, .csv "
-        "(default: the recordings' own 'Sleep stage ...' annotations)",
+        metavar="RECORDING",
+        help="a recording that MNE can read, or a folder of recordings"
+        + (", or a table (.csv) with columns recording, hypnogram, subject" * scored),
     )
+    if scored:
+        parser.add_argument(
+            "--hypnograms",
+            nargs="+",
+            metavar="FILE",
+            help="hypnograms or folders of them, paired with the recordings by name, "
+            "else in the order given (default: the files beside the recordings, else "
+            "the recordings' own 'Sleep stage ...' annotations)",
+        )
+
+
+def names(text: str) -> list[str]:
+    """Split an argument at its commas."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise ArgumentTypeError(f"{text!r} has an empty name between its commas")
+    return found
+
+
+def positive(text: str) -> int:
+    """Convert an argument to an integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise ArgumentTypeError(f"must be 1 or more, got {value}")
+    return value
 
 
 def add_stager(parser: ArgumentParser) -> None:
-    """Add the options for the weights and the channel to stage by."""
+    """Add the options for the weights and the channels."""
     parser.add_argument(
         "--weights",
         default="small",
         metavar="WEIGHTS",
-        help="the stager: a name of 'mne-mc2sleep weights list', or a *.safetensors "
-        "file of 'mne-mc2sleep train' (default: %(default)s, which ships)",
+        help=f"a name from '{PROGRAM} weights list', or a *.safetensors file that "
+        f"'{PROGRAM} train' wrote (default: %(default)s)",
     )
-    parser.add_argument(
+    channels = parser.add_mutually_exclusive_group()
+    channels.add_argument(
         "--picks",
-        nargs="+",
-        metavar="NAME",
-        help="the EEG channel to stage by; several are all staged and averaged "
-        "(default: the one that the stager was trained on)",
+        type=names,
+        metavar="A,B,...",
+        help="the EEG channel; of several names, the first that a recording has "
+        "(default: the channel of the weights)",
+    )
+    channels.add_argument(
+        "--average-channels",
+        type=names,
+        metavar="A,B,...",
+        help="stage each of these channels and average their log-probabilities",
+    )
+    add_device(parser)
+
+
+def add_jobs(parser: ArgumentParser) -> None:
+    """Add the option for the number of processes."""
+    parser.add_argument(
+        "--n-jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="recordings staged at once; -1 for one per core (default: 1)",
     )
 
 
-def load_stager(weights: str, device: str | None) -> MC2SleepClassifier:
-    """Load weights onto a device.
+def find_scored(args: Namespace) -> ScoredNights:
+    """Find recordings, hypnograms and subjects; report what has no partner."""
+    from ..datasets.folder import (
+        find_nights,
+        find_subject,
+        list_hypnograms,
+        list_recordings,
+        pair_by_name,
+    )
 
-    Parameters
-    ----------
-    weights : str
-        A name, a path or an address, as in ``from_pretrained``.
-    device : str | None
-        Torch's name of the device; None takes a GPU if there is one.
+    found = ScoredNights([], [], [])
+    recordings = []
+    for name in args.recordings:
+        if name.lower().endswith(".csv"):
+            for record in find_nights(name).records:
+                found.recordings.append(str(record.recording))
+                found.hypnograms.append(record.hypnogram)
+                found.subjects.append(str(record.subject))
+        else:
+            recordings += list_recordings(name)
+    hypnograms = None
+    if args.hypnograms:
+        hypnograms = [f for name in args.hypnograms for f in list_hypnograms(name)]
+    partners = pair_by_name(recordings, hypnograms)
+    if hypnograms and len(hypnograms) == len(recordings):
+        # In the order given, unless a name says otherwise.
+        pairs = list(zip(partners, hypnograms, strict=True))
+        if all(partner in (None, hypnogram) for partner, hypnogram in pairs):
+            partners = list(hypnograms)
+    if hypnograms and recordings and not any(partners):
+        raise ValueError(
+            f"None of the {len(hypnograms)} --hypnograms has the name of one of the "
+            f"{len(recordings)} recordings. Pass one for each, in the same order."
+        )
+    for fname in set(hypnograms or []) - set(partners):
+        tell("warning", "no recording has this name; it is not used.", str(fname))
+    for recording, hypnogram in zip(recordings, partners, strict=True):
+        if hypnogram is None and (hypnograms or any(partners)):
+            message = "it has no hypnogram; its own annotations are used."
+            tell("warning", message, str(recording))
+        found.recordings.append(str(recording))
+        found.hypnograms.append(hypnogram)
+        found.subjects.append(find_subject(recording))
+    return found
 
-    Returns
-    -------
-    clf : MC2SleepClassifier
-        The stager.
 
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file or device, or the file cannot be used.
-    """
+def load_stager(args: Namespace) -> MC2SleepClassifier:
+    """Load the weights of ``--weights``, to stage by the channel of ``--picks``."""
     from ..classifier import MC2SleepClassifier
 
-    return MC2SleepClassifier.from_pretrained(weights, device=device)
+    clf = MC2SleepClassifier.from_pretrained(args.weights, device=args.device)
+    return clf.set_params(picks=args.picks) if args.picks else clf
 
 
-def check_output(fname: str, suffix: str, overwrite: bool) -> None:
-    """Raise if a file cannot be written, before hours of work for it.
+def check_output(fname: str, suffixes: tuple[str, ...], overwrite: bool) -> Path:
+    """Return the path of a file to write; raise if it cannot be written.
 
     Parameters
     ----------
     fname : str
-        The file to write.
-    suffix : str
-        What its name must end in.
+        The file.
+    suffixes : tuple of str
+        The suffixes that it may have.
     overwrite : bool
-        Whether it may exist.
-
-    Raises
-    ------
-    ValueError
-        If the suffix is another.
-    FileExistsError
-        If the file exists and ``overwrite`` is False.
-    FileNotFoundError, PermissionError
-        If its folder does not exist or cannot be written to.
+        Whether the file may exist.
     """
-    path = Path(fname)
-    if path.suffix != suffix:
-        raise ValueError(f"The name of {fname!r} must end in {suffix!r}.")
+    path = Path(fname).expanduser()
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"The name {fname!r} must end in {' or '.join(suffixes)}.")
     if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{fname} exists; pass --overwrite to replace it, or another --out."
-        )
+        raise FileExistsError(f"{fname} exists. Pass --overwrite, or another name.")
     if not path.parent.is_dir():
         raise FileNotFoundError(
-            f"There is no folder {str(path.parent)!r} to write {path.name} to; make it "
-            "first, or pass another --out."
+            f"The folder {str(path.parent)!r} for {path.name} does not exist. Create "
+            "it, or pass another name."
         )
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(
-            f"Nothing may be written to the folder {str(path.parent)!r}; pass another "
-            "--out."
+            f"The folder {str(path.parent)!r} is not writable. Pass another name."
         )
+    return path
 
 
-def attempt(
-    action: Callable[..., Result], *args: object, name: str | None = None
-) -> Result | None:
-    """Call a function, and tell the user of its warnings and errors.
+def log_level(verbosity: int) -> str:
+    """Return the level of MNE's logger for ``-q``, nothing, ``-v`` and ``-vv``."""
+    return ("ERROR", "WARNING", "INFO", "DEBUG")[min(verbosity, 2) + 1]
 
-    Parameters
-    ----------
-    action : callable
-        The function.
-    *args
-        Its arguments.
-    name : str | None
-        What is being worked on, to begin the sentences with.
 
-    Returns
-    -------
-    result : object | None
-        What the function returned, None if the user's input or options made it fail.
-    """
-    try:
-        with _one_line_warnings(name):
-            return action(*args)
-    except USER_ERRORS as error:
-        from mne.utils import logger
-
-        tell("error", error, name)
-        logger.debug("The error arose here:", exc_info=error)
-        return None
+def speak(message: object) -> str:
+    """Return a message in one line that names options, not parameters of Python."""
+    text = " ".join(str(message).split())
+    for parameter, option in _OPTIONS:
+        text = re.sub(parameter, option, text)
+    return text
 
 
 def tell(kind: str, message: object, name: str | None = None) -> None:
-    """Write one line to stderr: what kind of message, about what, and the message."""
-    text = " ".join(str(message).split())
-    parts = [PROGRAM, kind, name, text]
-    print(": ".join(filter(None, parts)), file=sys.stderr)
+    """Write one line to stderr: the kind of message, its subject, and the message."""
+    parts = [PROGRAM, kind, name, speak(message)]
+    print(": ".join(filter(None, parts)), file=sys.stderr, flush=True)
 
 
 @contextmanager
-def _one_line_warnings(name: str | None) -> Iterator[None]:
-    """Show each different warning once, on one line without a place in the code."""
+def show_warnings(verbosity: int) -> Iterator[None]:
+    """Show each different warning once, in one line without a place in the code."""
     seen = set()
 
     def show(message, *_args, **_kwargs):
-        if str(message) not in seen:
+        if str(message) not in seen and verbosity >= 0:
             seen.add(str(message))
-            tell("warning", message, name)
+            tell("warning", message)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

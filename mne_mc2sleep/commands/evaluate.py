@@ -1,150 +1,104 @@
-"""``mne-mc2sleep evaluate``: how well weights stage scored recordings."""
+"""``mne-mc2sleep evaluate``: compare a stager with scored recordings."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .._utils import replace_file
 from ._common import (
-    add_common_options,
-    add_hypnograms,
+    PROGRAM,
+    add_command,
+    add_jobs,
     add_recordings,
     add_stager,
     attempt,
     check_output,
+    find_scored,
     load_stager,
+    tell,
 )
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
+    from pathlib import Path
 
     from numpy.typing import NDArray
-    from pandas import DataFrame
+    from yasa import Hypnogram
 
     from ..classifier import MC2SleepClassifier
 
+_EXAMPLES = f"""\
+  {PROGRAM} evaluate recordings/ --out scores.csv
+  {PROGRAM} evaluate *-PSG.edf --hypnograms *-Hypnogram.edf --weights lab.safetensors
+  {PROGRAM} evaluate nights.csv --picks "C4-M1,C3-M2\""""
+
 
 def add_parser(subparsers: _SubParsersAction) -> None:
-    """Add the sub-command.
-
-    Parameters
-    ----------
-    subparsers : object
-        What ``ArgumentParser.add_subparsers`` returned.
-    """
-    parser = subparsers.add_parser(
+    """Add the sub-command."""
+    parser = add_command(
+        subparsers,
         "evaluate",
-        usage="%(prog)s FILE [FILE ...] [options]",
+        run,
+        _EXAMPLES,
         help="compare a stager with scored recordings",
         description="Stage scored recordings and compare with their hypnograms: "
-        "accuracy, macro-F1, Cohen's kappa, F1 of each stage and expected calibration "
-        "error (ECE), for each recording and for the pooled epochs of all. Recordings "
-        "that fail are left out, and the exit code is 2.",
+        "accuracy, Cohen's\nkappa, macro-F1, F1 by stage and expected calibration error "
+        "(ECE), for each recording, subject, and pooled.",
     )
-    add_recordings(parser)
-    add_hypnograms(parser)
+    add_recordings(parser, scored=True)
     add_stager(parser)
     parser.add_argument(
         "--out", metavar="FILE", help="also write the table to this *.csv"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the table")
-    add_common_options(parser, log_level="warning")
-    parser.set_defaults(run=run)
+    add_jobs(parser)
 
 
 def run(args: Namespace) -> int:
-    """Evaluate a stager; a recording that fails does not stop the others.
+    """Evaluate a stager; a recording that fails does not stop the others."""
+    from joblib import Parallel, delayed
 
-    Parameters
-    ----------
-    args : Namespace
-        The parsed arguments.
+    from ..evaluation import tabulate_scores
 
-    Returns
-    -------
-    status : int
-        The exit code: 2 if a recording failed.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the numbers of files differ, or the weights, the device or the table cannot
-        be used: nothing is staged.
-    """
-    if args.out is not None:
-        check_output(args.out, ".csv", args.overwrite)
-    hypnos = args.hypnograms or [None] * len(args.recordings)
-    if len(hypnos) != len(args.recordings):
-        raise ValueError(
-            f"There are {len(args.recordings)} recordings but {len(hypnos)} "
-            "hypnograms; pass one for each recording."
-        )
-    clf = load_stager(args.weights, args.device)
-    compared = [
-        attempt(_compare, clf, recording, hypno, args.picks, name=recording)
-        for recording, hypno in zip(args.recordings, hypnos, strict=True)
-    ]
-    names = [
-        recording
-        for recording, result in zip(args.recordings, compared, strict=True)
-        if result is not None
-    ]
-    if names:
-        table = _make_table(names, [result for result in compared if result])
-        print(table.to_string(float_format="{:.3f}".format))
-        if args.out is not None:
-            content = table.to_csv(index_label="recording", lineterminator="\n")
-            replace_file(Path(args.out), content.encode())
-    return 0 if len(names) == len(compared) else 2
-
-
-class _Night(NamedTuple):
-    """Reference and predicted stages (n_epochs,), probabilities (n_epochs, 5)."""
-
-    reference: NDArray
-    predicted: NDArray
-    probabilities: NDArray
-
-    def score(self) -> dict[str, float]:
-        """Return one row of the table."""
-        from .._constants import UNSCORED
-        from ..metrics import expected_calibration_error, score_stages
-
-        scores = score_stages(self.reference, self.predicted)
-        usable = self.predicted != UNSCORED
-        scores["ece"] = expected_calibration_error(
-            self.probabilities[usable], self.reference[usable]
-        )
-        return scores
-
-
-def _compare(
-    clf: MC2SleepClassifier, recording: str, hypno: str | None, picks: list[str] | None
-) -> tuple[_Night, dict[str, float]]:
-    import numpy as np
-
-    from .._constants import STAGES, UNSCORED
-    from ..data.reading import read_stages
-    from ..io.recordings import read_recording
-
-    predicted = clf.predict(recording, picks=picks)
-    reference = read_stages(read_recording(recording, picks or clf.picks), hypno)
-    stages = predicted.as_int().to_numpy()
-    night = _Night(
-        reference,
-        np.where(stages < 0, UNSCORED, stages),
-        predicted.proba[list(STAGES)].to_numpy(),
+    out = check_output(args.out, (".csv",), args.overwrite) if args.out else None
+    found = find_scored(args)
+    clf = load_stager(args)
+    references, predicted, kept = [], [], []
+    tries = Parallel(args.n_jobs, return_as="generator")(
+        delayed(attempt)(_stage, clf, *night, args.average_channels)
+        for night in zip(found.recordings, found.hypnograms, strict=True)
     )
-    return night, night.score()
+    for index, tried in enumerate(tries):
+        for message in tried.warnings if args.verbosity >= 0 else ():
+            tell("warning", message, found.recordings[index])
+        if tried.error:
+            tell("error", tried.error, found.recordings[index])
+            continue
+        kept.append(index)
+        references.append(tried.result[0])
+        predicted.append(tried.result[1])
+    if kept:
+        names, subjects = (
+            [values[index] for index in kept]
+            for values in (found.recordings, found.subjects)
+        )
+        several = len(set(subjects)) < len(subjects)
+        groups = subjects if several else None
+        table = tabulate_scores(references, predicted, names, groups)
+        print(table.to_string(float_format="{:.3f}".format))
+        if out:
+            replace_file(out, table.to_csv(lineterminator="\n").encode())
+    return 0 if len(kept) == len(found.recordings) else 1
 
 
-def _make_table(
-    names: list[str], compared: list[tuple[_Night, dict[str, float]]]
-) -> DataFrame:
-    import numpy as np
-    import pandas as pd
+def _stage(
+    clf: MC2SleepClassifier,
+    recording: str,
+    hypno: Path | None,
+    average_channels: list[str] | None,
+) -> tuple[NDArray, Hypnogram]:
+    from ..evaluation import read_reference
 
-    nights, scores = zip(*compared, strict=True)
-    pooled = _Night(*map(np.concatenate, zip(*nights, strict=True)))
-    return pd.DataFrame([*scores, pooled.score()], index=[*names, "pooled"])
+    predicted = clf.predict(recording, picks=average_channels)
+    picks = (average_channels or [clf.picks])[0]
+    return read_reference(recording, hypno, predicted, picks), predicted

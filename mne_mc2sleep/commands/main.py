@@ -1,19 +1,23 @@
-"""The command ``mne-mc2sleep``: its sub-commands and its exit code."""
+# PYTHON_ARGCOMPLETE_OK
+"""The command ``mne-mc2sleep``: its sub-commands and its exit status."""
 
 from __future__ import annotations
 
+import os
+import sys
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from . import evaluate, stage, train, weights
-from ._common import PROGRAM, attempt, tell
+from ._common import PROGRAM, USER_ERRORS, log_level, show_warnings, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-# What a shell takes for "ended by Ctrl-C": 128 + SIGINT.
+_WRONG_USAGE = 2
+# The exit status that shells give to a program that SIGINT ended: 128 + 2.
 _INTERRUPTED = 130
 
 
@@ -28,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        The exit code: 0; 2 after a user's error, which is told in one sentence on
-        stderr; 130 after Ctrl-C.
+        0 if everything was done, 1 if recordings failed, 2 for wrong usage, 130 after
+        Ctrl-C. Each failure is one sentence on stderr.
 
     Raises
     ------
@@ -37,37 +41,53 @@ def main(argv: Sequence[str] | None = None) -> int:
         With 2 if the arguments cannot be parsed, with 0 after ``--help`` and
         ``--version``.
     """
-    args = _make_parser().parse_args(argv)
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    if not hasattr(args, "run"):
+        parser.print_help()
+        return 0
+    # Drawing needs no display. A backend of the environment may not be installed here.
+    if "matplotlib" not in sys.modules:
+        os.environ["MPLBACKEND"] = "agg"
     try:
-        # MNE and torch take seconds to import, which --help need not wait for.
-        from mne.utils import use_log_level
+        # MNE takes seconds to import; --help does not wait for it.
+        from mne.utils import logger, use_log_level
 
-        with use_log_level(args.verbose):
-            status = attempt(args.run, args)
-    except KeyboardInterrupt:
-        tell("error", "interrupted.")
+        with use_log_level(log_level(args.verbosity)), show_warnings(args.verbosity):
+            try:
+                return args.run(args)
+            except USER_ERRORS as error:
+                tell("error", error)
+                logger.debug("The error arose here:", exc_info=error)
+                return _WRONG_USAGE
+    except KeyboardInterrupt as error:
+        tell("interrupted", error)
         return _INTERRUPTED
-    return 2 if status is None else status
 
 
 class _Parser(ArgumentParser):
-    """A parser that says what is wrong in one line, without the usage."""
+    """A parser that reports a wrong argument in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         tell("error", f"{message} (see {self.prog} --help)")
-        self.exit(2)
+        self.exit(_WRONG_USAGE)
 
 
 def _make_parser() -> ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
-        description="Sleep staging with MC2SleepNet: recordings in, hypnograms out; "
-        "scored recordings in, a stager out. Exit code 2 says that something failed, "
-        "and stderr what.",
+        description="Sleep staging with MC2SleepNet: hypnograms from recordings, and "
+        "stagers from scored recordings.",
+        epilog="Exit status: 0 done, 1 recordings failed, 2 wrong usage, 130 Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    subparsers.required = True
     for command in (stage, train, evaluate, weights):
         command.add_parser(subparsers)
+    try:
+        import argcomplete
+    except ImportError:
+        pass
+    else:
+        argcomplete.autocomplete(parser)
     return parser

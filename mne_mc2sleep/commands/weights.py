@@ -1,10 +1,10 @@
-"""``mne-mc2sleep weights``: what weights there are, and what they are."""
+"""``mne-mc2sleep weights``: list, fetch or describe weights."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._common import add_common_options
+from ._common import PROGRAM, add_command
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -12,51 +12,42 @@ if TYPE_CHECKING:
     from typing import Any
 
 _WHAT = "a name, the path of a file, or an address (https://...) with --sha256"
+_LIST = f"  {PROGRAM} weights list"
+_FETCH = f"""\
+  {PROGRAM} weights fetch small
+  {PROGRAM} weights fetch https://example.org/lab.safetensors --sha256 4f5c..."""
+_CARD = f"""\
+  {PROGRAM} weights card small
+  {PROGRAM} weights card lab.safetensors"""
 
 
 def add_parser(subparsers: _SubParsersAction) -> None:
-    """Add the sub-command.
-
-    Parameters
-    ----------
-    subparsers : object
-        What ``ArgumentParser.add_subparsers`` returned.
-    """
+    """Add the sub-command."""
     parser = subparsers.add_parser(
         "weights", help="list, fetch or describe weights", description=__doc__
     )
-    actions = parser.add_subparsers(title="actions", metavar="ACTION")
-    actions.required = True
-    listing = actions.add_parser("list", help="name the weights that have a name")
-    listing.set_defaults(run=run_list)
-    fetch = actions.add_parser("fetch", help="fetch weights and print where they are")
-    fetch.set_defaults(run=run_fetch)
-    card = actions.add_parser(
-        "card", help="print the settings of weights and each step of their training"
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    add_command(actions, "list", run_list, _LIST, help="list the weights with a name")
+    fetch = add_command(
+        actions, "fetch", run_fetch, _FETCH, help="fetch weights and print their path"
     )
-    card.set_defaults(run=run_card)
+    card = add_command(
+        actions,
+        "card",
+        run_card,
+        _CARD,
+        help="print the settings of weights and each step of their training",
+    )
     for action in (fetch, card):
         action.add_argument("weights", metavar="WEIGHTS", help=_WHAT)
         action.add_argument("--sha256", help="the checksum of the file")
-    for action in (listing, fetch, card):
-        add_common_options(action, log_level="warning")
 
 
 def run_list(args: Namespace) -> int:
-    """Print one line for each weights that have a name.
-
-    Parameters
-    ----------
-    args : Namespace
-        The parsed arguments.
-
-    Returns
-    -------
-    status : int
-        The exit code, 0.
-    """
+    """Print a table of the weights with a name."""
     from ..weights.registry import KNOWN_WEIGHTS
 
+    print("name\tsize\twhere\tdescription")
     for name, known in KNOWN_WEIGHTS.items():
         place = "in the package" if known.url is None else known.url
         size = f"{known.n_bytes / 1e6:.1f} MB"
@@ -65,46 +56,14 @@ def run_list(args: Namespace) -> int:
 
 
 def run_fetch(args: Namespace) -> int:
-    """Fetch weights, check them, and print their path.
-
-    Parameters
-    ----------
-    args : Namespace
-        The parsed arguments.
-
-    Returns
-    -------
-    status : int
-        The exit code, 0.
-
-    Raises
-    ------
-    ValueError, OSError
-        If there are no such weights, or they cannot be fetched or are damaged.
-    """
+    """Fetch weights, check them, and print their path."""
     fname, _ = _open(args)
     print(fname)
     return 0
 
 
 def run_card(args: Namespace) -> int:
-    """Print what weights are and how they were trained.
-
-    Parameters
-    ----------
-    args : Namespace
-        The parsed arguments.
-
-    Returns
-    -------
-    status : int
-        The exit code, 0.
-
-    Raises
-    ------
-    ValueError, OSError
-        As for `run_fetch`.
-    """
+    """Print the settings of weights and each step of their training."""
     from ..weights.metadata import format_card
 
     fname, metadata = _open(args)

@@ -1,7 +1,8 @@
-"""One's own nights: a table of files, or a BIDS folder."""
+"""Your own nights: a table of files, or a folder of recordings and hypnograms."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,24 @@ from .records import FoundNights, NightRecord
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     Picks = str | tuple[str, ...] | None
 
+RECORDINGS = (".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".fif", ".fif.gz", ".set")
+RECORDINGS += (".cnt", ".mff", ".nedf", ".nxe", ".cdt", ".lay")
+"""Endings of recordings: those known to MNE that stand for one recording each."""
+
 _NEEDED = ("recording", "subject")
-# In the order of preference; stages among BIDS events are our choice, as BIDS (1.10)
-# has no file for hypnograms.
-_HYPNOGRAM_SUFFIXES = ("_events.tsv", "_hypnogram.tsv", "_hypnogram.csv")
-# The formats that BIDS allows for EEG.
-_RECORDING_SUFFIXES = (".edf", ".bdf", ".vhdr", ".set")
+# In the order of preference; a folder's other files may hold triggers or notes.
+_HYPNOGRAMS = (".tsv", ".csv", ".edf", ".xml", ".fif", ".txt", ".hyp", ".npy")
+_STAGES = r"hypnogram|hypno|hyp|stages?|staging|scoring|annotations?|annot|nsrr|events"
+_IS_HYPNOGRAM = re.compile(rf"(^|[-_. ])({_STAGES})$", re.IGNORECASE)
+# What recording and hypnogram of one night do not share.
+_ROLE = re.compile(rf"([-_. ](psg|eeg|raw|{_STAGES}))+$")
+# In Sleep-EDF (SC4001E0, SC4001EC), the last character names the scorer.
+_SLEEP_EDF = re.compile(r"^(s[ct]\d{4}[a-z])\w$")
 
 
 def find_nights(
@@ -29,16 +37,15 @@ def find_nights(
     picks: str | Sequence[str] | None = None,
     trim: str | None = None,
 ) -> FoundNights:
-    """Find scored nights by a table or in a BIDS folder.
+    """Find scored nights by a table or in a folder.
 
     Parameters
     ----------
     path : path-like
-        A ``.csv`` file with the columns ``recording`` and ``subject``, and, if wanted,
+        A ``.csv`` file with the columns ``recording`` and ``subject``, and optionally
         ``hypnogram`` and ``picks``: paths count from the table's folder, and an empty
-        hypnogram means the recording's own annotations. Or a BIDS folder:
-        ``sub-*/[ses-*/]eeg/*_eeg.edf`` (or .bdf, .vhdr, .set) with the stages beside it
-        in ``*_events.tsv`` or ``*_hypnogram.tsv`` or ``.csv``.
+        hypnogram means the recording's own annotations. Or a folder, BIDS or not, in
+        which hypnograms lie beside their recordings, see `pair_by_name`.
     picks : str | sequence of str | None
         The channel of the nights for which the table names none, as in
         ``MC2SleepClassifier``.
@@ -48,12 +55,14 @@ def find_nights(
     Returns
     -------
     found : FoundNights
-        The nights; skipped are the recordings of a BIDS folder without hypnogram.
+        The nights. Recordings of a folder without hypnogram are skipped. The subject is
+        the ``sub-`` part of the name, else the recording itself.
 
     Raises
     ------
     FileNotFoundError
-        If the table or folder, or a file of the table, does not exist.
+        If the table or folder, or a file of the table, does not exist, or if the folder
+        holds no recording.
     ValueError
         If the table lacks columns, names a recording twice or no subject, or if there
         is no night.
@@ -61,17 +70,132 @@ def find_nights(
     path = Path(path).expanduser()
     if picks is not None and not isinstance(picks, str):
         picks = tuple(picks)
+    found = FoundNights([], {})
     if path.is_dir():
-        found = _find_bids(path, picks, trim)
+        recordings = list_recordings(path)
+        for recording, hypnogram in zip(
+            recordings, pair_by_name(recordings), strict=True
+        ):
+            if hypnogram is None:
+                found.skipped[recording.name] = "there is no hypnogram beside it."
+                continue
+            night = find_subject(recording), recording, hypnogram, picks, trim
+            found.records.append(NightRecord(*night))
     else:
-        found = FoundNights(_read_table(path, picks, trim), {})
+        found.records.extend(_read_table(path, picks, trim))
     found.report_skipped()
     if not found.records:
         raise ValueError(
-            f"There is no scored night in {path}; pass a table of files, or a folder "
-            "with sub-*/eeg/*_eeg.edf and *_events.tsv beside them."
+            f"There is no scored night in {path}. Pass a table of files, or a folder "
+            "with hypnograms beside the recordings."
         )
     return found
+
+
+def list_recordings(path: str | os.PathLike) -> list[Path]:
+    """List the recordings in a folder, or in the subjects' folders of BIDS.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder. A file stands for itself.
+
+    Returns
+    -------
+    recordings : list of Path
+        The files with one of the endings ``RECORDINGS``, without hypnograms.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no recording.
+    """
+    path = Path(path).expanduser()
+    # Some formats are folders, such as night.mff.
+    if not path.is_dir() or path.suffix.lower() in RECORDINGS:
+        return [path]
+    fnames = [*path.iterdir()]
+    fnames += [*path.glob("sub-*/eeg/*_eeg.*"), *path.glob("sub-*/ses-*/eeg/*_eeg.*")]
+    found = sorted(
+        fname
+        for fname in fnames
+        if fname.name.lower().endswith(RECORDINGS)
+        and not _IS_HYPNOGRAM.search(fname.stem)
+    )
+    if not found:
+        raise FileNotFoundError(
+            f"The folder {path} holds no recording that ends in one of "
+            f"{' '.join(RECORDINGS)}. Pass the files by name."
+        )
+    return found
+
+
+def list_hypnograms(path: str | os.PathLike) -> list[Path]:
+    """List the files of a folder that may be hypnograms; a file stands for itself."""
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        return [path]
+    return [
+        fname
+        for fname in sorted(path.iterdir())
+        if fname.suffix.lower() in _HYPNOGRAMS and not _is_from_stager(fname)
+    ]
+
+
+def pair_by_name(
+    recordings: Sequence[Path], hypnograms: Iterable[Path] | None = None
+) -> list[Path | None]:
+    """Find the hypnogram of each recording by the names of the files.
+
+    The names must agree but for the format and words such as ``-PSG``, ``_eeg``,
+    ``-Hypnogram``, ``_events`` or ``-nsrr``. In Sleep-EDF, the scorer's letter differs.
+
+    Parameters
+    ----------
+    recordings : sequence of Path
+        The recordings.
+    hypnograms : iterable of Path | None
+        The hypnograms; None takes the files beside each recording, without those that
+        this package wrote.
+
+    Returns
+    -------
+    partners : list of Path | None
+        One for each recording. If several fit, a name with ``hypnogram`` goes before
+        others and ``events`` comes last.
+    """
+    is_beside = hypnograms is None
+    if hypnograms is None:
+        folders = dict.fromkeys(fname.parent for fname in recordings)
+        hypnograms = [fname for folder in folders for fname in list_hypnograms(folder)]
+    by_key: dict[tuple, Path] = {}
+    for fname in sorted(set(hypnograms) - set(recordings), key=_preference):
+        by_key.setdefault(_key(fname, is_beside), fname)
+    return [by_key.get(_key(fname, is_beside)) for fname in recordings]
+
+
+def find_subject(recording: Path) -> str:
+    """Return the subject of BIDS in a file's name, else the name itself."""
+    found = re.match(r"sub-([a-zA-Z0-9]+)", recording.name)
+    return found[1] if found else str(recording)
+
+
+def _key(fname: Path, is_beside: bool) -> tuple:
+    name = fname.with_suffix("") if fname.suffix.lower() == ".gz" else fname
+    key = _ROLE.sub("", name.stem.lower())
+    return (fname.parent if is_beside else None, _SLEEP_EDF.sub(r"\1", key))
+
+
+def _preference(fname: Path) -> tuple:
+    name, suffix = fname.stem.lower(), fname.suffix.lower()
+    rank = _HYPNOGRAMS.index(suffix) if suffix in _HYPNOGRAMS else len(_HYPNOGRAMS)
+    return ("hypno" not in name, name.endswith("events"), rank, name)
+
+
+def _is_from_stager(fname: Path) -> bool:
+    """Return whether ``mne-mc2sleep stage`` wrote a file, as its sidecar says."""
+    sidecar = fname.with_suffix(".json")
+    return sidecar.is_file() and b'"mne_mc2sleep"' in sidecar.read_bytes()[:1000]
 
 
 def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]:
@@ -81,8 +205,8 @@ def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]
     missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise ValueError(
-            f"{path.name} lacks the columns {missing}; it has {list(table)}. Write a "
-            "comma between recording, subject and, if wanted, hypnogram and picks."
+            f"{path.name} lacks the columns {missing}; it has {list(table)}. Separate "
+            "recording, subject, hypnogram and picks by commas."
         )
     repeated = table["recording"][table["recording"].duplicated()].tolist()
     if repeated:
@@ -112,24 +236,3 @@ def _read_row(
             raise FileNotFoundError(f"{where}: there is no file {fname}.")
     picks = row.get("picks") or picks
     return NightRecord(row["subject"], recording, hypnogram, picks, trim)
-
-
-def _find_bids(folder: Path, picks: Picks, trim: str | None) -> FoundNights:
-    found = FoundNights([], {})
-    recordings = [
-        *folder.glob("sub-*/eeg/*_eeg.*"),
-        *folder.glob("sub-*/ses-*/eeg/*_eeg.*"),
-    ]
-    for recording in sorted(recordings):
-        if recording.suffix not in _RECORDING_SUFFIXES:
-            continue
-        stem = recording.stem.removesuffix("_eeg")
-        beside = [recording.with_name(stem + suffix) for suffix in _HYPNOGRAM_SUFFIXES]
-        hypnogram = next(filter(Path.is_file, beside), None)
-        if hypnogram is None:
-            names = ", ".join(fname.name for fname in beside)
-            found.skipped[recording.name] = f"there is none of {names} beside it."
-            continue
-        subject = recording.relative_to(folder).parts[0].removeprefix("sub-")
-        found.records.append(NightRecord(subject, recording, hypnogram, picks, trim))
-    return found

@@ -1,4 +1,4 @@
-"""Colours, axes and the showing of figures: what all plots share."""
+"""Colours, axes and the display of figures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # The colours of Okabe and Ito, "Color Universal Design" (2008), which readers with any
-# kind of colour vision tell apart.
+# kind of colour vision distinguish.
 BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#999999"
 
-# The deeper the sleep, the darker (our choice); tests/viz/test_style.py measures how
-# far apart they are for the colour-blind.
+# The deeper the sleep, the darker (our choice).
 STAGE_COLORS = {
     "WAKE": YELLOW,
     "N1": SKY_BLUE,
@@ -33,29 +32,7 @@ STAGE_COLORS = {
 def get_axes(
     axes, n_axes: int, figsize: tuple[float, float], **options
 ) -> NDArray[np.object_]:
-    """Return the axes to draw into, those of a new figure if there are none.
-
-    Parameters
-    ----------
-    axes : Axes | sequence of Axes | None
-        What the user passed.
-    n_axes : int
-        How many the plot needs.
-    figsize : tuple of float
-        Width and height in inches of a new figure.
-    **options
-        What else `matplotlib.pyplot.subplots` is told.
-
-    Returns
-    -------
-    axes : array of Axes of shape (n_axes,)
-        The axes.
-
-    Raises
-    ------
-    ValueError
-        If the user passed another number of them.
-    """
+    """Return the axes to draw into; if None, those of a new figure (n_axes,)."""
     if axes is None:
         from matplotlib import pyplot as plt
 
@@ -65,19 +42,40 @@ def get_axes(
         )
     axes = np.atleast_1d(axes).ravel()
     if len(axes) != n_axes:
-        raise ValueError(f"'axes' must be {n_axes} axes, not {len(axes)}.")
+        raise ValueError(f"'axes' must be {n_axes} axes, got {len(axes)} instead.")
     return axes
 
 
 def finish(axes: NDArray[np.object_], show: bool) -> Figure:
     """Show the figure of ``axes`` if asked, and return it."""
+    fig = axes[0].figure
     if show:
         from matplotlib import pyplot as plt
 
         plt.show()
-    return axes[0].figure
+        if "inline" in plt.get_backend().lower():
+            _display_once(fig)
+    return fig
 
 
-def tidy(ax: Axes) -> None:
-    """Take the frame's upper and right line away, as YASA does."""
+def _display_once(fig: Figure) -> None:
+    """Keep a notebook from displaying a shown figure as the value of its cell, too."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    shell = get_ipython()
+    shown_in = shell.execution_count
+
+    def display_later() -> None:
+        if shell.execution_count != shown_in:
+            del fig._ipython_display_
+            display(fig)
+
+    # IPython calls this method, where there is one, instead of its own.
+    fig._ipython_display_ = display_later
+
+
+def add_legend(ax: Axes) -> None:
+    """Put the legend beside the axes, and remove the right and upper spines."""
+    ax.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
     ax.spines[["right", "top"]].set_visible(False)

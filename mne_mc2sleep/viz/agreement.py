@@ -1,4 +1,4 @@
-"""The picture of how a stager and an expert agree."""
+"""Agreement of a stager and an expert."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def plot_confusion_matrix(
     Parameters
     ----------
     reference, predicted : yasa.Hypnogram | array-like of shape (n_epochs,)
-        The expert's stages and the stager's: hypnograms, or YASA's integers or names;
-        several nights concatenated, to pool them. They are compared by position.
-        Epochs that either left unscored do not count.
+        The stages of the expert and of the stager, as YASA's integers, names or
+        hypnograms; several nights concatenated, to pool them. They are compared by
+        position. Epochs without a stage in either do not count.
     axes : Axes | None
         The axes to draw into; None makes a figure.
     show : bool
@@ -43,11 +43,6 @@ def plot_confusion_matrix(
     fig : Figure
         The figure: in each cell the percentage of the row, so that the diagonal is the
         recall, and the number of epochs.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ or no epoch is scored in both.
     """
     reference, predicted = as_stages(reference), as_stages(predicted)
     scores = score_stages(reference, predicted)
@@ -55,25 +50,18 @@ def plot_confusion_matrix(
     counts = confusion_matrix(
         reference[scored], predicted[scored], labels=range(len(STAGES))
     )
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = 100 * counts / totals.clip(min=1)
     (ax,) = axes = get_axes(axes, 1, (5.5, 5))
-    shares = 100 * counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    for row, column in np.ndindex(counts.shape):
-        share, n_epochs = shares[row, column], counts[row, column]
+    for (row, column), share in np.ndenumerate(shares):
+        text = f"{share:.0f} %\n{counts[row, column]}"
         color = "white" if share > 50 else "black"
-        text = f"{share:.0f} %\n{n_epochs}"
         ax.text(column, row, text, ha="center", va="center", color=color)
-    names = [
-        f"{stage}\n({n_epochs})"
-        for stage, n_epochs in zip(STAGES, counts.sum(axis=1), strict=True)
-    ]
     ax.set_xticks(range(len(STAGES)), STAGES)
+    names = [f"{s}\n({n})" for s, n in zip(STAGES, totals[:, 0], strict=True)]
     ax.set_yticks(range(len(STAGES)), names)
-    ax.set(
-        xlabel="Predicted",
-        ylabel="Reference (epochs)",
-        title="{n_epochs} epochs, accuracy {accuracy:.1%}, kappa {kappa:.2f}".format(
-            **scores
-        ),
-    )
+    title = "{n_epochs} epochs, accuracy {accuracy:.1%}, kappa {kappa:.2f}"
+    ax.set(xlabel="Predicted", ylabel="Reference (epochs)")
+    ax.set_title(title.format(**scores))
     return finish(axes, show)

@@ -1,4 +1,4 @@
-"""The picture of what the modalities look at in each other."""
+"""Cross-attention between the modalities."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from ..inference.attention import AttentionMaps
 
-# More labels than this would touch each other.
-_MAX_LABELS = 25
+_MAX_LABELS = 25  # more would touch each other
 
 
 def plot_attention(
@@ -28,14 +27,14 @@ def plot_attention(
     axes: Sequence[Axes] | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot which epochs of the other modality each epoch of a sequence looks at.
+    """Plot the attention of each epoch to the epochs of the other modality.
 
     Parameters
     ----------
     maps : AttentionMaps
         From `attention_maps`.
     hypno : yasa.Hypnogram | None
-        The hypnogram of the recording, to name the stage of each epoch.
+        The hypnogram of the recording, to label each epoch with its stage.
     axes : sequence of Axes | None
         Two axes to draw into; None makes a figure.
     show : bool
@@ -44,13 +43,8 @@ def plot_attention(
     Returns
     -------
     fig : Figure
-        The figure: the mean over layers and heads, each row of which sums to 1. Left
-        the signal looks at the spectrogram, right the other way round.
-
-    Raises
-    ------
-    ValueError
-        If the hypnogram ends before the sequence, or ``axes`` are not two.
+        The figure: the mean over layers and heads, each row of which sums to 1. On the
+        left the signal attends to the spectrogram, on the right the reverse.
     """
     n_epochs = maps.signal.shape[-1]
     epochs = maps.first_epoch + np.arange(n_epochs)
@@ -59,24 +53,19 @@ def plot_attention(
         if len(hypno) <= epochs[-1]:
             raise ValueError(
                 f"The hypnogram has {len(hypno)} epochs, but the sequence ends with "
-                f"epoch {epochs[-1]}; pass the hypnogram of the same recording."
+                f"epoch {epochs[-1]}. Pass the hypnogram of the same recording."
             )
         labels = [f"{epoch} {hypno.hypno.iloc[epoch]}" for epoch in epochs]
     axes = get_axes(axes, 2, (11, 5.2), nrows=1, ncols=2)
-    weights = [
-        modality.mean(axis=(0, 1)) for modality in (maps.signal, maps.spectrogram)
-    ]
+    weights = [part.mean(axis=(0, 1)) for part in (maps.signal, maps.spectrogram)]
     highest = max(map(np.max, weights))
-    names = ("Signal", "spectrogram"), ("Spectrogram", "signal")
+    names = ("signal", "spectrogram"), ("spectrogram", "signal")
     step = -(-n_epochs // _MAX_LABELS)
     for ax, weight, (own, other) in zip(axes, weights, names, strict=True):
         image = ax.imshow(weight, vmin=0, vmax=highest)
         ax.set_xticks(range(0, n_epochs, step), labels[::step], rotation=90)
         ax.set_yticks(range(0, n_epochs, step), labels[::step])
-        ax.set(
-            title=f"{own} looks at {other}",
-            xlabel=f"Epoch of the {other}",
-            ylabel=f"Epoch of the {own.lower()}",
-        )
+        ax.set(xlabel=f"Epoch of the {other}", ylabel=f"Epoch of the {own}")
+        ax.set_title(f"{own.capitalize()} attends to {other}")
     axes[1].figure.colorbar(image, ax=list(axes), label="Weight", shrink=0.8)
     return finish(axes, show)

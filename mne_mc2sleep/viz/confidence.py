@@ -1,11 +1,11 @@
-"""Pictures of how far a stager's confidence can be trusted."""
+"""Calibration of the confidence."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..metrics import expected_calibration_error, reliability_bins, risk_coverage
-from ._style import BLUE, GREY, finish, get_axes, tidy
+from ._style import BLUE, GREY, VERMILION, finish, get_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,21 +15,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
+_MAX_AREA = 150.0  # of the marker of the fullest bin, in points squared
+
 
 def plot_reliability(
     probabilities: DataFrame | NDArray,
-    reference: NDArray,
+    reference: Any,
     *,
     n_bins: int = 15,
     axes: Sequence[Axes] | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot the accuracy of epochs of the same confidence, and how many these are.
+    """Plot accuracy against confidence, with the number of epochs of each bin.
 
     Parameters
     ----------
     probabilities, reference, n_bins
-        As for `evaluation.reliability_bins`.
+        As in `reliability_bins`.
     axes : sequence of Axes | None
         Two axes to draw into; None makes a figure.
     show : bool
@@ -38,50 +40,43 @@ def plot_reliability(
     Returns
     -------
     fig : Figure
-        The figure. On the diagonal, a confidence of 80 % is right in 80 % of the
-        epochs; below it, the stager is too sure.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to compare, or ``axes`` are not two.
+        The figure. The area of a marker is proportional to the epochs of its bin. On
+        the diagonal, a confidence of 80 % is right in 80 % of the epochs; below it, the
+        stager is overconfident.
     """
     bins = reliability_bins(probabilities, reference, n_bins)
     error = expected_calibration_error(probabilities, reference, n_bins)
     ratios = {"height_ratios": (3, 1)}
     axes = get_axes(axes, 2, (5, 6), sharex=True, gridspec_kw=ratios)
     found = bins.dropna()
-    axes[0].plot([0, 1], [0, 1], "--", color=GREY, label="as sure as right")
-    axes[0].plot(found["confidence"], found["accuracy"], "o-", color=BLUE)
-    axes[0].set(
-        ylabel="Accuracy",
-        xlim=(0, 1),
-        ylim=(0, 1.02),
-        title=f"Expected calibration error {error:.3f}",
-    )
-    axes[0].legend(frameon=False, loc="upper left")
-    axes[1].stairs(
-        bins["n_epochs"], [*bins["lower"], bins["upper"].iloc[-1]], fill=True, fc=BLUE
-    )
+    x, y, n_epochs = found["confidence"], found["accuracy"], found["n_epochs"]
+    sizes = _MAX_AREA * n_epochs / n_epochs.max()
+    axes[0].plot([0, 1], [0, 1], "--", color=GREY, label="perfect calibration")
+    axes[0].vlines(x, x, y, color=VERMILION, label="calibration gap")
+    axes[0].plot(x, y, color=BLUE, lw=0.8)
+    axes[0].scatter(x, y, sizes, color=BLUE, label="bin (area: epochs)")
+    axes[0].set(ylabel="Accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    axes[0].set_title(f"Expected calibration error {error:.3f}")
+    axes[0].legend(frameon=False, loc="upper left").legend_handles[-1].set_sizes([40])
+    edges = [*bins["lower"], bins["upper"].iloc[-1]]
+    axes[1].stairs(bins["n_epochs"], edges, fill=True, fc=BLUE)
     axes[1].set(ylabel="Epochs", xlabel="Confidence")
-    for ax in axes:
-        tidy(ax)
     return finish(axes, show)
 
 
 def plot_risk_coverage(
     probabilities: DataFrame | NDArray,
-    reference: NDArray,
+    reference: Any,
     *,
     axes: Axes | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot the accuracy if the least certain share of the epochs goes to a human.
+    """Plot the accuracy of what remains if a human scores the least certain epochs.
 
     Parameters
     ----------
     probabilities, reference
-        As for `evaluation.risk_coverage`.
+        As in `risk_coverage`.
     axes : Axes | None
         The axes to draw into; None makes a figure.
     show : bool
@@ -91,22 +86,13 @@ def plot_risk_coverage(
     -------
     fig : Figure
         The figure.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to compare.
     """
     curve = risk_coverage(probabilities, reference)
     (ax,) = axes = get_axes(axes, 1, (6, 4))
     everything = 100 * curve["accuracy"].iloc[-1]
     ax.plot(100 * (1 - curve["coverage"]), 100 * curve["accuracy"], color=BLUE)
     ax.axhline(everything, ls="--", color=GREY, label=f"all epochs: {everything:.1f} %")
-    ax.set(
-        xlabel="Least certain epochs left to a human (%)",
-        ylabel="Accuracy of the others (%)",
-        xlim=(0, 100),
-    )
+    ax.set(xlabel="Least certain epochs scored by a human (%)", xlim=(0, 100))
+    ax.set_ylabel("Accuracy of the others (%)")
     ax.legend(frameon=False, loc="upper left")
-    tidy(ax)
     return finish(axes, show)

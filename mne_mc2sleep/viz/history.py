@@ -1,8 +1,8 @@
-"""The picture of a training."""
+"""The history of a training."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from ._style import (
     PURPLE,
     SKY_BLUE,
     VERMILION,
+    add_legend,
     finish,
     get_axes,
-    tidy,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 # Column of the history: label, colour and line.
@@ -40,19 +41,22 @@ _LOSSES = {
 }
 _SCORES = {
     "validation_macro_f1": ("macro-F1", BLUE, "-"),
-    "validation_negative_loss": ("minus the loss", PURPLE, "-"),
+    "validation_negative_loss": ("negative loss", PURPLE, "-"),
 }
 
 
 def plot_history(
-    history: DataFrame, *, axes: Sequence[Axes] | None = None, show: bool = True
+    history: DataFrame | Any,
+    *,
+    axes: Sequence[Axes] | None = None,
+    show: bool = True,
 ) -> Figure:
     """Plot the losses and the validation score of each pass over the nights.
 
     Parameters
     ----------
-    history : DataFrame
-        ``history_`` of a `MC2SleepClassifier`.
+    history : MC2SleepClassifier | DataFrame
+        A stager that was trained in this session, or its ``history_``.
     axes : sequence of Axes | None
         Two axes to draw into; None makes a figure.
     show : bool
@@ -61,72 +65,51 @@ def plot_history(
     Returns
     -------
     fig : Figure
-        The figure: losses above, each with its weight, the score below with a dot on
-        the pass whose weights were kept. A line parts the stages of the training.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to plot (weights from a file have no history), or ``axes``
-        are not two.
+        The figure: weighted losses above, the validation score below, with a dot on
+        the pass whose weights were kept. A line separates the phases of the training.
     """
+    history = getattr(history, "history_", history)
     if history.empty:
         raise ValueError(
             "The history is empty: these weights were not trained in this session."
         )
     axes = get_axes(axes, 2, (9, 6), sharex=True)
-    passes = np.arange(1, len(history) + 1)
-    # A second fit starts the count of a phase anew.
-    is_start = history["train_epoch"].to_numpy() == 1
-    runs = np.split(np.arange(len(history)), np.flatnonzero(is_start)[1:])
-    for ax, lines in zip(axes, (_LOSSES, _SCORES), strict=True):
-        _draw(ax, history, passes, lines, runs)
+    # A second fit counts its passes from 1 again.
+    starts = np.flatnonzero(history["train_epoch"].to_numpy() == 1)
+    runs = np.split(np.arange(len(history)), starts[starts > 0])
+    _draw(axes[0], history, _LOSSES, runs)
+    _draw(axes[1], history, _SCORES, runs)
     for run in runs:
-        _mark_best(axes[1], history, run)
-        _name_run(axes, history, run)
+        scores = [history[name].to_numpy()[run] for name in _SCORES if name in history]
+        for score in scores:
+            if not np.isnan(score).all():
+                best = np.nanargmax(score)
+                axes[1].plot(run[best] + 1, score[best], "o", color=BLACK)
+        for ax in axes[: 2 * bool(run[0])]:
+            ax.axvline(run[0] + 0.5, color=GREY, linewidth=1)
+        place = (run.mean() + 1, 1.02)
+        coordinates = ("data", "axes fraction")
+        phase = history["phase"].iloc[run[0]]
+        axes[0].annotate(phase, place, xycoords=coordinates, ha="center")
     axes[0].set(ylabel="Loss (log scale)", yscale="log")
     axes[1].set(ylabel="Validation score", xlabel="Pass over the nights")
     axes[1].xaxis.get_major_locator().set_params(integer=True)
     return finish(axes, show)
 
 
-def _draw(ax: Axes, history, passes, lines, runs) -> None:
+def _draw(
+    ax: Axes,
+    history: DataFrame,
+    lines: dict[str, tuple[str, str, str]],
+    runs: list[NDArray[np.intp]],
+) -> None:
     for column, (label, color, style) in lines.items():
         if column not in history or history[column].isna().all():
             continue
+        values, width = history[column].to_numpy(), 2.5 if column == "loss" else 1.5
         for run in runs:
-            # One entry of the legend for all runs.
-            ax.plot(
-                passes[run],
-                history[column].to_numpy()[run],
-                style,
-                color=color,
-                linewidth=2.5 if column == "loss" else 1.5,
-                marker="." if len(run) == 1 else None,
-                label=label if run is runs[0] else None,
-            )
+            marker = "." if len(run) == 1 else None
+            (line,) = ax.plot(run + 1, values[run], style, color=color, marker=marker)
+            line.set(linewidth=width, label=label if run is runs[0] else None)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    tidy(ax)
-
-
-def _mark_best(ax: Axes, history: DataFrame, run) -> None:
-    scores = [history[name].to_numpy()[run] for name in _SCORES if name in history]
-    for score in scores:
-        if not np.isnan(score).all():
-            best = np.nanargmax(score)
-            ax.plot(run[best] + 1, score[best], "o", color=BLACK)
-
-
-def _name_run(axes, history: DataFrame, run) -> None:
-    if run[0] > 0:
-        for ax in axes:
-            ax.axvline(run[0] + 0.5, color=GREY, linewidth=1)
-    axes[0].annotate(
-        history["phase"].iloc[run[0]],
-        (run.mean() + 1, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 4),
-        textcoords="offset points",
-        ha="center",
-    )
+        add_legend(ax)

@@ -1,41 +1,61 @@
-"""The picture of a whole night."""
+"""A whole night on one page."""
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.signal import welch
+from mne.time_frequency import psd_array_multitaper
 
-from .._constants import SFREQ, STAGES
+from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
+from ..io.hypnograms import stages_on_grid
 from ..io.recordings import read_recording
-from ._style import BLUE, finish, get_axes, tidy
-from .hypnogram import plot_hypnogram
+from ..metrics import epochs_to_review
+from ._style import BLUE, GREY, ORANGE, VERMILION, add_legend, finish, get_axes
+from .hypnogram import (
+    HOUR,
+    check_proba,
+    draw_density,
+    draw_stages,
+    epoch_edges,
+    runs,
+    share_time,
+)
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
+    from typing import Any
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from mne.io import BaseRaw
     from numpy.typing import NDArray
+    from pandas import DataFrame
     from yasa import Hypnogram
 
     from ..io.recordings import Recording
 
-# Our choices: half a hertz of resolution, the band in which sleep differs, and colours
-# that a few extreme epochs do not wash out.
-_N_WINDOW = round(2 * SFREQ)
-_MAX_FREQUENCY = 30.0
-_PERCENTILES = (2, 98)
+# All of these are our choice. Spindles are up to 16 Hz; above 25 Hz is mostly muscle.
+_BAND = (0.5, 25.0)
+_BANDWIDTH = 1.0  # Hz, of the tapers
+_WINDOW = 10.0  # seconds, averaged over an epoch
+_RESOLUTION = 0.25  # Hz, of the picture
+_PERCENTILES = (5, 99)  # colours that a few extreme epochs do not wash out
+_LIGHTS = re.compile(r"lights?[ _-]*(off|out|on)\b", re.IGNORECASE)
 
 
 def plot_night(
     raw: BaseRaw | str | os.PathLike,
     hypno: Hypnogram,
+    reference: Any = None,
     *,
     picks: str | list[str] | None = None,
+    proba: DataFrame | None = None,
+    review: float = 0.1,
+    title: str | None = None,
     axes: Sequence[Axes] | None = None,
     show: bool = True,
 ) -> Figure:
@@ -46,11 +66,21 @@ def plot_night(
     raw : Raw | path-like
         The recording; it is not modified.
     hypno : yasa.Hypnogram
-        Its hypnogram, as `MC2SleepClassifier.predict` gives it.
+        Its hypnogram, from `MC2SleepClassifier.predict`.
+    reference : Hypnogram | Annotations | path-like | array | None
+        An expert's hypnogram, to draw above with the epochs in which the two disagree.
     picks : str | list of str | None
         The channel of the spectrogram, chosen as by `MC2SleepClassifier`.
+    proba : DataFrame | None
+        Probabilities with a finer step for the hypnodensity, from
+        `MC2SleepClassifier.predict_proba`; None draws those of ``hypno``.
+    review : float
+        Share of the epochs to mark for review, the least certain first, see
+        `epochs_to_review`.
+    title : str | None
+        The title; None names recording, channel and scorer.
     axes : sequence of Axes | None
-        Four axes to draw into; None makes a figure.
+        Four axes to draw into, five with ``reference``; None makes a figure.
     show : bool
         Whether to show the figure.
 
@@ -59,68 +89,152 @@ def plot_night(
     fig : Figure
         The figure.
 
-    Raises
-    ------
-    ValueError
-        If the hypnogram has no probabilities or not one epoch for each of the
-        recording, the recording cannot be read, or ``axes`` are not four.
-
     Notes
     -----
-    The spectrogram is the power density of each epoch (Welch, windows of 2 s) of the
-    signal that the stager sees, so it has been filtered to 0.3-35 Hz. The confidence is
-    the highest probability of the epoch. Epochs that hold no EEG are left blank.
+    The spectrogram is the multitaper spectrum of each epoch, minus the straight line
+    that fits the night's median spectrum in log-log coordinates (the 1/f part), so that
+    sleep spindles stand out at 11-16 Hz. The confidence is the highest probability of
+    an epoch. Epochs without usable EEG are grey. Annotations such as "Lights off" are
+    drawn as lines.
     """
     recording = read_recording(raw, picks)
-    if len(hypno) != recording.n_epochs:
-        raise ValueError(
-            f"The hypnogram has {len(hypno)} epochs and the recording "
-            f"{recording.n_epochs}; pass the hypnogram of this recording."
-        )
-    ratios = {"height_ratios": (3, 3, 3, 2)}
-    axes = get_axes(axes, 4, (11, 8), gridspec_kw=ratios)
-    plot_hypnogram(hypno, axes=axes[:2], show=False)
-    edges = np.linspace(*axes[0].get_xlim(), len(hypno) + 1)
-    _draw_spectrogram(axes[2], recording, edges)
-    _draw_confidence(axes[3], hypno, edges)
-    _share_time(axes)
+    if title is None:
+        is_path = isinstance(raw, str | os.PathLike)
+        parts = (Path(raw).name if is_path else None, recording.ch_name, hypno.scorer)
+        title = ", ".join(filter(None, parts))
+    ratios = night_ratios(reference is not None)
+    axes = get_axes(axes, len(ratios), (11, 9), gridspec_kw={"height_ratios": ratios})
+    draw_night(recording, hypno, axes, reference, proba, review, title)
     return finish(axes, show)
+
+
+def night_ratios(has_reference: bool) -> list[int]:
+    """Return the heights of the rows of `plot_night`."""
+    return [3] * has_reference + [3, 3, 3, 2]
+
+
+def draw_night(
+    recording: Recording,
+    hypno: Hypnogram,
+    axes: Sequence[Axes],
+    reference: Any = None,
+    proba: DataFrame | None = None,
+    review: float = 0.1,
+    title: str = "",
+) -> None:
+    """Draw what `plot_night` plots into axes."""
+    n_epochs = recording.n_epochs
+    if len(hypno) != n_epochs:
+        raise ValueError(
+            f"The hypnogram has {len(hypno)} epochs and the recording {n_epochs}. Pass "
+            "the hypnogram of this recording."
+        )
+    check_proba(hypno)
+    stages = stages_on_grid(hypno.as_int().to_numpy(), n_epochs)
+    *above, stage_ax, density_ax, spectrogram_ax, confidence_ax = axes
+    draw_stages(stage_ax, stages, "Stage")
+    if reference is not None:
+        expert = stages_on_grid(reference, n_epochs, recording.start)
+        draw_stages(above[0], expert, "Expert")
+        stage_ax.set_ylabel("Stager")
+        _mark_disagreement(stage_ax, expert, stages)
+    edges = epoch_edges(n_epochs)
+    if proba is None:
+        draw_density(density_ax, hypno.proba, edges)
+    else:
+        draw_density(density_ax, proba, _window_edges(proba))
+    _draw_spectrogram(spectrogram_ax, recording, edges)
+    _draw_confidence(confidence_ax, hypno, stages, edges, review)
+    unscored = runs(stages == UNSCORED)
+    for ax in axes:
+        whole = ax.get_xaxis_transform()
+        ax.broken_barh(unscored, (0, 1), transform=whole, color=GREY, alpha=0.3, lw=0)
+        _draw_lights(ax, recording)
+    axes[0].set_title(title, fontsize="medium")
+    share_time(axes, n_epochs, recording.start)
+
+
+def _mark_disagreement(
+    ax: Axes, expert: NDArray[np.int8], stages: NDArray[np.int8]
+) -> None:
+    scored = (expert != UNSCORED) & (stages != UNSCORED)
+    differs = scored & (expert != stages)
+    share = differs.sum() / max(scored.sum(), 1)
+    low = ax.get_ylim()[0] - 0.7
+    label = f"disagree\n({share:.0%})"
+    ax.broken_barh(runs(differs), (low, 0.6), color=VERMILION, lw=0, label=label)
+    ax.set_ylim(bottom=low)
+    add_legend(ax)
+
+
+def _window_edges(proba: DataFrame) -> NDArray[np.float64]:
+    """Return the edges of steps about the centres of windows of one epoch."""
+    onsets = proba.index.to_numpy(dtype=float)
+    step = onsets[1] - onsets[0] if len(onsets) > 1 else EPOCH_DURATION
+    centers = onsets + EPOCH_DURATION / 2
+    return np.append(centers - step / 2, centers[-1] + step / 2) / HOUR
 
 
 def _draw_spectrogram(
     ax: Axes, recording: Recording, edges: NDArray[np.float64]
 ) -> None:
-    frequencies, power = welch(recording.signals, SFREQ, nperseg=_N_WINDOW)
-    shown = (frequencies > 0) & (frequencies <= _MAX_FREQUENCY)
-    decibel = 10 * np.log10(power[:, shown] + 1e-12)
+    frequencies, decibel = _spectrogram(recording)
     lowest, highest = np.percentile(decibel[recording.usable], _PERCENTILES)
     decibel[~recording.usable] = np.nan
-    half_bin = frequencies[1] / 2
-    bins = np.append(frequencies[shown] - half_bin, frequencies[shown][-1] + half_bin)
+    rows = np.append(frequencies, frequencies[-1] + _RESOLUTION) - _RESOLUTION / 2
     mesh = ax.pcolormesh(
-        edges, bins, decibel.T, vmin=lowest, vmax=highest, rasterized=True
+        edges, rows, decibel.T, vmin=lowest, vmax=highest, rasterized=True
     )
     # Beside the axes, so that all rows keep one width and one time axis.
     bar = ax.figure.colorbar(mesh, cax=ax.inset_axes([1.01, 0, 0.015, 1]))
-    bar.set_label("Power\n(dB re 1 µV²/Hz)")
+    bar.set_label("Power above 1/f (dB)")
     ax.set_ylabel(f"{recording.ch_name}\nFrequency (Hz)")
 
 
-def _draw_confidence(ax: Axes, hypno: Hypnogram, edges: NDArray[np.float64]) -> None:
-    confidence = hypno.proba[list(STAGES)].max(axis=1).to_numpy().copy()
-    confidence[(hypno.hypno == "UNS").to_numpy()] = np.nan
+def _spectrogram(
+    recording: Recording,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return frequencies, and power in dB above 1/f, (n_epochs, n_frequencies)."""
+    parts = recording.signals.reshape(-1, round(_WINDOW * SFREQ))
+    power, frequencies = psd_array_multitaper(
+        parts, SFREQ, *_BAND, bandwidth=_BANDWIDTH, verbose="ERROR"
+    )
+    power = power.reshape(recording.n_epochs, -1, power.shape[1]).mean(axis=1)
+    bins = np.rint(frequencies / _RESOLUTION).astype(int)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    sizes = np.diff(starts, append=len(bins))
+    frequencies = bins[starts] * _RESOLUTION
+    decibel = 10 * np.log10(np.add.reduceat(power, starts, axis=1) / sizes + 1e-12)
+    octaves = np.log2(frequencies)
+    median = np.median(decibel[recording.usable], axis=0)
+    return frequencies, decibel - np.polyval(np.polyfit(octaves, median, 1), octaves)
+
+
+def _draw_confidence(
+    ax: Axes,
+    hypno: Hypnogram,
+    stages: NDArray[np.int8],
+    edges: NDArray[np.float64],
+    review: float,
+) -> None:
+    confidence = hypno.proba[list(STAGES)].to_numpy().max(axis=1)
+    confidence[stages == UNSCORED] = np.nan
     ax.stairs(confidence, edges, baseline=None, color=BLUE, linewidth=0.8)
+    is_listed = np.zeros(len(stages), dtype=bool)
+    is_listed[epochs_to_review(hypno, review)["epoch"]] = True
+    if is_listed.any():
+        label = f"review\n({is_listed.sum()})"
+        ax.broken_barh(runs(is_listed), (0, 0.15), color=ORANGE, lw=0, label=label)
+        add_legend(ax)
     ax.set(ylim=(0, 1), ylabel="Confidence")
-    tidy(ax)
 
 
-def _share_time(axes: NDArray[np.object_]) -> None:
-    """Give all rows the time axis of the hypnogram, with its labels below the last."""
-    time = axes[0].xaxis
-    ticks = axes[0].get_xticks()
-    labels = time.get_major_formatter().format_ticks(ticks)
-    limits, name = axes[0].get_xlim(), axes[0].get_xlabel()
-    for ax in axes:
-        is_last = ax is axes[-1]
-        ax.set_xticks(ticks, labels if is_last else [])
-        ax.set(xlim=limits, xlabel=name if is_last else "")
+def _draw_lights(ax: Axes, recording: Recording) -> None:
+    annotations = recording.annotations
+    for onset, text in zip(annotations.onset, annotations.description, strict=True):
+        if found := _LIGHTS.search(text):
+            ax.axvline(onset / HOUR, color=VERMILION, ls="--", lw=1)
+            if ax is ax.figure.axes[0]:
+                name = f"lights {found[1].lower()}"
+                place = (onset / HOUR, 1)
+                ax.annotate(name, place, xycoords=("data", "axes fraction"), ha="left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
 from mne_mc2sleep.metrics import expected_calibration_error, score_stages
 
-COLUMNS = ["n_epochs", "accuracy", "macro_f1", "kappa"]
+COLUMNS = ["level", "n_epochs", "accuracy", "kappa", "macro_f1"]
 COLUMNS += ["f1_WAKE", "f1_N1", "f1_N2", "f1_N3", "f1_REM", "ece"]
 
 
@@ -42,7 +43,7 @@ def evaluated(run, nights, weights, tmp_path):
     options = ("--hypnograms", *hypno_fnames, "--weights", weights, "--out", out)
     status, printed, err = run("evaluate", *fnames, *options)
     assert (status, err) == (0, "")
-    return pd.read_csv(out, index_col="recording"), printed
+    return pd.read_csv(out, index_col="name"), printed
 
 
 def test_the_table_has_a_row_for_each_recording_and_the_pool(evaluated, nights):
@@ -107,35 +108,61 @@ def test_unusable_epochs_do_not_count(run, weights, nights, tmp_path):
     assert list(parse(printed)["n_epochs"]) == [11, 11]
 
 
-def test_two_scorers_of_one_recording(run, nights, weights, tmp_path):
-    """A recording may be named twice, with two hypnograms."""
-    fname, hypno_fname = nights[0]
-    other = tmp_path / "other.tsv"
+def test_hypnograms_are_paired_in_the_order_given(run, nights, weights, tmp_path):
+    """If the names do not say otherwise."""
+    other = tmp_path / "scored_by_anna.tsv"
     other.write_text("onset\tduration\ttrial_type\n0\t180\tSleep stage 2\n")
-    options = ("--hypnograms", hypno_fname, other, "--weights", weights)
-    status, printed, err = run("evaluate", fname, fname, *options)
+    options = ("--hypnograms", other, nights[1].hypno_fname, "--weights", weights)
+    status, printed, err = run("evaluate", *(n.fname for n in nights), *options)
     assert (status, err) == (0, "")
-    assert list(parse(printed)["n_epochs"]) == [12, 6, 18]
+    assert list(parse(printed)["n_epochs"]) == [6, 15, 21]
 
 
-def test_several_picks_are_averaged(run, clf, nights, weights):
-    """--picks with two names is predict with a list of them."""
-    picks = ["EEG Fpz-Cz", "EEG Pz-Oz"]
+def test_a_folder_is_paired_by_name(run, nights, weights, tmp_path):
+    """What has no partner is named; hypnograms of the stager are no reference."""
+    for name in ("SC4001E0-PSG", "alone"):
+        shutil.copy(nights[1].fname, tmp_path / f"{name}.edf")
+    shutil.copy(nights[1].hypno_fname, tmp_path / "SC4001EC-Hypnogram.csv")
+    run("stage", tmp_path / "alone.edf", "--weights", weights, "--out-dir", tmp_path)
+    status, printed, err = run("evaluate", tmp_path, "--weights", weights)
+    assert status == 0
+    assert list(parse(printed)["n_epochs"]) == [15, 15, 30]
+    assert "alone.edf: it has no hypnogram; its own annotations are used." in err
+    assert err.count("\n") == 1
+    options = ("--hypnograms", tmp_path, tmp_path / "nobody.csv")
+    _, _, err = run("evaluate", tmp_path, *options, "--weights", weights)
+    assert "nobody.csv: no recording has this name; it is not used." in err
+
+
+def test_a_table_names_recordings_and_hypnograms(run, nights, weights, tmp_path):
+    """With paths from its folder."""
+    for fname in nights[1]:
+        shutil.copy(fname, tmp_path)
+    table = tmp_path / "nights.csv"
+    table.write_text("recording,subject,hypnogram\nsecond.edf,1,second-stages.csv\n")
+    status, printed, _ = run("evaluate", table, "--weights", weights)
+    assert status == 0
+    assert list(parse(printed)["n_epochs"]) == [15, 15]
+
+
+def test_channels_are_averaged(run, clf, nights, weights):
+    """--average-channels is the parameter of predict."""
+    channels = ["EEG Fpz-Cz", "EEG Pz-Oz"]
     fname, hypno_fname = nights[0]
-    _, printed, _ = run("evaluate", fname, "--weights", weights, "--picks", *picks)
+    options = ("--weights", weights, "--average-channels", ",".join(channels))
+    _, printed, _ = run("evaluate", fname, *options)
     reference = read_hypnogram(hypno_fname).as_int()
-    predicted = clf.predict(fname, picks=picks).as_int()
+    predicted = clf.predict(fname, picks=channels).as_int()
     accuracy = score_stages(reference, predicted)["accuracy"]
     assert parse(printed).loc["pooled", "accuracy"] == pytest.approx(accuracy, abs=1e-3)
 
 
 def test_a_recording_that_fails_does_not_stop_the_others(run, nights, weights):
-    """It is left out of the table, and the exit code is 2."""
+    """It is left out of the table, and the exit status is 1."""
     fnames = ["nowhere.edf", nights[0].fname]
     status, printed, err = run("evaluate", *fnames, "--weights", weights)
-    assert status == 2
-    assert err.startswith("mne-mc2sleep: error: nowhere.edf: There is no recording")
-    assert err.count("\n") == 1
+    assert status == 1
+    assert "mne-mc2sleep: error: nowhere.edf: There is no recording" in err
     assert list(parse(printed).index) == [nights[0].fname, "pooled"]
 
 
@@ -143,32 +170,34 @@ def test_no_table_is_made_of_nothing(fails, weights, tmp_path):
     """If every recording fails there is nothing to write."""
     out = tmp_path / "table.csv"
     options = ("--weights", weights, "--out", out)
-    fails("evaluate", "nowhere.edf", *options, match="There is no recording")
+    fails("evaluate", "nowhere.edf", *options, match="There is no recording", status=1)
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "match"),
+    ("options", "match", "status"),
     [
-        (("--hypnograms", "a.edf", "b.edf"), "1 recordings but 2 hypnograms"),
-        (("--hypnograms", "no.edf"), "no.edf does not exist"),
-        (("--picks", "Cz"), "no channel 'Cz'"),
-        (("--weights", "no.safetensors"), "no file of weights 'no.safetensors'"),
-        (("--device", "abacus"), "cannot compute on the device 'abacus'"),
-        (("--out", "nowhere/table.csv"), "make it first"),
-        (("--out", "table.txt"), "must end in '.csv'"),
+        (("--hypnograms", "a.edf", "b.edf"), "None of the 2 --hypnograms", 2),
+        (("--hypnograms", "no.edf"), "no.edf does not exist", 1),
+        (("--picks", "Cz"), "'Cz'", 1),
+        (("--weights", "no.safetensors"), "'no.safetensors'", 2),
+        (("--device", "abacus"), "device 'abacus'", 2),
+        (("--out", "nowhere/table.csv"), "does not exist", 2),
+        (("--out", "table.txt"), "must end in .csv", 2),
     ],
 )
-def test_bad_options_are_one_sentence(fails, nights, weights, options, match):
-    """What the user can mend is told without a traceback."""
+def test_bad_options_are_one_sentence(fails, nights, weights, options, match, status):
+    """What cannot be used is named without a traceback."""
     command = ("evaluate", nights[0].fname, "--weights", weights)
-    fails(*command, *options, match=match)
+    fails(*command, *options, match=match, status=status)
 
 
 def test_a_recording_without_stages_is_one_sentence(fails, weights, tmp_path):
     """There is nothing to compare with."""
     fname = bare_night(tmp_path)
-    fails("evaluate", fname, "--weights", weights, match="no 'Sleep stage ...'")
+    fails(
+        "evaluate", fname, "--weights", weights, match="no 'Sleep stage ...'", status=1
+    )
 
 
 def test_an_unscored_hypnogram_is_one_sentence(fails, weights, tmp_path):
@@ -177,7 +206,7 @@ def test_an_unscored_hypnogram_is_one_sentence(fails, weights, tmp_path):
     hypno_fname.write_text("onset\tduration\ttrial_type\n0\t360\tSleep stage ?\n")
     options = ("--hypnograms", hypno_fname, "--weights", weights)
     match = "No epoch is scored in both"
-    fails("evaluate", bare_night(tmp_path), *options, match=match)
+    fails("evaluate", bare_night(tmp_path), *options, match=match, status=1)
 
 
 def test_an_existing_table_is_kept(fails, run, nights, weights, tmp_path):
@@ -185,7 +214,7 @@ def test_an_existing_table_is_kept(fails, run, nights, weights, tmp_path):
     out = tmp_path / "table.csv"
     out.write_text("mine")
     command = ("evaluate", nights[0].fname, "--weights", weights, "--out", out)
-    fails(*command, match="exists; pass --overwrite")
+    fails(*command, match="exists. Pass --overwrite")
     assert out.read_text() == "mine"
     assert run(*command, "--overwrite")[0] == 0
     assert out.read_text() != "mine"

@@ -6,12 +6,14 @@ import logging
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 
 import mne
 import pytest
 
 import mne_mc2sleep
 from mne_mc2sleep.commands import stage
+from mne_mc2sleep.commands._common import speak
 from mne_mc2sleep.commands.main import main
 
 STAGE = ("stage", "night.edf", "--weights", "lab.safetensors")
@@ -31,13 +33,22 @@ def raiser(error):
     return function
 
 
-@pytest.mark.parametrize("command", [(), ("stage",), ("train",), ("evaluate",)])
+COMMANDS = [("stage",), ("train",), ("evaluate",), ("weights", "card")]
+
+
+@pytest.mark.parametrize("command", [(), *COMMANDS])
 def test_help_is_printed(run, command):
     """--help exits with 0, for the program and for every sub-command."""
     status, out, err = run(*command, "--help")
     assert status == 0
     assert out.startswith(f"usage: {' '.join(('mne-mc2sleep', *command))}")
     assert err == ""
+    assert not command or f"examples:\n  mne-mc2sleep {' '.join(command)}" in out
+
+
+def test_without_a_command_help_is_printed(run):
+    """It is what --help prints."""
+    assert run() == run("--help")
 
 
 def test_help_names_the_sub_commands(run):
@@ -70,14 +81,35 @@ def test_the_installed_command_is_main():
     assert script.load() is main
 
 
+def test_the_package_can_be_run():
+    """By ``python -m mne_mc2sleep``."""
+    command = [sys.executable, "-m", "mne_mc2sleep", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == f"{mne_mc2sleep.__version__}\n"
+
+
+def test_completion_is_offered_where_argcomplete_is_installed(monkeypatch):
+    """It gets the parser with all sub-commands."""
+    parsers = []
+    module = SimpleNamespace(autocomplete=parsers.append)
+    monkeypatch.setitem(sys.modules, "argcomplete", module)
+    assert main([]) == 0
+    assert "stage" in parsers[0].format_help()
+
+
+def test_messages_name_options():
+    """And not the parameters of Python."""
+    message = "Pass another channel as 'picks', or overwrite=True."
+    assert speak(message) == "Pass another channel with --picks, or --overwrite."
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ((), "COMMAND"),
         (("sleep",), "invalid choice: 'sleep'"),
-        (("stage",), "the following arguments are required: FILE"),
+        (("stage",), "the following arguments are required: RECORDING"),
         ((*STAGE, "--fast"), "unrecognized arguments: --fast"),
-        ((*STAGE, "--verbose", "loud"), "invalid choice: 'loud'"),
+        ((*STAGE, "-q", "-v"), "not allowed with argument"),
         (("train", "night.edf"), "required: --out"),
         (("train", "a", "--out", "b", "--random-state", "x"), "invalid int value"),
     ],
@@ -93,7 +125,7 @@ def test_wrong_arguments_are_told_in_one_line(fails, arguments, match):
 def test_a_users_error_is_one_line(fails, monkeypatch, error):
     """Line breaks in a message are taken out."""
     replace_run(monkeypatch, raiser(error("What was\n  wrong. What to do.")))
-    fails(*STAGE, match="error: What was wrong. What to do.\n")
+    fails(*STAGE, match="error: What was wrong. What to do.")
 
 
 def test_a_bug_shows_its_traceback(monkeypatch):
@@ -103,20 +135,20 @@ def test_a_bug_shows_its_traceback(monkeypatch):
         main(STAGE)
 
 
-@pytest.mark.parametrize(("level", "is_shown"), [("warning", False), ("debug", True)])
+@pytest.mark.parametrize(("option", "is_shown"), [("-v", False), ("-vv", True)])
 def test_the_place_of_an_error_is_logged_for_debugging(
-    run, monkeypatch, level, is_shown
+    run, monkeypatch, option, is_shown
 ):
-    """--verbose debug tells where in the code an error arose, on stdout."""
+    """-vv reports where in the code an error arose, on stdout."""
     replace_run(monkeypatch, raiser(ValueError("wrong")))
-    _, out, _ = run(*STAGE, "--verbose", level)
+    _, out, _ = run(*STAGE, option)
     assert ("Traceback" in out) is is_shown
 
 
 def test_ctrl_c_exits_with_130(run, monkeypatch):
     """An interrupted command ends in silence but for one line."""
     replace_run(monkeypatch, raiser(KeyboardInterrupt()))
-    assert run(*STAGE) == (130, "", "mne-mc2sleep: error: interrupted.\n")
+    assert run(*STAGE) == (130, "", "mne-mc2sleep: interrupted\n")
 
 
 @pytest.mark.filterwarnings("default")
@@ -134,10 +166,10 @@ def test_a_warning_is_one_line_and_told_once(run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "level"), [((), "WARNING"), (("--verbose", "info"), "INFO")]
+    ("arguments", "level"), [((), "WARNING"), (("-v",), "INFO"), (("-q",), "ERROR")]
 )
 def test_the_log_level_is_set_and_restored(run, monkeypatch, arguments, level):
-    """--verbose is MNE's log level while the command runs."""
+    """-v and -q set MNE's log level while the command runs."""
     before = mne.utils.logger.level
     levels = []
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mne_mc2sleep.commands.stage import _stem
+from mne_mc2sleep.commands._outputs import stem
 
-SUFFIXES = (".csv", ".tsv", ".edf", ".png")
+SUFFIXES = (".csv", ".json")
 
 
 def files_below(folder):
@@ -49,7 +49,8 @@ def test_all_files_are_in_the_folder_that_was_asked_for(
 ):
     """Whatever the path of the recording holds."""
     before = files_below(place)
-    status, _, _ = run("stage", name, "--weights", weights, "--out-dir", out_dir)
+    options = ("--weights", weights, "--out-dir", out_dir, "--outputs", "csv")
+    status, _, _ = run("stage", name, *options)
     assert status == 0
     asked = Path(out_dir).resolve().relative_to(place)
     written = {f"{asked}/night_hypnogram{suffix}" for suffix in SUFFIXES}
@@ -60,22 +61,21 @@ def test_all_files_are_in_the_folder_that_was_asked_for(
 def test_no_name_of_a_recording_leaves_the_folder(name):
     """What is written begins with a single name, without a folder."""
     try:
-        stem = _stem(name)
+        found = stem(name)
     except ValueError:
         return  # no name at all: refused before anything is staged
-    fname = Path("out") / f"{stem}_hypnogram.csv"
+    fname = Path("out") / f"{found}_hypnogram.csv"
     assert fname.parent == Path("out")
     assert fname.name not in (".", "..")
 
 
 def test_a_link_in_the_folder_is_not_followed(run, nights, weights, tmp_path):
-    """Somebody's file that it points to stays as it was, also where none was."""
+    """Somebody's file that it points to stays, even if it is to be created."""
     out_dir, mine = tmp_path / "staged", tmp_path / "mine"
     out_dir.mkdir()
-    for suffix in SUFFIXES:
-        (out_dir / f"second_hypnogram{suffix}").symlink_to(mine)
+    (out_dir / "second_hypnogram.csv").symlink_to(mine)
     command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", out_dir)
-    assert run(*command)[0] == 0
+    assert run(*command, "--outputs", "csv")[0] == 0
     assert not mine.exists()
 
 
@@ -90,20 +90,17 @@ def full_disk(n_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_leaves_whole_files(fails, run, nights, weights, tmp_path):
-    """Each file is the old one or the new one, and one sentence tells of the fault."""
+def test_a_full_disk_leaves_the_old_files(fails, run, nights, weights, tmp_path):
+    """None is replaced if one cannot be written."""
     out_dir = tmp_path / "staged"
     command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", out_dir)
-    run(*command)
-    fnames = [out_dir / f"second_hypnogram{suffix}" for suffix in SUFFIXES]
-    new = [fname.read_bytes() for fname in fnames]
-    for fname in fnames:
-        fname.write_text("old")
-    # The tables of a short night are smaller, the picture is larger.
-    with full_disk(8192):
-        fails(*command, "--overwrite", match="File too large")
-    assert [fname.read_bytes() for fname in fnames] == [*new[:3], b"old"]
-    assert set(out_dir.iterdir()) == set(fnames)
+    run(*command, "--outputs", "csv,tsv")
+    before = {path: path.read_bytes() for path in out_dir.iterdir()}
+    # The TSV of a short night is smaller, its CSV is larger.
+    options = ("--outputs", "tsv,csv", "--overwrite")
+    with full_disk(1024):
+        fails(*command, *options, match="File too large", status=1)
+    assert {path: path.read_bytes() for path in out_dir.iterdir()} == before
 
 
 def test_a_full_disk_leaves_the_old_table(fails, nights, weights, tmp_path):

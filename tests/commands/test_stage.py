@@ -2,115 +2,170 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from numpy.testing import assert_array_equal
 
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
-from mne_mc2sleep.commands.stage import _stem
+from mne_mc2sleep.commands._outputs import stem
+from mne_mc2sleep.commands.main import main
 
-SUFFIXES = (".csv", ".tsv", ".edf", ".png")
+SUFFIXES = (".csv", ".edf", ".json", ".png", ".tsv")
 STEMS = ("first_raw", "second")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def clf(weights):
     """Load the stager."""
     return MC2SleepClassifier.from_pretrained(weights)
 
 
 @pytest.fixture
-def staged(run, nights, weights, tmp_path):
-    """Stage both nights; return the folder and what was printed."""
-    out_dir = tmp_path / "new" / "staged"
+def stage(run, weights, tmp_path):
+    """Return a function that stages recordings into a folder, as tables."""
+
+    def stage(*arguments):
+        options = ("--weights", weights, "--out-dir", tmp_path / "out")
+        if "--outputs" not in arguments:
+            options += ("--outputs", "csv,tsv")
+        return run("stage", *arguments, *options)
+
+    return stage
+
+
+@pytest.fixture(scope="module")
+def staged(weights, nights, tmp_path_factory):
+    """Stage both nights; return the folder, which must not be modified."""
+    folder = tmp_path_factory.mktemp("staged")
     fnames = [night.fname for night in nights]
-    status, out, err = run("stage", *fnames, "--weights", weights, "--out-dir", out_dir)
-    assert (status, err) == (0, "")
-    return out_dir, out
+    command = ["stage", *fnames, "--weights", weights, "--out-dir", str(folder)]
+    assert main(command) == 0
+    return folder
 
 
-def test_four_files_are_written_for_each_recording(staged):
+def test_five_files_are_written_for_each_recording(staged):
     """The folder is made, and holds nothing else."""
-    names = {path.name for path in staged[0].iterdir()}
+    names = {path.name for path in staged.iterdir()}
     assert names == {f"{s}_hypnogram{suffix}" for s in STEMS for suffix in SUFFIXES}
 
 
-def test_the_names_of_the_files_are_printed(staged):
-    """Each file is on a line of its own."""
-    out_dir, out = staged
-    assert all(f"Wrote {path}\n" in out for path in out_dir.iterdir())
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES[:3])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".edf"])
 def test_files_hold_the_stages_that_predict_gives(staged, clf, nights, suffix):
     """Read back, every format has the stages of clf.predict."""
-    for night, stem in zip(nights, STEMS, strict=True):
-        written = read_hypnogram(staged[0] / f"{stem}_hypnogram{suffix}")
-        predicted = clf.predict(night.fname)
-        assert_array_equal(written.as_int(), predicted.as_int())
-        assert written.start == (None if suffix == ".tsv" else predicted.start)
+    for night, name in zip(nights, STEMS, strict=True):
+        written = read_hypnogram(staged / f"{name}_hypnogram{suffix}")
+        assert_array_equal(written.as_int(), clf.predict(night.fname).as_int())
 
 
 def test_the_csv_holds_the_probabilities(staged, clf, nights):
     """Read back, they are those of clf.predict to the last digit."""
-    written = read_hypnogram(staged[0] / "second_hypnogram.csv")
-    assert_array_equal(written.proba, clf.predict(nights[1].fname).proba)
+    written = read_hypnogram(staged / "second_hypnogram.csv")
+    proba = clf.predict(nights[1].fname).proba
+    assert_array_equal(written.proba.to_numpy(), proba.to_numpy())
+
+
+def test_the_clock_of_the_recorder_has_no_time_zone(staged):
+    """It is local time; MNE takes it for UTC."""
+    table = pd.read_csv(staged / "second_hypnogram.csv")
+    assert not table["time"].str.contains(r"\+|Z").any()
 
 
 def test_the_picture_can_be_read(staged):
-    """The PNG is an image with something on it."""
-    image = matplotlib.image.imread(staged[0] / "second_hypnogram.png")
+    """The PNG is an image with something on it, and no figure stays open."""
+    image = matplotlib.image.imread(staged / "second_hypnogram.png")
     assert image.std() > 0
-
-
-def test_no_figure_stays_open(staged):
-    """Staging a thousand nights must not keep a thousand figures."""
     assert plt.get_fignums() == []
 
 
-def test_sleep_statistics_are_printed(staged, clf, nights):
-    """The table has YASA's statistics with one digit."""
-    statistics = clf.predict(nights[0].fname).sleep_statistics()
-    first = staged[1].split("\n\n")[0].splitlines()
-    assert first[0] == f"{nights[0].fname}: 12 epochs"
-    printed = dict(line.split() for line in first[1 : 1 + len(statistics)])
-    expected = {name: f"{value:.1f}".lower() for name, value in statistics.items()}
-    assert {name: text.lower() for name, text in printed.items()} == expected
+def test_every_file_names_the_software_and_the_weights(staged, weights):
+    """The sidecar in full, the CSV by its scorer, the EDF in its recording field."""
+    sidecar = json.loads((staged / "second_hypnogram.json").read_text())
+    (made_by,) = sidecar["GeneratedBy"]
+    sha256 = made_by["Weights"]["SHA256"]
+    assert (made_by["Name"], made_by["Weights"]["Name"]) == (
+        "mne_mc2sleep",
+        Path(weights).name,
+    )
+    assert sidecar["Channel"] == "EEG Fpz-Cz"
+    scorer = read_hypnogram(staged / "second_hypnogram.csv").scorer
+    assert scorer == sidecar["Scorer"]
+    for part in ("mne_mc2sleep", "lab.safetensors", sha256[:12], "EEG Fpz-Cz"):
+        assert part in scorer
+    field = (staged / "second_hypnogram.edf").read_bytes()[88:168].decode()
+    assert "MC2SleepNet mne_mc2sleep" in field
+    assert sha256[:8] in field
 
 
-def test_several_picks_are_averaged(run, clf, nights, weights, tmp_path):
-    """--picks with two names is predict with a list of them."""
-    picks = ["EEG Fpz-Cz", "EEG Pz-Oz"]
-    fname = nights[0].fname
-    run("stage", fname, "--weights", weights, "--picks", *picks, "--out-dir", tmp_path)
-    written = read_hypnogram(tmp_path / "first_raw_hypnogram.csv")
-    assert_array_equal(written.proba, clf.predict(fname, picks=picks).proba)
-    assert not np.array_equal(written.proba, clf.predict(fname).proba)
+def test_the_sidecar_explains_every_stage_of_the_table(staged):
+    """With a meaning and a HED tag."""
+    column = json.loads((staged / "second_hypnogram.json").read_text())["trial_type"]
+    found = set(pd.read_csv(staged / "second_hypnogram.tsv", sep="\t")["trial_type"])
+    assert found <= set(column["Levels"])
+    assert set(column["Levels"]) == set(column["HED"])
+
+
+def test_outputs_are_those_asked_for(stage, nights, tmp_path):
+    """With the sidecar; asking for more stages again."""
+    assert stage(nights[1].fname, "--outputs", "tsv")[0] == 0
+    suffixes = {path.suffix for path in (tmp_path / "out").iterdir()}
+    assert suffixes == {".tsv", ".json"}
+    _, _, err = stage(nights[1].fname, "--outputs", "tsv,csv")
+    assert "1 of 1 staged" in err
+
+
+def test_statistics_are_printed_on_request(stage, nights):
+    """By -v only."""
+    _, out, _ = stage(nights[1].fname, "-v")
+    assert "TST" in out
+
+
+def test_quiet_reports_nothing(stage, nights):
+    """Unless a recording fails."""
+    assert stage(nights[1].fname, "-q") == (0, "", "")
+
+
+def test_channels_are_averaged(stage, clf, nights, tmp_path):
+    """--average-channels is the parameter of predict."""
+    channels = ["EEG Fpz-Cz", "EEG Pz-Oz"]
+    stage(nights[1].fname, "--average-channels", ",".join(channels))
+    written = read_hypnogram(tmp_path / "out" / "second_hypnogram.csv")
+    expected = clf.predict(nights[1].fname, picks=channels)
+    assert_array_equal(written.proba.to_numpy(), expected.proba.to_numpy())
+
+
+def test_picks_are_alternatives(stage, tmp_path, nights):
+    """The first that the recording has is taken, and named in the summary."""
+    summary = tmp_path / "nights.json"
+    stage(nights[1].fname, "--picks", "Cz, EEG Pz-Oz", "--summary", summary)
+    (row,) = json.loads(summary.read_text())
+    assert row["channel"] == "EEG Pz-Oz"
 
 
 def test_files_go_to_the_current_folder(run, nights, weights, tmp_path, monkeypatch):
     """Without --out-dir."""
     monkeypatch.chdir(tmp_path)
-    run("stage", nights[0].fname, "--weights", weights)
+    run("stage", nights[0].fname, "--weights", weights, "--outputs", "csv")
     assert Path("first_raw_hypnogram.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("recording", "stem"),
+    ("recording", "name"),
     [
         ("a/night.edf", "night"),
         ("night_raw.fif.gz", "night_raw"),
         ("sub-01.v2.bdf", "sub-01.v2"),
     ],
 )
-def test_the_stem_is_the_name_without_its_format(recording, stem):
+def test_the_stem_is_the_name_without_its_format(recording, name):
     """Dots in a name and compression are handled."""
-    assert _stem(recording) == stem
+    assert stem(recording) == name
 
 
 def test_equal_stems_are_refused_before_staging(fails, nights, weights, tmp_path):
@@ -122,40 +177,39 @@ def test_equal_stems_are_refused_before_staging(fails, nights, weights, tmp_path
     assert not out_dir.exists()
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_existing_files_are_kept(fails, nights, weights, tmp_path, suffix):
-    """One file that exists is an error, and nothing is written."""
-    fname = tmp_path / f"second_hypnogram{suffix}"
+def test_files_of_others_are_kept(stage, nights, tmp_path):
+    """An expert's hypnogram in the folder is an error, unless --overwrite is given."""
+    fname = tmp_path / "out" / "second_hypnogram.tsv"
+    fname.parent.mkdir()
     fname.write_text("mine")
-    command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", tmp_path)
-    fails(*command, match=f"Found {fname}; pass --overwrite")
+    status, _, err = stage(nights[1].fname)
+    assert status == 1
+    assert "second_hypnogram.tsv, which mne_mc2sleep did not write" in err
     assert fname.read_text() == "mine"
-    assert list(tmp_path.iterdir()) == [fname]
+    assert stage(nights[1].fname, "--overwrite")[0] == 0
+    assert fname.read_text() != "mine"
 
 
-def test_existing_files_are_replaced_if_asked(run, nights, weights, tmp_path):
-    """--overwrite writes all four anew."""
-    fnames = [tmp_path / f"second_hypnogram{suffix}" for suffix in SUFFIXES]
-    for fname in fnames:
-        fname.write_text("old")
-    command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", tmp_path)
-    status, _, err = run(*command, "--overwrite")
-    assert (status, err) == (0, "")
-    assert all(fname.read_bytes() != b"old" for fname in fnames)
+def test_hypnograms_by_other_weights_are_kept_with_a_warning(stage, nights, tmp_path):
+    """A second run by other weights does not hide that nothing was staged."""
+    stage(nights[1].fname)
+    sidecar = tmp_path / "out" / "second_hypnogram.json"
+    content = json.loads(sidecar.read_text())
+    content["Summary"] |= {"weights_sha256": "0", "weights": "old"}
+    sidecar.write_text(json.dumps(content))
+    status, _, err = stage(nights[1].fname)
+    assert status == 0
+    assert "1 finished recordings were staged by other weights (old)" in err
 
 
-def test_a_recording_that_fails_does_not_stop_the_others(
-    run, nights, weights, tmp_path
-):
-    """Its name and what is wrong go to stderr, and the exit code is 2."""
-    fnames = ["nowhere.edf", nights[0].fname]
-    status, out, err = run(
-        "stage", *fnames, "--weights", weights, "--out-dir", tmp_path
-    )
+def test_a_summary_of_other_recordings_is_kept(stage, nights, tmp_path):
+    """Nor is any other table replaced, unless --overwrite is given."""
+    summary = tmp_path / "nights.csv"
+    summary.write_text("file,age\nother.edf,30\n")
+    status, _, err = stage(nights[1].fname, "--summary", summary)
     assert status == 2
-    assert err.startswith("mne-mc2sleep: error: nowhere.edf: There is no recording")
-    assert err.count("\n") == 1
-    assert "first_raw_hypnogram.csv" in out
+    assert "Pass --overwrite" in err
+    assert "other.edf" in summary.read_text()
 
 
 def make_file(folder, kind):
@@ -163,8 +217,6 @@ def make_file(folder, kind):
     if kind == "short.edf":
         raw, _ = simulate_night(30.0, random_state=0)
         raw.crop(0, 20).export(folder / kind, verbose="ERROR")
-    elif kind == "text.edf":
-        (folder / kind).write_text("no recording")
     elif kind == "flat_raw.fif":
         raw, _ = simulate_night(60.0, random_state=0)
         raw._data[:] = 0
@@ -176,73 +228,80 @@ def make_file(folder, kind):
     ("kind", "match"),
     [
         ("short.edf", "at least one epoch of 30 s"),
-        ("text.edf", "MNE cannot read"),
         ("text.xyz", "There is no recording"),
         ("flat_raw.fif", "cannot be staged"),
     ],
 )
 def test_bad_recordings_are_one_sentence(fails, weights, tmp_path, kind, match):
-    """What cannot be staged is told by the file's name and the reason."""
+    """What cannot be staged is named with the reason, and the exit status is 1."""
     fname = make_file(tmp_path, kind)
     command = ("stage", fname, "--weights", weights, "--out-dir", tmp_path)
-    fails(*command, match=f"{fname}: ")
-    fails(*command, match=match)
+    fails(*command, match=f"{fname}: ", status=1)
+    fails(*command, match=match, status=1)
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (("--picks", "Cz"), "no channel 'Cz'. Its EEG channels are ['EEG Fpz-Cz'"),
-        (("--device", "abacus"), "cannot compute on the device 'abacus'"),
-        (("--device", "cuda:99"), "cannot compute on the device 'cuda:99'"),
-        (("--weights", "no.safetensors"), "no file of weights 'no.safetensors'"),
-        (("--out-dir", __file__), "is a file; pass a folder as --out-dir"),
+        (("--device", "abacus"), "device 'abacus'"),
+        (("--weights", "no.safetensors"), "'no.safetensors'"),
+        (("--out-dir", __file__), "is a file. Pass a folder with --out-dir"),
+        (("--n-jobs", "0"), "--n-jobs must be 1 or more, or -1"),
+        (("--outputs", "csv,doc"), "invalid choice: ['doc']"),
+        (("--picks", "Cz,"), "empty name between its commas"),
+        (("--summary", "nights.doc"), "must end in .csv or .json"),
+        (("--picks", "Cz", "--average-channels", "Cz,Pz"), "not allowed with"),
     ],
 )
 def test_bad_options_are_one_sentence(fails, nights, weights, tmp_path, options, match):
-    """What the user can mend is told without a traceback."""
+    """Nothing is staged, and the exit status is 2."""
     command = ("stage", nights[0].fname, "--weights", weights, "--out-dir", tmp_path)
     fails(*command, *options, match=match)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_missing_channel_names_the_option(fails, nights, weights, tmp_path):
+    """And not the parameter of Python."""
+    options = ("--weights", weights, "--out-dir", tmp_path, "--picks", "Cz")
+    fails("stage", nights[0].fname, *options, match="'Cz'", status=1)
+
+
 def test_damaged_weights_are_one_sentence(fails, nights, weights, tmp_path):
-    """A file that is cut short is no stager."""
+    """A truncated file holds no stager."""
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(Path(weights).read_bytes()[:1000])
     fails("stage", nights[0].fname, "--weights", damaged, match="is damaged")
 
 
-def test_weights_without_stages_are_one_sentence(fails, nights, tmp_path):
-    """Weights that were pretrained alone cannot stage."""
-    clf = MC2SleepClassifier(pretrain_train_epochs=1, random_state=0)
+def test_a_warning_names_the_recording(stage, tmp_path):
+    """It is one line, and stands in the summary and the sidecar."""
     raw, _ = simulate_night(600.0, random_state=0)
-    clf.pretrain(raw, verbose="ERROR").save(tmp_path / "pretrained.safetensors")
-    command = (
-        "stage",
-        nights[0].fname,
-        "--weights",
-        tmp_path / "pretrained.safetensors",
-    )
-    fails(*command, "--out-dir", tmp_path, match="cannot stage yet")
-
-
-@pytest.mark.filterwarnings("default:The recording was:RuntimeWarning")
-@pytest.mark.filterwarnings("default:Channel .* is unlike:RuntimeWarning")
-def test_a_warning_names_the_recording(run, weights, tmp_path):
-    """What is odd about a recording is told in one line, and it is staged."""
-    raw, _ = simulate_night(600.0, random_state=0)
-    fname = tmp_path / "smooth_raw.fif"
+    fname, summary = tmp_path / "smooth_raw.fif", tmp_path / "nights.csv"
     raw.filter(None, 12, verbose="ERROR").save(fname, verbose="ERROR")
-    status, _, err = run("stage", fname, "--weights", weights, "--out-dir", tmp_path)
+    status, _, err = stage(fname, "--summary", summary)
+    warned = [line for line in err.splitlines() if ": warning: " in line]
     assert status == 0
-    first, *others = err.splitlines()
-    assert first.startswith(
-        f"mne-mc2sleep: warning: {fname}: The recording was low-pass"
-    )
-    # It is unlike the training, too.
-    assert all(line.startswith(f"mne-mc2sleep: warning: {fname}: ") for line in others)
-    assert len(others) <= 1
+    assert all(line.startswith("mne-mc2sleep: warning: ") for line in warned)
+    assert all(str(fname) in line for line in warned)
+    assert any("low-pass" in line for line in warned)
+    assert "low-pass" in pd.read_csv(summary)["warnings"][0]
+    sidecar = tmp_path / "out" / "smooth_raw_hypnogram.json"
+    assert "low-pass" in json.loads(sidecar.read_text())["Summary"]["warnings"]
+
+
+def test_the_matplotlib_backend_of_the_environment_does_not_matter(
+    nights, weights, tmp_path, monkeypatch
+):
+    """A notebook's may not be installed here."""
+    import subprocess
+    import sys
+
+    monkeypatch.setenv("MPLBACKEND", "module://no_such_module.backend")
+    command = [sys.executable, "-m", "mne_mc2sleep", "stage", nights[1].fname, "-q"]
+    command += ["--weights", weights, "--out-dir", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "second_hypnogram.png").exists()
 
 
 def test_recordings_are_not_modified(run, weights, tmp_path, nights):
@@ -254,47 +313,8 @@ def test_recordings_are_not_modified(run, weights, tmp_path, nights):
     assert fname.read_bytes() == before
 
 
-@pytest.fixture(scope="session")
-def folder(nights, tmp_path_factory):
-    """Fill a folder with recordings, and with files that are none."""
-    folder = tmp_path_factory.mktemp("recordings")
-    for night in nights:
-        shutil.copy(night.fname, folder)
-    shutil.copy(nights[1].fname, folder / "SC4001EC-Hypnogram.edf")
-    (folder / "notes.txt").write_text("Slept badly.")
-    return folder
-
-
-def test_a_folder_stands_for_the_recordings_in_it(run, folder, weights, tmp_path):
-    """Hypnograms and other files are passed over."""
-    status, _, err = run("stage", folder, "--weights", weights, "--out-dir", tmp_path)
-    assert (status, err) == (0, "")
-    names = {path.stem for path in tmp_path.iterdir()}
-    assert names == {"first_raw_hypnogram", "second_hypnogram"}
-
-
-def test_several_jobs_write_and_print_the_same(run, folder, weights, tmp_path):
-    """In the same order, with the warnings of the recording that fails."""
-    command = ["stage", folder, folder / "no.edf", "--weights", weights, "--out-dir"]
-    results = []
-    for n_jobs in (1, 2):
-        out_dir = tmp_path / str(n_jobs)
-        status, out, err = run(*command, out_dir, "--n-jobs", n_jobs)
-        tables = [(out_dir / f"{name}_hypnogram.csv").read_text() for name in STEMS]
-        results.append((status, out.replace(str(out_dir), ""), err, tables))
-    assert results[0] == results[1]
-    assert results[0][0] == 2
-    assert "no.edf: There is no recording" in results[0][2]
-
-
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        (("--n-jobs", "0"), "--n-jobs must be 1 or more, or -1"),
-        ((), "holds no recording that ends in one of .edf"),
-    ],
-)
-def test_what_cannot_be_staged_at_all(fails, nights, weights, tmp_path, options, match):
-    """No jobs and an empty folder are one sentence each."""
-    recording = nights[0].fname if options else tmp_path
-    fails("stage", recording, "--weights", weights, *options, match=match)
+def test_a_folder_without_recordings_is_an_error(fails, weights, tmp_path):
+    """The endings that are looked for are listed."""
+    match = "holds no recording that ends in one of .edf"
+    fails("stage", tmp_path, "--weights", weights, match=match)
+    assert np.size(list(tmp_path.iterdir())) == 0

@@ -6,12 +6,12 @@ from mne_mc2sleep.weights.registry import KNOWN_WEIGHTS, find_weights
 
 
 def test_list_names_the_weights(run):
-    """One line for each name, with its place."""
+    """One line for each name, with its place, below a header."""
     status, out, _ = run("weights", "list")
     lines = out.splitlines()
     assert status == 0
-    assert [line.split("\t")[0] for line in lines] == list(KNOWN_WEIGHTS)
-    assert "in the package" in lines[0]
+    assert [line.split("\t")[0] for line in lines] == ["name", *KNOWN_WEIGHTS]
+    assert "in the package" in lines[1]
 
 
 def test_fetch_prints_the_path(run):

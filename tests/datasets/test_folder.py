@@ -110,15 +110,47 @@ def test_finds_bids(bids):
 
 
 def test_bids_recording_without_hypnogram_is_skipped(bids):
-    """It is named with what was looked for."""
+    """It is named with the reason."""
     (events,) = bids.glob("sub-a/eeg/*_events.tsv")
     events.unlink()
     records, skipped = folder.find_nights(bids)
     assert [record.subject for record in records] == ["b"]
-    assert "sub-a_task-sleep_events.tsv" in skipped["sub-a_task-sleep_eeg.edf"]
+    assert "no hypnogram" in skipped["sub-a_task-sleep_eeg.edf"]
+
+
+def test_capital_endings_are_found_and_triggers_do_not_hide_stages(bids):
+    """A hypnogram goes before events."""
+    (recording,) = bids.glob("sub-a/eeg/*.edf")
+    recording.rename(recording.with_suffix(".EDF"))
+    (events,) = bids.glob("sub-a/eeg/*_events.tsv")
+    shutil.copy(events, str(events).replace("_events", "_hypnogram"))
+    events.write_text("onset\tduration\ttrial_type\n1\t0\tbutton\n")
+    first, _ = folder.find_nights(bids).records
+    assert first.recording.suffix == ".EDF"
+    assert first.hypnogram.name == "sub-a_task-sleep_hypnogram.tsv"
+
+
+@pytest.mark.parametrize(
+    ("recording", "hypnogram"),
+    [
+        ("SC4001E0-PSG.edf", "SC4001EC-Hypnogram.edf"),
+        ("shhs1-200001.edf", "shhs1-200001-nsrr.xml"),
+        ("night_raw.fif.gz", "night_stages.csv"),
+        ("Night 1.EDF", "night 1.txt"),
+    ],
+)
+def test_pairs_by_name(tmp_path, recording, hypnogram):
+    """The names agree but for words of their role, the scorer, case and format."""
+    other = tmp_path / "other.csv"
+    for name in (recording, hypnogram, other.name):
+        (tmp_path / name).touch()
+    assert folder.pair_by_name([tmp_path / recording]) == [tmp_path / hypnogram]
+    assert folder.pair_by_name([tmp_path / recording], [other]) == [None]
+    elsewhere = [tmp_path / "elsewhere" / hypnogram]
+    assert folder.pair_by_name([tmp_path / recording], elsewhere) == elsewhere
 
 
 def test_refuses_a_folder_without_nights(tmp_path):
     """An empty folder is an error."""
-    with pytest.raises(ValueError, match="no scored night"):
+    with pytest.raises(FileNotFoundError, match="holds no recording"):
         folder.find_nights(tmp_path)

@@ -22,6 +22,14 @@ def test_the_reliability_curve_is_that_of_the_bins(drawn):
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), bins["accuracy"])
 
 
+def test_the_area_of_a_marker_is_the_weight_of_its_bin(drawn):
+    """The largest marker is that of the fullest bin."""
+    ax = plot_reliability(*drawn, n_bins=10, show=False).axes[0]
+    n_epochs = reliability_bins(*drawn, n_bins=10).dropna()["n_epochs"]
+    areas = ax.collections[-1].get_sizes()
+    np.testing.assert_allclose(areas / areas.max(), n_epochs / n_epochs.max())
+
+
 def test_the_epochs_of_each_bin_are_below(drawn):
     """Empty bins too."""
     ax = plot_reliability(*drawn, show=False).axes[1]

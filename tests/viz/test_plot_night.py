@@ -1,6 +1,8 @@
 """The picture of a whole night."""
 
+import mne
 import numpy as np
+import pandas as pd
 import pytest
 from signals import make_noise, make_raw
 
@@ -38,11 +40,30 @@ def test_the_spectrogram_has_the_power_of_each_epoch(raw, hypno):
     assert edges[frequency] < 10 < edges[frequency + 1]
 
 
+def test_spindles_stand_out_of_the_spectrogram(hypno):
+    """A burst of 13 Hz of 2 s in noise of 1/f, as in a real epoch."""
+    rng = np.random.default_rng(0)
+    frequencies = np.fft.rfftfreq(30_000, 0.01)
+    spectrum = rng.standard_normal((2, frequencies.size)).T @ [1, 1j]
+    signal = np.fft.irfft(spectrum / np.maximum(frequencies, 0.3))
+    signal *= 30 / signal.std()
+    burst = np.hanning(200) * 30 * np.sin(2 * np.pi * 13 * np.arange(200) / 100)
+    signal[22_000:22_200] += burst
+    mesh = plot_night(make_raw(signal), hypno, show=False).axes[2].collections[0]
+    power = mesh.get_array()
+    frequency, epoch = np.unravel_index(power.argmax(), power.shape)
+    assert epoch == 7
+    assert mesh.get_coordinates()[frequency, 0, 1] == pytest.approx(13, abs=0.5)
+
+
 def test_epochs_without_eeg_are_blank(raw, hypno):
-    """Neither power nor confidence."""
-    rows = plot_night(raw, hypno, show=False).axes
+    """Neither power nor confidence, and a grey bar in every row."""
+    rows = plot_night(raw, hypno, show=False).axes[:4]
     assert rows[2].collections[0].get_array().mask[:, 3].all()
     assert np.isnan(rows[3].patches[0].get_data()[0][3])
+    for ax in rows:
+        (bar,) = ax.collections[-1].get_paths()
+        assert bar.vertices[:, 0].min() == pytest.approx(3 * 30 / 3600)
 
 
 def test_the_confidence_is_the_highest_probability(raw, hypno):
@@ -50,6 +71,52 @@ def test_the_confidence_is_the_highest_probability(raw, hypno):
     values, edges, _ = plot_night(raw, hypno, show=False).axes[3].patches[0].get_data()
     np.testing.assert_allclose(np.delete(values, 3), 0.8)
     assert len(edges) == 11
+
+
+def test_an_expert_is_drawn_above_with_the_disagreement(raw, hypno, stages):
+    """Epochs that only one of them scored do not count."""
+    stages[[3, 5, 6]] = [4, 2, 2]
+    fig = plot_night(raw, hypno, stages, show=False)
+    labels = [ax.get_ylabel() for ax in fig.axes[:3]]
+    assert labels == ["Expert", "Stager", "Probability"]
+    (legend,) = fig.axes[1].get_legend().get_texts()
+    assert legend.get_text() == "disagree\n(22%)"
+
+
+def test_epochs_to_review_are_marked(raw, hypno):
+    """As many as asked for."""
+    ax = plot_night(raw, hypno, review=0.3, show=False).axes[3]
+    (legend,) = ax.get_legend().get_texts()
+    assert legend.get_text() == "review\n(3)"
+    assert plot_night(raw, hypno, review=0, show=False).axes[3].get_legend() is None
+
+
+def test_lights_off_is_drawn(raw, hypno):
+    """In every row, with its name in the first."""
+    raw.set_annotations(mne.Annotations([60], [0], ["Lights Off"]))
+    rows = plot_night(raw, hypno, show=False).axes[:4]
+    for ax in rows:
+        assert [60 / 3600] * 2 in [list(line.get_xdata()) for line in ax.lines]
+    assert "lights off" in [text.get_text() for text in rows[0].texts]
+
+
+def test_the_title_names_file_channel_and_scorer(raw, hypno, tmp_path):
+    """Unless the user gives one."""
+    raw.save(tmp_path / "night_raw.fif", verbose="ERROR")
+    fig = plot_night(tmp_path / "night_raw.fif", hypno, show=False)
+    title = fig.axes[0].get_title()
+    assert title == f"night_raw.fif, {raw.ch_names[0]}, MC2SleepNet"
+    fig = plot_night(raw, hypno, title="Anna", show=False)
+    assert fig.axes[0].get_title() == "Anna"
+
+
+def test_a_finer_hypnodensity_is_drawn_at_the_centres_of_its_windows(raw, hypno, proba):
+    """Windows of 30 s every 10 s."""
+    onsets = np.arange(0, 271, 10.0)
+    fine = pd.DataFrame(proba[:1].repeat(28, axis=0), onsets, hypno.proba.columns[:5])
+    band = plot_night(raw, hypno, proba=fine, show=False).axes[1].collections[0]
+    times = 3600 * band.get_paths()[0].vertices[:, 0]
+    assert (times.min(), times.max()) == pytest.approx((10, 290))
 
 
 def test_the_hypnogram_must_be_that_of_the_recording(raw, hypno):
