@@ -42,7 +42,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         _EXAMPLES,
         help="compare a stager with scored recordings",
         description="Stage scored recordings and compare with their hypnograms: "
-        "accuracy, Cohen's\nkappa, macro-F1, F1 by stage and expected calibration error "
+        "accuracy, Cohen's\nkappa, macro-F1, F1 by stage and calibration error "
         "(ECE), for each recording, subject, and pooled.",
     )
     add_recordings(parser, scored=True)
@@ -84,8 +84,12 @@ def run(args: Namespace) -> int:
         )
         several = len(set(subjects)) < len(subjects)
         groups = subjects if several else None
-        table = tabulate_scores(references, predicted, names, groups)
-        print(table.to_string(float_format="{:.3f}".format))
+        try:
+            table = tabulate_scores(references, predicted, names, groups)
+        except ValueError as error:
+            tell("error", error)
+            return 1
+        print(table.rename_axis(None).to_string(float_format="{:.3f}".format))
         if out:
             replace_file(out, table.to_csv(lineterminator="\n").encode())
     return 0 if len(kept) == len(found.recordings) else 1

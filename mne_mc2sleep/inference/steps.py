@@ -1,0 +1,80 @@
+"""Probabilities of windows that begin more often than epochs do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._constants import EPOCH_DURATION, SFREQ, STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+
+def stage_in_steps(
+    stage: Callable,
+    signals: Sequence[NDArray[np.float32]],
+    usable: Sequence[NDArray[np.bool_]],
+    step: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Stage a recording once for each position of the grid of epochs.
+
+    Parameters
+    ----------
+    stage : callable
+        Gets ``signals`` and ``usable`` of some epochs, and returns their probabilities
+        (n_epochs, 5).
+    signals : sequence of array of shape (n_epochs, n_times)
+        The channels.
+    usable : sequence of array of bool of shape (n_epochs,)
+        Whether each epoch of a channel can be staged. A window is usable if both epochs
+        that it touches are.
+    step : float
+        The time in s from one window to the next, a divisor of 30 s.
+
+    Returns
+    -------
+    onsets : array of shape (n_windows,)
+        The begin of each window of 30 s, in s from the recording's start.
+    probabilities : array of shape (n_windows, 5)
+        Uniform where no channel is usable.
+    usable : array of bool of shape (n_windows,)
+        Whether a channel is usable.
+    """
+    n_shifts = round(EPOCH_DURATION / step) if 0 < step <= EPOCH_DURATION else 0
+    if not n_shifts or not np.isclose(n_shifts * step, EPOCH_DURATION):
+        raise ValueError(
+            f"'step' must divide {EPOCH_DURATION:g} s into equal parts, such as 1, 5 "
+            f"or 10, got {step!r} instead."
+        )
+    parts = []
+    # A single epoch cannot be shifted.
+    for index in range(n_shifts if len(usable[0]) > 1 else 1):
+        shifted = [
+            _shift(*channel, index * step)
+            for channel in zip(signals, usable, strict=True)
+        ]
+        is_usable = np.any([mask for _, mask in shifted], axis=0)
+        proba = np.full((len(is_usable), len(STAGES)), 1 / len(STAGES))
+        if is_usable.any():
+            found = [channel for channel in shifted if channel[1].any()]
+            proba = stage(*map(list, zip(*found, strict=True)))
+        onsets = index * step + EPOCH_DURATION * np.arange(len(is_usable))
+        parts.append((onsets, proba, is_usable))
+    onsets, proba, is_usable = map(np.concatenate, zip(*parts, strict=True))
+    order = np.argsort(onsets)
+    return onsets[order], proba[order], is_usable[order]
+
+
+def _shift(
+    signals: NDArray[np.float32], usable: NDArray[np.bool_], seconds: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Let the epochs begin later; the last one, which is incomplete, is dropped."""
+    n_times = round(seconds * SFREQ)
+    if not n_times:
+        return signals, usable
+    moved = np.concatenate([signals[:-1, n_times:], signals[1:, :n_times]], axis=1)
+    return moved, usable[:-1] & usable[1:]
