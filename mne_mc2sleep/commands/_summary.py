@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._utils import replace_file
 from ._common import check_output
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ class Summary:
 
     def write(self) -> None:
         """Write the file with all rows so far."""
+        from .._utils import replace_file
+
         if self._fname is None or not self.rows:
             return
         rows = [self.rows[name] for name in self._recordings if name in self.rows]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._utils import replace_file
 from ._common import (
     PROGRAM,
     add_command,
@@ -42,8 +41,8 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         _EXAMPLES,
         help="compare a stager with scored recordings",
         description="Stage scored recordings and compare with their hypnograms: "
-        "accuracy, Cohen's\nkappa, macro-F1, F1 by stage and calibration error "
-        "(ECE), for each recording, subject, and pooled.",
+        "accuracy, Cohen's\nkappa, macro-F1, F1 by stage and calibration error (ECE), "
+        "for each recording and pooled.",
     )
     add_recordings(parser, scored=True)
     add_stager(parser)
@@ -58,6 +57,7 @@ def run(args: Namespace) -> int:
     """Evaluate a stager; a recording that fails does not stop the others."""
     from joblib import Parallel, delayed
 
+    from .._utils import replace_file
     from ..evaluation import tabulate_scores
 
     out = check_output(args.out, (".csv",), args.overwrite) if args.out else None

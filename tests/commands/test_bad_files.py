@@ -11,7 +11,7 @@ from yasa import Hypnogram
 from mne_mc2sleep import read_hypnogram, write_hypnogram
 from mne_mc2sleep.commands.main import main
 
-COMMANDS = ("stage", "evaluate", "train")
+COMMANDS = ("stage", "evaluate")
 WARNING = "mne-mc2sleep: warning: "
 
 
@@ -52,12 +52,6 @@ def run(folder, tmp_path, capsys):
         arguments = {
             "stage": [fname, *weights, "--out-dir", out_dir, "--outputs", "csv"],
             "evaluate": [fname, *weights, "--hypnograms", hypno],
-            "train": [
-                *(fname, folder / "good_raw.fif"),
-                *("--hypnograms", hypno, folder / "good.csv"),
-                *(*weights, "--train-epochs", 1, "-q"),
-                *("--out", out_dir / "new.safetensors"),
-            ],
         }[command]
         with warnings.catch_warnings():
             warnings.simplefilter("default", RuntimeWarning)
@@ -105,16 +99,14 @@ def test_an_odd_file_is_staged_with_one_warning_at_most(
         assert tuple(np.flatnonzero(hypno.hypno == "UNS")) == case.unusable
 
 
-@pytest.mark.parametrize("command", ["evaluate", "train"])
 @pytest.mark.parametrize("name", MISFITS)
 def test_a_hypnogram_file_that_does_not_fit_is_one_sentence(
-    name, command, run, folder, two_nights, tmp_path
+    name, run, folder, two_nights, tmp_path
 ):
-    """Exit status 1, one line that names the file, and no weights."""
+    """Exit status 1, and one line that names the file."""
     raw, stages = two_nights[0]
     fname = tmp_path / "stages-annot.fif"
     MISFITS[name][0](stages, raw.info["meas_date"]).save(fname)
-    status, lines = run(command, folder / "good_raw.fif", fname)
+    status, lines = run("evaluate", folder / "good_raw.fif", fname)
     assert (status, len(lines)) == (1, 1)
     assert fname.name in lines[0]
-    assert list((tmp_path / "out").iterdir()) == []
