@@ -24,7 +24,7 @@ from .records import FoundNights, NightRecord
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
 
     from numpy.random import RandomState
 
@@ -95,7 +95,7 @@ def find_nights(
 
 
 def split_subjects(
-    subjects: Iterable[Hashable], random_state: int | RandomState | None = 0
+    subjects: Iterable[str | int], random_state: int | RandomState | None = 0
 ) -> Fold:
     """Draw who is tested (30 %), who validates (100 of the others) and who trains.
 

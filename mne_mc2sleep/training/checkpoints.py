@@ -45,14 +45,8 @@ def locked(fname: Path | None) -> Iterator[None]:
 def save_checkpoint(fname: Path, origin: dict[str, Any], state: dict[str, Any]) -> None:
     """Replace a checkpoint in one step.
 
-    Parameters
-    ----------
-    fname : Path
-        The file.
-    origin : dict
-        What defines the training. Only the same training can resume.
-    state : dict
-        Tensors, numbers, strings, and lists and dicts of them.
+    Only a training with the same ``origin`` can resume. ``state`` holds tensors,
+    numbers, strings, and lists and dicts of them.
     """
     content = {"format": _FORMAT, "origin": _as_json(origin), "state": state}
     buffer = io.BytesIO()
@@ -61,12 +55,9 @@ def save_checkpoint(fname: Path, origin: dict[str, Any], state: dict[str, Any]) 
 
 
 def load_checkpoint(fname: Path, origin: dict[str, Any]) -> dict[str, Any]:
-    """Return the ``state`` that `save_checkpoint` wrote, on the CPU.
+    """Return the state that `save_checkpoint` wrote, on the CPU.
 
-    Raises
-    ------
-    ValueError
-        If the file is damaged, or if ``origin`` differs.
+    Raise a ValueError if the file is damaged, or if ``origin`` differs.
     """
     try:
         # torch.load does not compare the checksums in the file.

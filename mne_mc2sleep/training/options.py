@@ -18,17 +18,17 @@ from sklearn.utils._param_validation import (
 _N_SUBJECTS_HALF_WAY = 2
 
 
-def _option(default: Any, doc: str, *constraints: Any) -> Any:
+def _option(default: Any, *constraints: Any) -> Any:
     """Define an option; ``constraints`` are those of scikit-learn's estimators."""
-    return field(default=default, metadata={"doc": doc, "constraints": constraints})
+    return field(default=default, metadata={"constraints": list(constraints)})
 
 
-def _integer(low: int) -> Interval:
-    return Interval(Integral, low, None, closed="left")
+def _integer(default: int, low: int) -> Any:
+    return _option(default, Interval(Integral, low, None, closed="left"))
 
 
-def _real(low: float, high: float | None, closed: str) -> Interval:
-    return Interval(Real, low, high, closed=closed)
+def _real(default: float, high: float | None, closed: str) -> Any:
+    return _option(default, Interval(Real, 0, high, closed=closed))
 
 
 @dataclass(frozen=True)
@@ -39,79 +39,46 @@ class TrainingOptions:
     and bounds from here. All values are our choice unless the text says otherwise.
     """
 
-    pretrain_train_epochs: int = _option(
-        20, "Passes over the nights in pretraining, at most.", _integer(1)
-    )
-    finetune_train_epochs: int = _option(
-        20, "Passes over the nights in fine-tuning, at most.", _integer(1)
-    )
-    batch_size: int = _option(
-        32, "Sequences in one step (of each process, under torchrun).", _integer(1)
-    )
-    learning_rate: float = _option(
-        1e-3,
-        "Highest learning rate of AdamW, which rises first and then follows a cosine.",
-        _real(0, None, "neither"),
-    )
-    weight_decay: float = _option(
-        0.01,
-        "Weight decay of AdamW, on matrices and kernels only.",
-        _real(0, None, "left"),
-    )
-    patience: int = _option(
-        5, "Passes without a better validation score that end a phase.", _integer(1)
-    )
-    mask_ratio: float = _option(
-        0.5,
-        "Share of the epochs hidden by cross-masking; 0.5 in the paper.",
-        _real(0, 1, "both"),
-    )
-    contrastive_temperature: float = _option(
-        0.1, "Temperature of InfoNCE.", _real(0, None, "neither")
-    )
-    contrastive_weight: float = _option(
-        0.1, "Weight of the InfoNCE loss in pretraining.", _real(0, None, "left")
-    )
-    reconstruction_weight: float = _option(
-        0.1, "Weight of the reconstruction loss in pretraining.", _real(0, None, "left")
-    )
-    excluded_neighbors: int = _option(
-        0,
-        "Epochs of one night at most this far apart are not negatives of InfoNCE.",
-        _integer(0),
-    )
-    exclude_same_stage: bool = _option(
-        False, "Whether epochs of one stage are not negatives of InfoNCE.", "boolean"
-    )
-    validation_fraction: float = _option(
-        0.2,
-        "Share of the subjects held out for early stopping and calibration.",
-        _real(0, 1, "left"),
-    )
+    pretrain_train_epochs: int = _integer(20, low=1)
+    """Passes over the nights in pretraining, at most."""
+    finetune_train_epochs: int = _integer(20, low=1)
+    """Passes over the nights in fine-tuning, at most."""
+    batch_size: int = _integer(32, low=1)
+    """Sequences in one step (of each process, under torchrun)."""
+    learning_rate: float = _real(1e-3, None, "neither")
+    """Highest learning rate of AdamW, which rises first and then follows a cosine."""
+    weight_decay: float = _real(0.01, None, "left")
+    """Weight decay of AdamW, on matrices and kernels only."""
+    patience: int = _integer(5, low=1)
+    """Passes without a better validation score that end a phase."""
+    mask_ratio: float = _real(0.5, 1, "both")
+    """Share of the epochs that cross-masking hides; 0.5 in the paper."""
+    contrastive_temperature: float = _real(0.1, None, "neither")
+    """Temperature of InfoNCE."""
+    contrastive_weight: float = _real(0.1, None, "left")
+    """Weight of the InfoNCE loss in pretraining."""
+    reconstruction_weight: float = _real(0.1, None, "left")
+    """Weight of the reconstruction loss in pretraining."""
+    excluded_neighbors: int = _integer(0, low=0)
+    """Epochs of one night at most this far apart are not negatives of InfoNCE."""
+    exclude_same_stage: bool = _option(False, "boolean")
+    """Whether epochs of the same stage are not negatives of InfoNCE."""
+    validation_fraction: float = _real(0.2, 1, "left")
+    """Share of the subjects held out for early stopping and calibration."""
     adaptation: float | str = _option(
-        "auto",
-        "How far fine-tuning moves weights that could stage before: 1 keeps the "
-        "fine-tuned weights, 0 those of before; 'auto' is n / (n + 2) with n subjects.",
-        _real(0, 1, "both"),
-        StrOptions({"auto"}),
+        "auto", Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})
     )
-    seed: int = _option(0, "Seed of everything that is drawn.", _integer(0))
-    label_smoothing: float = _option(
-        0.0,
-        "Share of each stage that the stage losses spread evenly over all stages.",
-        _real(0, 1, "left"),
-    )
-    average_decay: float = _option(
-        0.0,
-        "If above 0, validate and keep an exponential moving average of the weights "
-        "with this decay per step.",
-        _real(0, 1, "left"),
-    )
-    precision: str = _option(
-        "float32",
-        "Precision of matrix products and convolutions; weights are float32.",
-        StrOptions({"float32", "bfloat16"}),
-    )
+    """How far fine-tuning moves weights that could stage before: 1 keeps the fine-tuned
+    weights, 0 the earlier ones; "auto" is n / (n + 2) with n subjects."""
+    seed: int = _integer(0, low=0)
+    """Seed of everything that is drawn."""
+    label_smoothing: float = _real(0.0, 1, "left")
+    """Share of each stage that the stage losses spread evenly over all stages."""
+    average_decay: float = _real(0.0, 1, "left")
+    """If above 0, validate and keep an exponential moving average of the weights with
+    this decay per step."""
+    precision: str = _option("float32", StrOptions({"float32", "bfloat16"}))
+    """Precision of matrix products and convolutions; weights are float32."""
 
     def __post_init__(self) -> None:
         """Check types and bounds."""
@@ -122,7 +89,7 @@ class TrainingOptions:
     @classmethod
     def constraints(cls) -> dict[str, list]:
         """Return the constraints by name, as scikit-learn's estimators hold them."""
-        return {f.name: list(f.metadata["constraints"]) for f in fields(cls)}
+        return {f.name: f.metadata["constraints"] for f in fields(cls)}
 
     @classmethod
     def from_parameters(cls, parameters: dict[str, Any]) -> TrainingOptions:

@@ -233,8 +233,10 @@ class _State:
         self.optimizer.step()
         self.step += 1
         decay = self.phase.options.average_decay
+        if decay == 0:
+            return
         weights = self.phase.state_dict()
-        if decay > 0 and not self.average:
+        if not self.average:
             self.average = copy.deepcopy(weights)
         for name, average in self.average.items():
             if average.is_floating_point():
