@@ -117,9 +117,11 @@ def tabulate_scores(
     rows = [
         ("recording", name, [night]) for name, night in zip(names, nights, strict=True)
     ]
-    for group in dict.fromkeys(() if groups is None else groups):
-        members = [n for n, g in zip(nights, groups, strict=True) if g == group]
-        rows.append(("subject", group, members))
+    members: dict[Any, list] = {}
+    if groups is not None:
+        for group, night in zip(groups, nights, strict=True):
+            members.setdefault(group, []).append(night)
+    rows += [("subject", group, part) for group, part in members.items()]
     rows.append(("pooled", "pooled", nights))
     table = pd.DataFrame(
         [

@@ -12,12 +12,14 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 from ._constants import EPOCH_DURATION, STAGES, UNSCORED
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from mne import Annotations
     from numpy.typing import ArrayLike, NDArray
     from pandas import DataFrame
     from yasa import Hypnogram
 
-    AnyStages = Hypnogram | Annotations | ArrayLike | str | os.PathLike
+    AnyStages: TypeAlias = Hypnogram | Annotations | ArrayLike | str | os.PathLike
 
 
 def as_stages(stages: AnyStages) -> NDArray[np.int8]:
@@ -37,7 +39,8 @@ def as_stages(stages: AnyStages) -> NDArray[np.int8]:
     if isinstance(stages, list | tuple) and not stages:
         stages = np.empty(0, dtype=np.int8)
     if isinstance(stages, np.ndarray | pd.Series | pd.Index):
-        values = stages = np.asarray(stages)
+        values: NDArray = np.asarray(stages)
+        stages = values
         # This needs no MNE, which is not installed everywhere networks are trained.
         is_plain = values.ndim == 1 and values.dtype.kind in "iu"
         if is_plain and np.isin(values, range(-2, len(STAGES))).all():

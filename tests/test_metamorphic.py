@@ -63,6 +63,8 @@ def test_a_second_night_does_not_change_the_first(clf, night, proba, make_night)
     """Beyond the context of the seam, the first night is staged as alone."""
     second = make_raw(make_night(21, n_epochs=100).signals.numpy().ravel())
     both = mne.concatenate_raws([night.copy(), second])
+    # There is no pause between them.
+    both.set_annotations(None)
     found = clf.predict_proba(both).to_numpy()
     assert len(found) == N_EPOCHS + 100
     assert_allclose(found[: N_EPOCHS - CONTEXT], proba[:-CONTEXT], atol=1e-4)

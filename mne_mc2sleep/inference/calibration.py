@@ -13,7 +13,7 @@ from .._constants import UNSCORED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BOUNDS = (0.1, 10.0)
+_LOG_BOUNDS = (float(np.log(0.1)), float(np.log(10)))
 # Short recordings need higher temperatures. With this many usable epochs it is twice
 # that of a night; fewer than the minimum are not distinguished. Fitted to parts of
 # simulated nights of subjects that are in no reported score.
@@ -44,7 +44,7 @@ def fit_temperature(
         calibrated = log_softmax(log_posteriors / np.exp(log_temperature), axis=-1)
         return -calibrated[np.arange(len(stages)), stages].mean()
 
-    found = minimize_scalar(negative_log_likelihood, bounds=np.log(_BOUNDS))
+    found = minimize_scalar(negative_log_likelihood, bounds=_LOG_BOUNDS)
     return float(np.exp(found.x))
 
 

@@ -124,7 +124,9 @@ def _map_in_threads(
         return _map_in_memory(function, parts)
     n_threads = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(n_threads, None, torch.set_num_threads, (1,)) as pool:
+        with ThreadPoolExecutor(
+            n_threads, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
             return list(pool.map(function, parts))
     finally:
         # New threads use the number that was set last by any thread.

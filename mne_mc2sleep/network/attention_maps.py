@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from .mc2sleepnet import Embeddings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .cross_attention import CrossAttentionStack
+    from .cross_attention import CrossAttentionLayer, CrossAttentionStack
     from .mc2sleepnet import MC2SleepNet
 
 
@@ -50,9 +50,10 @@ def cross_attention_maps(
 @contextmanager
 def _recorded(stack: CrossAttentionStack) -> Iterator[list[Tensor]]:
     """Collect the cross-attention's weights of each layer while inside."""
-    weights, handles = [], []
+    weights: list[Tensor] = []
+    handles = []
     for layer in stack.layers:
-        module = layer.cross_attention
+        module = cast("CrossAttentionLayer", layer).cross_attention
         handles += [
             module.register_forward_pre_hook(_ask_for_weights, with_kwargs=True),
             module.register_forward_hook(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class MC2SleepConfig:
         return next((n for n, config in sizes.items() if config == self), "custom")
 
 
-_SIZES = {
+_SIZES: dict[str, dict[str, Any]] = {
     "base": {},
     "small": {
         "width": 64,

@@ -71,6 +71,8 @@ class CrossAttentionStack(nn.Module):
         The sizes.
     """
 
+    positions: Tensor
+
     def __init__(self, config: MC2SleepConfig):
         super().__init__()
         positions = sinusoidal_positions(config.sequence_length, config.width)

@@ -55,6 +55,8 @@ class SignalBackbone(nn.Module):
         The sizes.
     """
 
+    scale: Tensor
+
     def __init__(self, config: MC2SleepConfig):
         super().__init__()
         self.register_buffer("scale", torch.ones(()))

@@ -32,6 +32,10 @@ class LogSpectrogram(nn.Module):
     weights.
     """
 
+    basis: Tensor
+    mean: Tensor
+    std: Tensor
+
     def __init__(self):
         super().__init__()
         window = torch.hamming_window(_N_WINDOW, dtype=torch.float64)

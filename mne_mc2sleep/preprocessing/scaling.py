@@ -1,11 +1,11 @@
 """Scale recordings, so that those of different montages and amplifiers are similar.
 
-A new scaling is a class with ``fit`` and ``transform`` and a row in ``SCALINGS``.
+A new scaling is a subclass of `NoScaling` and a row in ``SCALINGS``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.signal import firwin2, oaconvolve, welch
@@ -45,29 +45,19 @@ _LOG_GRID = np.log(_GRID.clip(1e-3))
 _LOG_CENTERS = 0.5 * np.log(np.multiply(_EDGES[1:], _EDGES[:-1]))
 
 
-class Scaling(Protocol):
-    """A scaling of the epochs of one channel."""
-
-    def fit(self, signals: NDArray[np.float32], usable: NDArray[np.bool_]) -> Self:
-        """Estimate the scale of a recording from its usable epochs."""
-
-    def transform(self, signals: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scaled epochs. The input is not modified."""
-
-
 class NoScaling:
-    """Keep µV."""
+    """Keep µV. The base class of the scalings, which are fitted to each recording."""
 
     def fit(self, signals: NDArray[np.float32], usable: NDArray[np.bool_]) -> Self:
-        """Do nothing."""
+        """Estimate the scale from the usable epochs."""
         return self
 
     def transform(self, signals: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the signals."""
+        """Return scaled epochs. The input is not modified."""
         return signals
 
 
-class RobustScaling:
+class RobustScaling(NoScaling):
     """Scale the interquartile range to ``ROBUST_IQR``."""
 
     def fit(self, signals: NDArray[np.float32], usable: NDArray[np.bool_]) -> Self:
@@ -81,7 +71,7 @@ class RobustScaling:
         return signals * self._gain
 
 
-class SpectrumScaling:
+class SpectrumScaling(NoScaling):
     """Filter a recording so that its median spectrum is closer to a reference.
 
     Bands that were not recorded are filled with noise, the same in each call. In each
@@ -107,7 +97,7 @@ class SpectrumScaling:
         return _fill(scaled, self._is_missing) if self._is_missing.any() else scaled
 
 
-SCALINGS: dict[str, type[Scaling]] = {
+SCALINGS: dict[str, type[NoScaling]] = {
     "none": NoScaling,
     "robust": RobustScaling,
     "spectrum": SpectrumScaling,
@@ -189,7 +179,7 @@ def raise_bands(
 
 
 def _by_band(
-    freqs: NDArray[np.float64], density: NDArray[np.float64]
+    freqs: NDArray[np.floating], density: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     distances = np.log(density.clip(1e-9)) - _log_reference(np.log(freqs.clip(1e-3)))
     band = np.digitize(freqs, _EDGES)

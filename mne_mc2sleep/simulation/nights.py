@@ -157,7 +157,8 @@ def _draw_powers(stages: NDArray[np.int_], rng: Generator) -> NDArray[np.float64
     values, vectors = np.linalg.eigh(constants.CORRELATIONS)
     root = vectors * np.sqrt(values) @ vectors.T
     deviations = path.clip(-2, 2) @ root * constants.STAGE_STDS[stages]
-    offset = rng.standard_normal(n_features).clip(-2, 2) @ root * constants.SUBJECT_STDS
+    offset = np.clip(rng.standard_normal(n_features), -2, 2)
+    offset = offset @ root * constants.SUBJECT_STDS
     powers = constants.STAGE_MEANS[stages] + _SPREAD * (offset + deviations)
     return powers.reshape(stages.size, 2, -1)
 
