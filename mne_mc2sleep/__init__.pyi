@@ -1,6 +1,7 @@
 __version__: str
 
 from .classifier import MC2SleepClassifier as MC2SleepClassifier
+from .commands.sys_info import sys_info as sys_info
 from .data.cohort_cache import prepare_cohort as prepare_cohort
 from .evaluation import evaluate as evaluate
 from .evaluation import stage_scorer as stage_scorer

@@ -18,7 +18,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ._constants import STAGES
 from .data.reading import (
     as_list,
-    naming,
     pair,
     read_channels,
     read_nights,
@@ -32,7 +31,7 @@ from .network import MC2SleepConfig
 from .preprocessing.scaling import SCALINGS
 from .stager import Stager
 from .training import TrainingOptions, interruptible
-from .weights.file_format import MAX_SEQUENCE_LENGTH
+from .weights.file_format import MAX_LENGTH
 from .weights.registry import KNOWN_WEIGHTS, find_weights
 
 if TYPE_CHECKING:
@@ -48,11 +47,9 @@ if TYPE_CHECKING:
     RawLike = BaseRaw | str | os.PathLike
 
 # Parameters that are not saved: what belongs to the weights is stored with them, and
-# the rest depends on the machine and the call.
-_NOT_SAVED = {
-    *("weights", "network", "size", "sequence_length", "scaling"),
-    *("device", "random_state"),
-}
+# the others depend on the machine and the call.
+_OF_WEIGHTS = {"network", "size", "sequence_length", "scaling"}
+_NOT_SAVED = _OF_WEIGHTS | {"weights", "device", "random_state"}
 
 
 class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
@@ -61,17 +58,15 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     picks : str | list of str | None
-        The EEG channel to stage by: a name, or a list of alternatives of which the
-        first that the recording has is taken. None uses the order of preference of
-        `mne_mc2sleep.io.recordings.pick_channel`.
+        The EEG channel, or alternatives in order of preference, of which the first that
+        the recording has is taken. None is the package's order of preference.
     weights : str | path-like | None
         The weights that training starts from; `fit` then only fine-tunes them. If None,
         train from scratch. `from_pretrained` sets it, so that copies by
         `sklearn.base.clone` adapt the same weights.
     network : callable | None
-        Your own network: a class or function that takes an `MC2SleepConfig` and returns
-        a module with the methods of `mne_mc2sleep.network.SleepNetwork`. None is
-        MC2SleepNet. See the page "Change the method" of the documentation.
+        Your own network: takes an `MC2SleepConfig` and returns a module that follows
+        `mne_mc2sleep.network.SleepNetwork`, see the page "Change the method".
     size : {"small", "base"} | None
         ``"base"`` is the network of the paper (6.1 M parameters), ``"small"`` the same
         structure for a CPU (0.57 M, our choice). None is the size of the weights, or
@@ -98,8 +93,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     adaptation : float | "auto"
         How far `finetune` moves weights that were fine-tuned before: they become
         (1 - adaptation) times the old plus adaptation times the fine-tuned weights
-        (WiSE-FT, Wortsman et al., arXiv 2109.01903). ``"auto"`` is n / (n + 2) for n
-        training subjects. Weights that were only pretrained are always replaced.
+        (WiSE-FT, arXiv 2109.01903). ``"auto"`` is n / (n + 2) for n training subjects.
+        Weights that were only pretrained are always replaced.
     batch_size : int
         Sequences in one step.
     learning_rate, weight_decay : float
@@ -138,10 +133,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         "weights": [str, os.PathLike, None],
         "network": [callable, None],
         "size": [StrOptions({"small", "base"}), None],
-        "sequence_length": [
-            Interval(Integral, 1, MAX_SEQUENCE_LENGTH, closed="both"),
-            None,
-        ],
+        "sequence_length": [Interval(Integral, 1, MAX_LENGTH, closed="both"), None],
         "scaling": [StrOptions(set(SCALINGS)), None],
         "device": [str, torch.device, None],
         "random_state": ["random_state"],
@@ -209,7 +201,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         return pd.DataFrame(self.stager_.history)
 
     def __sklearn_tags__(self):
-        """Say that the input is recordings, not a table."""
+        """Return scikit-learn's tags: the input is not a table."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.no_validation = True
@@ -243,13 +235,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         -------
         clf : MC2SleepClassifier
             Ready to stage, or to be fine-tuned.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If there are no such weights, or the file cannot be used.
-        ConnectionError
-            If a URL cannot be reached.
         """
         fname = find_weights(weights, sha256)
         stager, parameters = Stager.load(fname, device, network)
@@ -266,8 +251,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def save(self, fname: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Save the stager in one file, for `from_pretrained`.
 
-        The file names the subjects (``groups``) that were trained on and held out: use
-        codes as groups if the names are confidential.
+        The file names the subjects that were trained on and held out: pass codes as
+        ``groups`` if their names are confidential.
 
         Parameters
         ----------
@@ -305,12 +290,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         -------
         self : MC2SleepClassifier
             The trained stager. After a KeyboardInterrupt, the best one so far.
-
-        Raises
-        ------
-        ValueError
-            If no recording is scored, a recording or hypnogram cannot be used, or a
-            parameter contradicts the weights.
         """
         phases = ["pretrain", "finetune"] if self.weights is None else ["finetune"]
         return self._train(phases, raws, hypnos, groups, restart=True)
@@ -320,20 +299,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         """Train the whole network by InfoNCE and cross-masking: the first phase.
 
         Training continues from the current weights (of `from_pretrained`, of an earlier
-        call, or of the parameter ``weights``). If there are none, it starts from
-        scratch.
-
-        Parameters
-        ----------
-        raws, groups, verbose
-            As in `fit`.
-        hypnos : Hypnogram | Annotations | path-like | array | None | list
-            As in `fit`. Stages are used where there are any, but they are not needed.
-
-        Returns
-        -------
-        self : MC2SleepClassifier
-            If no recording had stages, call `finetune` before `predict`.
+        call, or of the parameter ``weights``); without any it starts from scratch.
+        Parameters and return value are those of `fit`, but stages are not needed. If no
+        recording has any, call `finetune` before `predict`.
         """
         return self._train(["pretrain"], raws, hypnos, groups)
 
@@ -342,22 +310,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         """Train the sequence level on scored nights: the second phase.
 
         The backbones are frozen. With the weights of `from_pretrained` this adapts them
-        to the montage and the scorers of a laboratory.
-
-        Parameters
-        ----------
-        raws, hypnos, groups, verbose
-            As in `fit`.
-
-        Returns
-        -------
-        self : MC2SleepClassifier
-            The adapted stager.
-
-        Raises
-        ------
-        NotFittedError
-            If there are no weights to start from.
+        to the montage and the scorers of a laboratory. Parameters and return value are
+        those of `fit`; without weights to start from, it raises a NotFittedError.
         """
         if self.weights is None:
             self._check_is_fitted(can_stage=False)
@@ -394,19 +348,14 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def _check_agrees(self, stager: Stager) -> None:
         """Raise if a parameter contradicts what belongs to the weights."""
         config = stager.net.config
-        of_weights = {
-            "network": stager.network,
-            "size": config.size,
-            "sequence_length": config.sequence_length,
-            "scaling": stager.scaling,
-        }
-        for name, found in of_weights.items():
+        for name in sorted(_OF_WEIGHTS):
+            found = getattr(stager if hasattr(stager, name) else config, name)
             requested = getattr(self, name)
             if requested is not None and requested != found:
                 raise ValueError(
                     f"The weights have {name}={found!r}, but {name}={requested!r} was "
-                    f"requested. Leave {name!r} out to use the weights; to train with "
-                    "another one from scratch, call 'fit' with weights=None."
+                    f"requested. Leave {name!r} out, or train from scratch with 'fit' "
+                    "and weights=None."
                 )
 
     def _check_is_fitted(self, can_stage: bool = True) -> None:
@@ -424,25 +373,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         self._check_agrees(self.stager_)
 
     @overload
-    def predict(
-        self,
-        raws: RawLike,
-        *,
-        picks=None,
-        average_channels=None,
-        n_jobs=None,
-        verbose=None,
-    ) -> Hypnogram: ...
+    def predict(self, raws: RawLike, **options) -> Hypnogram: ...
     @overload
-    def predict(
-        self,
-        raws: list | tuple,
-        *,
-        picks=None,
-        average_channels=None,
-        n_jobs=None,
-        verbose=None,
-    ) -> list[Hypnogram]: ...
+    def predict(self, raws: list | tuple, **options) -> list[Hypnogram]: ...
     @verbose
     def predict(
         self,
@@ -460,105 +393,68 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws : Raw | path-like | list
             One recording or a list of them; they are not modified.
         picks : str | list of str | None
-            The channel to stage by instead of the constructor's: one name, or
-            alternatives in order of preference, in any spelling.
+            As in the constructor, whose ``picks`` it replaces.
         average_channels : list of str | None
-            Channels that are all staged, instead of ``picks``; their log-posteriors are
-            averaged. A recording that lacks one of them is an error.
+            Channels that must all exist: each is staged, and their log-posteriors are
+            averaged.
         n_jobs : int | None
-            Recordings staged at once, by joblib; None is 1 unless
-            :func:`joblib.parallel_config` says otherwise, which can also name a
-            cluster. The stages do not depend on it.
+            Recordings staged at once, by joblib. None is 1, unless
+            :func:`joblib.parallel_config` sets another number or a cluster.
         verbose : bool | str | int | None
             MNE's verbosity.
 
         Returns
         -------
         hypno : yasa.Hypnogram | list of yasa.Hypnogram
-            One stage per 30 s with ``proba``; epoch i begins 30 i s after the
-            recording. Epochs that hold no EEG are UNS. A list if ``raws`` is one.
-
-        Raises
-        ------
-        NotFittedError
-            If no stages have been learnt.
-        TypeError, ValueError
-            If a recording cannot be staged; the message says why.
+            One stage per 30 s with ``proba``; epochs without usable EEG are UNS. A list
+            if ``raws`` is one.
 
         Warns
         -----
         RuntimeWarning
-            If a recording is odd (see `mne_mc2sleep.io.recordings.read_recording`), or
-            unlike those of the training (see
-            `mne_mc2sleep.preprocessing.novelty.measure_novelty`): then no probability
-            exceeds 0.6 in the epochs that are, and the stages stay.
+            If a recording is unusual, or unlike the training nights; then the
+            probabilities of the epochs that are do not exceed 0.6.
         """
         self._check_is_fitted()
         raws, is_list = as_list(raws)
-        stage = partial(
-            self._stage_recording, picks=picks, average_channels=average_channels
-        )
+        stage = partial(self._stage, picks=picks, average_channels=average_channels)
         hypnos = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
         return hypnos if is_list else hypnos[0]
 
     @overload
-    def predict_proba(
-        self,
-        raws: RawLike,
-        *,
-        picks=None,
-        average_channels=None,
-        n_jobs=None,
-        verbose=None,
-    ) -> pd.DataFrame: ...
+    def predict_proba(self, raws: RawLike, **options) -> pd.DataFrame: ...
     @overload
-    def predict_proba(
-        self,
-        raws: list | tuple,
-        *,
-        picks=None,
-        average_channels=None,
-        n_jobs=None,
-        verbose=None,
-    ) -> list[pd.DataFrame]: ...
-    @verbose
-    def predict_proba(
-        self,
-        raws,
-        *,
-        picks: str | list[str] | None = None,
-        average_channels: list[str] | None = None,
-        n_jobs: int | None = None,
-        verbose=None,
-    ):
+    def predict_proba(self, raws: list | tuple, **options) -> list[pd.DataFrame]: ...
+    def predict_proba(self, raws, **options):
         """Return the calibrated probabilities of the stages.
 
         Parameters
         ----------
-        raws, picks, average_channels, n_jobs, verbose
-            As in `predict`.
+        raws : Raw | path-like | list
+            One recording or a list of them.
+        **options
+            The keyword arguments of `predict`.
 
         Returns
         -------
         proba : DataFrame of shape (n_epochs, 5) | list of DataFrame
             The ``proba`` of the hypnograms of `predict`: columns WAKE, N1, N2, N3, REM,
-            and UNS if there are epochs that hold no EEG.
+            and UNS if there are epochs without usable EEG.
         """
-        hypnos = self.predict(
-            raws, picks=picks, average_channels=average_channels, n_jobs=n_jobs
-        )
+        hypnos = self.predict(raws, **options)
         is_list = isinstance(hypnos, list)
         return [hypno.proba for hypno in hypnos] if is_list else hypnos.proba
 
     @verbose
-    def score(self, raws, hypnos=None, *, verbose=None) -> float:
+    def score(self, raws, hypnos=None, *, picks=None, verbose=None) -> float:
         """Return Cohen's kappa over the pooled epochs of recordings.
 
         Parameters
         ----------
         raws, hypnos, verbose
-            As in `fit`. Epochs that the expert left unscored or that hold no EEG do not
-            count; hypnograms are compared by position in the recording.
+            As in `fit`. Epochs that are unscored or without usable EEG do not count.
+        picks : str | list of str | None
+            As in `predict`.
 
         Returns
         -------
@@ -567,25 +463,29 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_is_fitted()
         raws, hypnos = pair(raws, hypnos, "hypnograms")
-        references, predictions = [], []
-        for index, raw in enumerate(raws):
-            with naming(index, raws):
-                channels = self._read(raw)
-                references.append(read_stages(channels[0], hypnos[index]))
-                predicted = self._stage(channels)
-            predictions.append(stages_on_grid(predicted.as_int(), len(predicted)))
-        scores = score_stages(np.concatenate(references), np.concatenate(predictions))
+        compare = partial(self._compare, picks=picks)
+        nights = run_on_recordings(compare, raws, hypnos)
+        reference, predicted = map(np.concatenate, zip(*nights, strict=True))
+        scores = score_stages(reference, predicted)
         logger.info("kappa %(kappa).3f on %(n_epochs)d epochs", scores)
         return scores["kappa"]
 
-    def _stage_recording(self, raw, picks, average_channels) -> Hypnogram:
-        return self._stage(self._read(raw, picks, average_channels))
+    def _stage(self, raw, picks=None, average_channels=None) -> Hypnogram:
+        """Stage one recording."""
+        return self._stage_channels(self._read(raw, picks, average_channels))
+
+    def _compare(self, raw, hypno, picks) -> tuple[np.ndarray, np.ndarray]:
+        """Return the expert's stages of one recording and the predicted ones."""
+        channels = self._read(raw, picks)
+        reference = read_stages(channels[0], hypno)
+        predicted = self._stage_channels(channels)
+        return reference, stages_on_grid(predicted.as_int(), len(predicted))
 
     def _read(self, raw, picks=None, average_channels=None) -> list[Recording]:
         picks = self.picks if picks is None else picks
         return read_channels(raw, picks, average_channels, self.stager_.scaling)
 
-    def _stage(self, channels: list[Recording]) -> Hypnogram:
+    def _stage_channels(self, channels: list[Recording]) -> Hypnogram:
         signals = [channel.signals for channel in channels]
         usable = [channel.usable for channel in channels]
         novelties = self.stager_.novelty(signals, usable)

@@ -191,18 +191,16 @@ def test_channels_are_averaged(fitted, raw):
     np.testing.assert_allclose(both, mean, atol=1e-6)
 
 
-def test_picks_of_the_constructor_are_alternatives(fitted, raw):
-    """Of a list in the constructor, the first channel that exists is staged."""
-    clf = clone(fitted).set_params(picks=["EEG Cz-A1", "EEG Pz-Oz"])
+def test_picks_are_alternatives_everywhere(fitted, scored_raws):
+    """The first channel that exists is staged: in the constructor and in each call."""
+    raw, stages = scored_raws[0][0], scored_raws[1][0]
+    names = ["EEG Cz-A1", "EEG Pz-Oz"]
+    expected = fitted.predict_proba(raw, picks="EEG Pz-Oz")
+    clf = clone(fitted).set_params(picks=names)
     clf.stager_ = fitted.stager_
-    expected = fitted.predict_proba(raw, picks="EEG Pz-Oz")
     assert clf.predict_proba(raw).equals(expected)
-
-
-def test_picks_of_predict_are_alternatives_too(fitted, raw):
-    """In any spelling."""
-    expected = fitted.predict_proba(raw, picks="EEG Pz-Oz")
-    assert fitted.predict_proba(raw, picks=["Cz", "pz:oz"]).equals(expected)
+    assert fitted.predict_proba(raw, picks=names).equals(expected)
+    assert fitted.score(raw, stages, picks=names) == clf.score(raw, stages)
 
 
 @pytest.mark.parametrize(

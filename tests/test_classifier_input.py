@@ -68,6 +68,6 @@ def test_unknown_device(scored_raws):
 
 
 def test_no_picks_at_all(fitted, scored_raws):
-    """An empty list of channels is told, not averaged."""
+    """An empty list of channels is an error."""
     with pytest.raises(ValueError, match="'picks' is empty"):
         fitted.predict(scored_raws[0][0], picks=[])

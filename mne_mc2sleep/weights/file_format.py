@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 
 _FORMAT = "mne_mc2sleep/1"
 
-MAX_SEQUENCE_LENGTH = 10_000
-"""Epochs of a sequence, over three days: a network stores a code for each position."""
+MAX_LENGTH = 10_000
+"""Bound of the sequence length (three days) and of all other sizes in a file."""
 
-# A file may ask for no more before its tensors are compared with the network.
-_MAX_SIZE = 10_000
 _MAX_LAYERS = 100
 
 
@@ -55,14 +53,6 @@ def save_weights(
     network : callable | None
         What made the network, if it is not `MC2SleepNet`: its name is saved.
 
-    Raises
-    ------
-    ValueError
-        If the name does not end in ``.safetensors``.
-    FileExistsError
-        If the file exists and ``overwrite`` is False.
-    FileNotFoundError
-        If the folder does not exist.
     """
     fname = check_fname(fname, ".safetensors", overwrite)
     header = {
@@ -97,7 +87,7 @@ def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
 
 
 def check_fname(fname: str | Path, suffix: str, overwrite: bool) -> Path:
-    """Return the path of a file to write; raise as `save_weights` does."""
+    """Return the path of a file to write; raise if it cannot be written there."""
     fname = Path(fname)
     if fname.suffix != suffix:
         raise ValueError(f"The file must be named '*{suffix}', not {fname.name!r}.")
@@ -131,13 +121,6 @@ def load_weights(
     metadata : dict
         What was saved with it.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    ValueError
-        If the file is damaged, has another format, was made by another network, or if
-        its tensors do not fit its configuration.
     """
     fname = Path(fname)
     if not fname.is_file():
@@ -145,8 +128,7 @@ def load_weights(
             f"The file of weights {str(fname)!r} does not exist. Pass the path of a "
             "file that MC2SleepClassifier.save wrote."
         )
-    remedy = "Download or save it again."
-    state, header = load_tensors(fname, _FORMAT, "weights", remedy)
+    state, header = load_tensors(fname)
     _check_network(fname, header.get("network"), network)
     try:
         config = _read_config(header["config"])
@@ -207,7 +189,7 @@ def _read_config(text: str) -> MC2SleepConfig:
     )
     for name, value in asdict(config).items():
         sizes = value if isinstance(value, tuple) else (value,)
-        is_count = all(type(n) is int and 1 <= n <= _MAX_SIZE for n in sizes)
+        is_count = all(type(n) is int and 1 <= n <= MAX_LENGTH for n in sizes)
         if name != "dropout" and not is_count:
             raise ValueError(f"{name} is {value}")
     n_layers = config.sequence_layers + config.spectrogram_layers
@@ -235,30 +217,9 @@ def _try_out(net: SleepNetwork) -> None:
             raise ValueError("posteriors are not finite")
 
 
-def load_tensors(
-    fname: Path, file_format: str, kind: str, remedy: str
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and the header that `save_tensors` wrote.
-
-    Parameters
-    ----------
-    fname : Path
-        The file.
-    file_format : str
-        What its header must give as the ``"format"``.
-    kind, remedy : str
-        For the errors: what the file should hold, and what to do if it is damaged.
-
-    Returns
-    -------
-    tensors, header : dict
-        On the CPU; without the checksum.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged or of another format.
-    """
+def load_tensors(fname: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and header; raise a ValueError if the file is not what was saved."""
+    remedy = "Download or save it again."
     try:
         with safe_open(fname, framework="pt") as file:
             header = file.metadata() or {}
@@ -267,10 +228,10 @@ def load_tensors(
         raise ValueError(
             f"{fname} is damaged or not a safetensors file ({error}). {remedy}"
         ) from error
-    if header.get("format") != file_format:
+    if header.get("format") != _FORMAT:
         raise ValueError(
-            f"{fname} holds no {kind} that this version of mne_mc2sleep can read: its "
-            f"format is {header.get('format')!r}, not {file_format!r}."
+            f"{fname} holds no weights that this version of mne_mc2sleep can read: its "
+            f"format is {header.get('format')!r}, not {_FORMAT!r}."
         )
     if header.pop("sha256", None) != _checksum(tensors, header):
         raise ValueError(

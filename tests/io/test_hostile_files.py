@@ -22,7 +22,6 @@ from mne_mc2sleep.weights.file_format import (
 )
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
-FORMAT = "mne_mc2sleep/1"
 
 
 @pytest.mark.skipif(not FUZZ.exists(), reason="benchmarks/ is not in the sdist")
@@ -49,7 +48,7 @@ def saved(net, tmp_path):
 
 def reseal(fname, **header):
     """Write weights anew with another header, under a right checksum."""
-    tensors, old = load_tensors(fname, FORMAT, "weights", "")
+    tensors, old = load_tensors(fname)
     save_tensors(fname, tensors, old | header)
 
 
@@ -95,7 +94,7 @@ def stager_file(trained, tmp_path):
 
     def save(name, value):
         trained.save(fname, {}, overwrite=True)
-        _, header = load_tensors(fname, FORMAT, "weights", "")
+        _, header = load_tensors(fname)
         metadata = json.loads(header["metadata"]) | {name: value}
         reseal(fname, metadata=json.dumps(metadata))
         return fname

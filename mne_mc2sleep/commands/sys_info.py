@@ -1,0 +1,48 @@
+"""Report versions, device and weights, for bug reports."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import IO
+
+_PACKAGES = ("mne", "yasa", "torch", "numpy", "scipy", "pandas", "scikit-learn")
+
+
+def sys_info(file: IO[str] | None = None) -> None:
+    """Print versions, device and weights.
+
+    Parameters
+    ----------
+    file : file-like | None
+        Where to print. None is the standard output.
+    """
+    import torch
+
+    from .. import __version__
+    from .._utils import find_device
+    from ..weights.registry import KNOWN_WEIGHTS, cache_folder
+
+    device = find_device(None)
+    if device.type == "cuda":
+        device = f"{device} ({torch.cuda.get_device_name(device)})"
+    facts = {
+        "platform": platform.platform(),
+        "python": sys.version.split()[0],
+        "mne-mc2sleep": __version__,
+        **{name: _version(name) for name in _PACKAGES},
+        "device": f"{device}, {torch.get_num_threads()} threads",
+    }
+    for name, known in KNOWN_WEIGHTS.items():
+        facts[f"weights {name!r}"] = f"sha256 {known.sha256[:16]}"
+    facts["downloaded weights"] = cache_folder()
+    for name, fact in facts.items():
+        print(f"{name + ':':<20}{fact}", file=file)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
