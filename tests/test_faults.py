@@ -1,6 +1,5 @@
 """Faults while working: what was there stays whole, and what can go on does."""
 
-import logging
 import os
 import resource
 import signal
@@ -10,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stagers import QUICK
 from yasa import Hypnogram
 
-from mne_mc2sleep import MC2SleepClassifier
 from mne_mc2sleep._utils import replace_file
 from mne_mc2sleep.inference import sliding_window as inference
 from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
@@ -91,29 +88,6 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
     assert other.read_text() == "mine"
     assert not fname.is_symlink()
     assert fname.read_text() == "new"
-
-
-def test_ctrl_c_in_fit_leaves_a_stager(scored_raws):
-    """A real SIGINT in fine-tuning: what was learnt before can stage and be saved."""
-
-    class Interrupt(logging.Handler):
-        def emit(self, record):
-            if "Train epoch" in record.msg and record.args[0] == 2:
-                signal.raise_signal(signal.SIGINT)
-
-    handler = Interrupt(logging.DEBUG)
-    logger = logging.getLogger("mne")
-    # Tests that run in the background ignore it.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    logger.addHandler(handler)
-    try:
-        clf = MC2SleepClassifier(**QUICK | {"finetune_train_epochs": 9})
-        clf.fit(*scored_raws, verbose="DEBUG")
-    finally:
-        logger.removeHandler(handler)
-        signal.signal(signal.SIGINT, before)
-    assert clf.history_["phase"].tolist() == ["Pretraining", *["Fine-tuning"] * 2]
-    assert len(clf.predict(scored_raws[0][0])) == 80
 
 
 class SmallMemory(torch.nn.Module):
