@@ -230,11 +230,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             is not in the file and is never imported from it.
         device : str | torch.device | None
             As in the constructor.
-
-        Returns
-        -------
-        clf : MC2SleepClassifier
-            Ready to stage, or to be fine-tuned.
         """
         fname = find_weights(weights, sha256)
         stager, parameters = Stager.load(fname, device, network)

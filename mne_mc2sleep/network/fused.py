@@ -25,9 +25,6 @@ def fuse(net: Net) -> Net:
     net : nn.Module
         Its outputs differ by rounding errors. It cannot be trained or saved.
     """
-    # A network of your own may have another backbone.
-    if not hasattr(getattr(net, "signal_backbone", None), "blocks"):
-        return net
     net = deepcopy(net)
     for block in [m for m in net.modules() if isinstance(m, nn.Sequential)]:
         for index, (layer, norm) in enumerate(pairwise(block)):
