@@ -1,10 +1,9 @@
-"""Profile both stages of the training, and time the adaptation to a new laboratory.
+"""Time one train epoch of both phases, and the adaptation to a new laboratory.
 
-The profile runs the public methods as they are, on recordings in memory (see
-profiling.py), for one pass in each stage. The adaptation fine-tunes saved weights on
-nights in EDF files with hypnograms, and makes all of its passes.
+The train epochs are of recordings in memory. The adaptation fine-tunes saved weights on
+nights in EDF files, without early stopping.
 
-    python benchmarks/training.py [--what profile laboratory] [--sizes small base]
+    python benchmarks/training.py [--what phases laboratory] [--sizes small base]
 """
 
 import argparse
@@ -23,11 +22,10 @@ from common import (
     save_weights,
     write_edf,
 )
-from profiling import ENCODE, NEW, PARTS, READ, Profiler
 
 from mne_mc2sleep import MC2SleepClassifier
 
-STAGES_OF_TRAINING = ("pretrain", "finetune")
+PHASES = ("pretrain", "finetune")
 
 
 def main():
@@ -35,9 +33,9 @@ def main():
     args = parse_arguments()
     mne.set_log_level("error")
     print(f"{describe_machine()}; medians of {args.repeats}")
-    if "profile" in args.what:
+    if "phases" in args.what:
         for size in args.sizes:
-            print_profile(size, args)
+            print_phases(size, args)
     if "laboratory" in args.what:
         print_laboratory(args)
 
@@ -47,10 +45,10 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    whats = ("profile", "laboratory")
+    whats = ("phases", "laboratory")
     parser.add_argument("--what", choices=whats, nargs="+", default=whats)
     parser.add_argument("--sizes", choices=SIZES, nargs="+", default=SIZES)
-    parser.add_argument("--nights", type=int, default=4, help="of the profile")
+    parser.add_argument("--nights", type=int, default=4, help="of the train epochs")
     parser.add_argument("--hours", type=float, default=4, help="of its nights")
     parser.add_argument("--laboratory-nights", type=int, default=5)
     parser.add_argument("--laboratory-hours", type=float, default=8)
@@ -59,46 +57,20 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def print_profile(size, args):
-    """Print where one pass over the nights spends its time, in each stage."""
+def print_phases(size, args):
+    """Print the seconds of one train epoch of each phase, with reading the nights."""
     raws, hypnos = make_nights(args.nights, args.hours)
-    profile(size, raws[:1], hypnos[:1])  # warm up
-    runs = [profile(size, raws, hypnos) for _ in range(args.repeats)]
-    stages = [medians([run[stage] for run in runs]) for stage in STAGES_OF_TRAINING]
+    train(size, raws[:1], hypnos[:1])  # warm up
+    runs = [train(size, raws, hypnos) for _ in range(args.repeats)]
     n_epochs = sum(map(len, hypnos))
     print(f"\n`{size}`: one train epoch of {args.nights} nights ({n_epochs} epochs)")
-    print_header("part", "pretraining, s", "%", "fine-tuning, s", "%")
-    for name in stages[0]:
-        cells = []
-        for stage in stages:
-            cells += [stage[name], f"{100 * stage[name] / sum(stage.values()):.0f}"]
-        print_row(name, *cells)
-    # Fine-tuning encodes once, before its first pass.
-    pretraining = seconds_without(stages[0], READ, NEW)
-    finetuning = seconds_without(stages[1], READ, ENCODE)
-    rates = n_epochs / pretraining, n_epochs / finetuning
-    print_row("**epochs/s of a pass**", rates[0], "", rates[1], "")
-    print_caching(args.train_epochs, pretraining, finetuning, stages[1][ENCODE])
+    print_header("phase", "s", "epochs/s")
+    for phase, seconds in medians(runs).items():
+        print_row(phase, seconds, n_epochs / seconds)
 
 
-def seconds_without(stage, *names):
-    """Sum the seconds of all other parts than ``names``."""
-    return sum(seconds for name, seconds in stage.items() if name not in names)
-
-
-def print_caching(n_passes, pretraining, finetuning, encoding):
-    """Print what it saves that the frozen backbones encode once, not in every pass."""
-    once = encoding + n_passes * finetuning
-    anew, whole = n_passes * (encoding + finetuning), n_passes * pretraining
-    print(f"\n{n_passes} train epochs, computed from the seconds above")
-    print_header("", "s", "ratio")
-    print_row("fine-tuning, each epoch encoded once (as built)", once, 1.0)
-    print_row("fine-tuning, encoded anew in every pass", anew, anew / once)
-    print_row("pretraining", whole, whole / once)
-
-
-def profile(size, raws, hypnos):
-    """Train one train epoch in each stage; return the seconds of each part."""
+def train(size, raws, hypnos):
+    """Train one train epoch in each phase; return the seconds of each."""
     clf = MC2SleepClassifier(
         raws[0].ch_names[0],
         size=size,
@@ -108,11 +80,9 @@ def profile(size, raws, hypnos):
         random_state=0,
     )
     seconds = {}
-    for stage in STAGES_OF_TRAINING:
-        profiler = Profiler()
-        with profiler.installed(), profiler.part("rest"):
-            getattr(clf, stage)(raws, hypnos)
-        seconds[stage] = {name: profiler.seconds[name] for name in (*PARTS, "rest")}
+    for phase in PHASES:
+        fit = getattr(clf, phase)
+        seconds[phase] = clock(lambda fit=fit: fit(raws, hypnos))["wall_s"]
     return seconds
 
 

@@ -253,6 +253,8 @@ def _read_edf(source: Source) -> Intervals:
 def _annotation_bytes(source: Source) -> bytes:
     """Return the content of the annotation channels of an EDF+ or BDF+ file."""
     header = read_edf_header(source.path)
+    if header.n_records < 0:
+        raise ValueError("The header of the EDF file lacks the number of its records.")
     width = 2 if source.content[:1] == b"0" else 3
     edges = np.append(0, np.cumsum(header.n_samples) * width)
     size = header.n_records * int(edges[-1])

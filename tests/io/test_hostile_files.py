@@ -25,17 +25,17 @@ FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 
 
 @pytest.mark.skipif(not FUZZ.exists(), reason="benchmarks/ is not in the sdist")
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 @pytest.mark.parametrize("kind", ["weights", "edf", "hypnogram"])
 def test_hostile_files_at_random(kind):
-    """Each is refused in words of ours or read; no crash, hang or waste of memory."""
-    command = [sys.executable, FUZZ, "--cases", "120", "--seed", "7", "--kind", kind]
+    """Each is refused with a message or read; no crash, hang or waste of memory."""
+    command = [sys.executable, FUZZ, "--cases", "60", "--seed", "7", "--kind", kind]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"| {kind} | 120 |" in ended.stdout
+    assert f"| {kind} | 60 |" in ended.stdout
 
 
 @pytest.fixture
