@@ -1,4 +1,4 @@
-"""Read the weights of the cross-attention without a change to the network."""
+"""Extract the weights of the cross-attention by hooks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def cross_attention_maps(
     net: MC2SleepNet, embeddings: Embeddings, usable: Tensor | None = None
 ) -> Embeddings:
-    """Return how much each epoch looks at each epoch of the other modality.
+    """Return how much each epoch attends to each epoch of the other modality.
 
     Parameters
     ----------
     net : MC2SleepNet
         The network, in eval mode.
     embeddings : Embeddings of shape (batch, sequence, width)
-        What ``encode`` gave, cut into sequences.
+        The output of ``encode``, cut into sequences.
     usable : Tensor of bool of shape (batch, sequence) | None
         No epoch attends to one where this is False.
 
@@ -36,7 +36,7 @@ def cross_attention_maps(
     -------
     maps : Embeddings of shape (batch, layers, heads, sequence, sequence)
         Of the signal to the spectrogram, and the other way round. Each row is the
-        looking epoch; it sums to 1.
+        attending epoch; it sums to 1.
     """
     with ExitStack() as stack:
         maps = [

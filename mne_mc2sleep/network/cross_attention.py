@@ -1,4 +1,4 @@
-"""The sequence level: one stack per modality that looks at itself and at the other."""
+"""The sequence level: one stack of self- and cross-attention per modality."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class CrossAttentionLayer(nn.Module):
 
 
 class CrossAttentionStack(nn.Module):
-    """Put the epochs of one modality into the context of a sequence.
+    """Put the epochs of one modality into the context of their sequence.
 
-    Every layer's queries come from the own modality. Keys and values of the
-    cross-attention are the other modality's position-encoded embeddings, the same in
-    all layers, as seen in the authors' code.
+    The queries of every layer come from the modality itself. Keys and values of the
+    cross-attention are the position-encoded embeddings of the other modality, the same
+    in all layers, as seen in the authors' code.
 
     Parameters
     ----------
@@ -85,14 +85,14 @@ class CrossAttentionStack(nn.Module):
     def forward(
         self, own: Tensor, other: Tensor | None, usable: Tensor | None = None
     ) -> Tensor:
-        """Read a batch of sequences.
+        """Contextualize a batch of sequences.
 
         Parameters
         ----------
         own : Tensor of shape (batch, sequence, width)
             The modality's embeddings, at most ``sequence_length`` epochs.
         other : Tensor of shape (batch, sequence, width) | None
-            The other modality's embeddings; None leaves the cross-attention out.
+            The embeddings of the other modality; None omits the cross-attention.
         usable : Tensor of bool of shape (batch, sequence) | None
             No epoch attends to one where this is False.
 
@@ -107,8 +107,8 @@ class CrossAttentionStack(nn.Module):
             other = self.dropout(other + positions)
         ignored = None
         if usable is not None:
-            # A softmax over no key is NaN: where nothing is usable all is attended to,
-            # and the caller discards the result.
+            # The softmax of no key is NaN: if nothing is usable, attend to everything;
+            # the caller discards the result.
             ignored = ~usable & usable.any(dim=1, keepdim=True)
         for layer in self.layers:
             own = layer(own, other, ignored)

@@ -1,4 +1,4 @@
-"""Cross-masking: which epochs of one modality are hidden, and what stands for them."""
+"""Cross-masking: draw the epochs to hide, and replace them by a learned token."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 def draw_mask(usable: Tensor, mask_ratio: float) -> Tensor:
-    """Draw the epochs that are hidden, anew for every sequence.
+    """Draw the epochs to hide, independently for each sequence.
 
     Parameters
     ----------
     usable : Tensor of bool of shape (batch, sequence)
-        Only usable epochs are hidden: there is nothing to recover in the others.
+        Only usable epochs are hidden.
     mask_ratio : float
-        Share of the usable epochs to hide, 0.5 in the paper.
+        The share of the usable epochs to hide, 0.5 in the paper.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def draw_mask(usable: Tensor, mask_ratio: float) -> Tensor:
 
 
 class MaskToken(nn.Module):
-    """The learned embedding that stands for a hidden epoch of one modality."""
+    """The learned embedding that replaces hidden epochs of one modality."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -38,6 +38,6 @@ class MaskToken(nn.Module):
     def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
         """Replace the ``embeddings`` (batch, sequence, width) where ``mask`` is True.
 
-        The hidden embeddings are replaced, not added to, so nothing of them is left.
+        They are replaced, not added to, so that no information about them remains.
         """
         return torch.where(mask[..., None], self.token.to(embeddings), embeddings)

@@ -1,4 +1,4 @@
-"""The whole network: encode epochs, read sequences, recover what is masked, stage."""
+"""The network: encode epochs, contextualize sequences, recover masked epochs, stage."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class StageLogits(NamedTuple):
 class MC2SleepNet(nn.Module):
     """MC2SleepNet (arXiv 2502.17470).
 
-    ``encode`` looks at each epoch alone, twice; ``contextualize`` looks at a sequence
-    of epochs with cross-attention between the modalities; ``stage`` gives logits.
-    ``recover`` and ``project`` serve the two losses of pretraining.
+    ``encode`` embeds each epoch by both backbones; ``contextualize`` puts a sequence of
+    epochs into context by self- and cross-attention; ``stage`` returns logits.
+    ``recover`` and ``project`` are for the two losses of pretraining.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class MC2SleepNet(nn.Module):
         self.spectrogram_token = MaskToken(width)
         self.signal_stack = CrossAttentionStack(config)
         self.spectrogram_stack = CrossAttentionStack(config)
-        # What recovers an embedding serves the stages too; a linear map between the two
-        # (our choice) lets it do both.
+        # The contexts are used both for recovery and for staging, so recovery has a
+        # linear map of its own (our choice).
         self.signal_recovery = nn.Linear(width, width)
         self.spectrogram_recovery = nn.Linear(width, width)
         # One head for either modality, one for both, as seen in the authors' code.
@@ -115,11 +115,11 @@ class MC2SleepNet(nn.Module):
         Parameters
         ----------
         embeddings : Embeddings of shape (batch, sequence, width)
-            What ``encode`` gave, cut into sequences.
+            The output of ``encode``, cut into sequences.
         usable : Tensor of bool of shape (batch, sequence) | None
             No epoch attends to one where this is False.
         cross_attention : bool
-            False leaves each modality to itself.
+            If False, the modalities do not attend to each other.
 
         Returns
         -------
@@ -145,7 +145,7 @@ class MC2SleepNet(nn.Module):
         Parameters
         ----------
         embeddings : Embeddings of shape (batch, sequence, width)
-            What ``encode`` gave, cut into sequences.
+            The output of ``encode``, cut into sequences.
         masks : Embeddings of bool of shape (batch, sequence)
             The epochs to hide in each modality.
         usable, cross_attention
@@ -154,7 +154,7 @@ class MC2SleepNet(nn.Module):
         Returns
         -------
         recovered : Embeddings of shape (batch, sequence, width)
-            To be compared with ``embeddings`` where ``masks`` is True.
+            Compare it with ``embeddings`` where ``masks`` is True.
         """
         signal, spectrogram = embeddings
         others = (spectrogram, signal) if cross_attention else (None, None)

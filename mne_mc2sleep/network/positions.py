@@ -1,4 +1,4 @@
-"""Sinusoidal positions, the same for frames of an epoch and epochs of a night."""
+"""Sinusoidal position encoding, for frames of an epoch and epochs of a sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CNN that turns the raw signal of one epoch into one embedding."""
+"""The backbone of the raw signal: a CNN over one epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GATE_REDUCTION = 16
 
 
 class ChannelGate(nn.Module):
-    """Weigh the channels by what the whole epoch holds (squeeze and excitation)."""
+    """Scale the channels by a gate (squeeze and excitation)."""
 
     def __init__(self, n_channels: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The Transformer that turns the spectrogram of one epoch into one embedding."""
+"""The backbone of the spectrogram: a Transformer over the frames of one epoch."""
 
 from __future__ import annotations
 
@@ -17,19 +17,17 @@ if TYPE_CHECKING:
 _N_WINDOW, _HOP, _N_FFT = 200, 100, 256
 N_FRAMES = 1 + (N_TIMES - _N_WINDOW) // _HOP
 N_BINS = _N_FFT // 2
-# Under this density (µV²/Hz) lies the quantisation noise of recorders, which differs
-# from device to device and says nothing of sleep.
+# Below this density (µV²/Hz) is the quantisation noise of recorders.
 _POWER_FLOOR = 1e-3
-# Bins above the band-pass hardly vary; dividing by their spread would blow up noise.
+# Bins above the band-pass hardly vary: their small deviation would amplify noise.
 _MIN_STD = 0.5
 
 
 class LogSpectrogram(nn.Module):
     """Turn epochs into standardised log-power spectrograms.
 
-    It is part of the network so that it runs on its device and so that the mean and the
-    standard deviation of each bin, taken from the training signals, travel with the
-    weights.
+    It is part of the network, so that it runs on the same device and the mean and the
+    standard deviation of each bin of the training signals are saved with the weights.
     """
 
     basis: Tensor
@@ -43,11 +41,11 @@ class LogSpectrogram(nn.Module):
         times = torch.arange(_N_WINDOW, dtype=torch.float64)[:, None]
         phase = 2 * torch.pi * times * bins / _N_FFT
         density = (2 / (SFREQ * window.square().sum())).sqrt() * window[:, None]
-        # One-sided: all bins but the last, at half the sampling rate, stand for two.
+        # One-sided: all bins except the last, at half the sampling rate, count twice.
         density = density * torch.where(bins == N_BINS, 0.5**0.5, 1.0)
         basis = torch.cat([density * phase.cos(), density * phase.sin()], dim=1)
         basis = basis.float()
-        # A fixed Fourier basis: made anew with the network, not stored in weights.
+        # A fixed Fourier basis, which is not saved with the weights.
         self.register_buffer("basis", basis, persistent=False)
         self.register_buffer("mean", torch.zeros(N_BINS))
         self.register_buffer("std", torch.ones(N_BINS))
@@ -61,7 +59,7 @@ class LogSpectrogram(nn.Module):
             Natural log of µV²/Hz.
         """
         frames = signals.unfold(-1, _N_WINDOW, _HOP)
-        # In bfloat16 the rounding of slow waves would hide the fast ones.
+        # In bfloat16, rounding errors of slow waves would be larger than fast waves.
         with torch.autocast(signals.device.type, enabled=False):
             cosine, sine = (frames @ self.basis).chunk(2, dim=-1)
         return torch.log(cosine.square() + sine.square() + _POWER_FLOOR)
@@ -78,7 +76,7 @@ class LogSpectrogram(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """Average frames by weights that the frames themselves give."""
+    """Average frames with learned weights."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -97,7 +95,7 @@ class SpectrogramBackbone(nn.Module):
     Parameters
     ----------
     config : MC2SleepConfig
-        The sizes. The number of layers and the attention pooling are our choices.
+        The sizes. The number of layers and the attention pooling are our choice.
     """
 
     def __init__(self, config: MC2SleepConfig):

@@ -8,7 +8,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import butter, sosfilt, welch
 
 from mne_mc2sleep._constants import N_TIMES, SFREQ
-from mne_mc2sleep.preprocessing.scaling import ROBUST_IQR, scale_signals
+from mne_mc2sleep.preprocessing.scaling import (
+    ROBUST_IQR,
+    SCALINGS,
+    NoScaling,
+    scale_signals,
+)
 
 
 def make_signals(n_epochs=40, gain=1.0, seed=0):
@@ -32,10 +37,28 @@ def everywhere(signals):
     return np.ones(len(signals), dtype=bool)
 
 
-def test_none_changes_nothing():
+@pytest.mark.parametrize("scaling", [None, "none"])
+def test_none_changes_nothing(scaling):
     """Without a scaling µV stay µV."""
     signals = make_signals()
-    assert scale_signals(signals, everywhere(signals), None) is signals
+    assert scale_signals(signals, everywhere(signals), scaling) is signals
+
+
+def test_a_new_scaling_is_a_row_in_the_registry(monkeypatch):
+    """It is fitted to the usable epochs, and applied to all."""
+
+    class HalfScaling(NoScaling):
+        def fit(self, signals, usable):
+            self.gain = 0.5 / signals[usable].std()
+            return self
+
+        def transform(self, signals):
+            return signals * self.gain
+
+    monkeypatch.setitem(SCALINGS, "half", HalfScaling)
+    signals = make_signals()
+    scaled = scale_signals(signals, everywhere(signals), "half")
+    assert scaled.std() == pytest.approx(0.5)
 
 
 def test_robust_brings_the_interquartile_range():
