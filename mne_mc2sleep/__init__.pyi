@@ -6,6 +6,8 @@ from .data.cohort_cache import prepare_cohort as prepare_cohort
 from .evaluation import evaluate as evaluate
 from .evaluation import stage_scorer as stage_scorer
 from .inference.attention import attention_maps as attention_maps
+from .inference.review import annotate_review as annotate_review
+from .inference.review import read_review as read_review
 from .io.hypnograms import annotations_to_hypnogram as annotations_to_hypnogram
 from .io.hypnograms import hypnogram_to_annotations as hypnogram_to_annotations
 from .io.hypnograms import read_hypnogram as read_hypnogram

@@ -241,17 +241,7 @@ def load_stager(args: Namespace) -> MC2SleepClassifier:
 
 
 def check_output(fname: str, suffixes: tuple[str, ...], overwrite: bool) -> Path:
-    """Return the path of a file to write; raise if it cannot be written.
-
-    Parameters
-    ----------
-    fname : str
-        The file.
-    suffixes : tuple of str
-        The suffixes that it may have.
-    overwrite : bool
-        Whether the file may exist.
-    """
+    """Return the path of a file to write; raise if it cannot be written."""
     path = Path(fname).expanduser()
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"The name {fname!r} must end in {' or '.join(suffixes)}.")

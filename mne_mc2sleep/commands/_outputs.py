@@ -73,17 +73,7 @@ class MadeBy(NamedTuple):
 
 
 class NightFiles:
-    """The files that one recording gives.
-
-    Parameters
-    ----------
-    recording : str
-        The recording.
-    out_dir : Path
-        The folder of the files.
-    outputs : list of str
-        The kinds of files that are asked for, of ``OUTPUTS``.
-    """
+    """The files of one recording, of the kinds that are asked for."""
 
     def __init__(self, recording: str, out_dir: Path, outputs: list[str]):
         self.recording = recording
@@ -104,9 +94,9 @@ class NightFiles:
             return None
         return content if is_ours and "Summary" in content else None
 
-    def is_finished(self) -> bool:
+    def is_complete(self) -> bool:
         """Return whether all files are there."""
-        return all(fname.exists() for fname in self.fnames) and bool(self.made_before())
+        return all(fname.exists() for fname in self.fnames)
 
     def check(self) -> None:
         """Raise if a file would replace one that this program did not write."""

@@ -50,17 +50,7 @@ def make_row(
 
 
 class Summary:
-    """The file of ``--summary``, complete after each night.
-
-    Parameters
-    ----------
-    fname : str | None
-        The file, ``.csv`` or ``.json``; None writes nothing.
-    recordings : sequence of str
-        The recordings of this run, in the order of the rows.
-    overwrite : bool
-        Whether the file may hold anything else.
-    """
+    """The rows of a run, and the file of ``--summary`` if one is asked for."""
 
     def __init__(self, fname: str | None, recordings: Sequence[str], overwrite: bool):
         self.rows: dict[str, dict[str, Any]] = {}

@@ -104,5 +104,5 @@ def _stage(
     from ..evaluation import read_reference
 
     predicted = clf.predict(recording, picks=average_channels)
-    picks = (average_channels or [clf.picks])[0]
+    picks = average_channels[0] if average_channels else clf.picks
     return read_reference(recording, hypno, predicted, picks), predicted

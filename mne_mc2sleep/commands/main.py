@@ -24,22 +24,8 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
-    Parameters
-    ----------
-    argv : sequence of str | None
-        The arguments; None takes those of the process.
-
-    Returns
-    -------
-    status : int
-        0 if everything was done, 1 if recordings failed, 2 for wrong usage, 130 after
-        Ctrl-C. Each failure is one sentence on stderr.
-
-    Raises
-    ------
-    SystemExit
-        With 2 if the arguments cannot be parsed, with 0 after ``--help`` and
-        ``--version``.
+    Returns 0 if everything was done, 1 if recordings failed, 2 for wrong usage, and 130
+    after Ctrl-C.
     """
     parser = _make_parser()
     args = parser.parse_args(argv)

@@ -29,7 +29,7 @@ from ._summary import Summary, make_row
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from typing import Any
 
     from yasa import Hypnogram
@@ -156,12 +156,14 @@ def _skip_finished(
     nights: list[NightFiles], summary: Summary, made_by: MadeBy
 ) -> list[NightFiles]:
     """Add the rows of finished nights to the summary; return the other nights."""
-    waiting, others = [], Counter()
+    waiting: list[NightFiles] = []
+    others: Counter[str] = Counter()
     for night in nights:
-        if not night.is_finished():
+        made = night.made_before()
+        if made is None or not night.is_complete():
             waiting.append(night)
             continue
-        row = night.made_before()["Summary"]
+        row = made["Summary"]
         summary.add(row | {"file": night.recording, "status": "finished before"})
         if row["weights_sha256"] != made_by.sha256:
             others[row["weights"]] += 1
@@ -181,7 +183,7 @@ def _stage_all(
     folder: Path,
     made_by: MadeBy,
     args: Namespace,
-) -> Iterator[_Result]:
+) -> Generator[_Result]:
     """Stage nights, in parallel if asked; yield each as it ends."""
     from joblib import Parallel, delayed
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Picks = str | tuple[str, ...] | None
 
-RECORDINGS = (".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".fif", ".fif.gz", ".set")
-RECORDINGS += (".cnt", ".mff", ".nedf", ".nxe", ".cdt", ".lay")
+RECORDINGS: tuple[str, ...] = (".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".fif")
+RECORDINGS += (".fif.gz", ".set", ".cnt", ".mff", ".nedf", ".nxe", ".cdt", ".lay")
 """Endings of recordings: those known to MNE that stand for one recording each."""
 
 _NEEDED = ("recording", "subject")

@@ -62,9 +62,11 @@ def stage_in_steps(
         if is_usable.any():
             found = [channel for channel in shifted if channel[1].any()]
             proba = stage(*map(list, zip(*found, strict=True)))
-        onsets = index * step + EPOCH_DURATION * np.arange(len(is_usable))
+        onsets = index * step + EPOCH_DURATION * np.arange(len(is_usable), dtype=float)
         parts.append((onsets, proba, is_usable))
-    onsets, proba, is_usable = map(np.concatenate, zip(*parts, strict=True))
+    onsets, proba, is_usable = (
+        np.concatenate(part) for part in zip(*parts, strict=True)
+    )
     order = np.argsort(onsets)
     return onsets[order], proba[order], is_usable[order]
 

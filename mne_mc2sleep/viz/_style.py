@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 # The colours of Okabe and Ito, "Color Universal Design" (2008), which readers with any
 # kind of colour vision distinguish.
@@ -30,9 +29,9 @@ STAGE_COLORS = {
 
 
 def get_axes(
-    axes, n_axes: int, figsize: tuple[float, float], **options
-) -> NDArray[np.object_]:
-    """Return the axes to draw into; if None, those of a new figure (n_axes,)."""
+    axes: Any, n_axes: int, figsize: tuple[float, float], **options: Any
+) -> list[Axes]:
+    """Return the axes to draw into; if None, those of a new figure."""
     if axes is None:
         from matplotlib import pyplot as plt
 
@@ -40,15 +39,15 @@ def get_axes(
         _, axes = plt.subplots(
             figsize=figsize, layout="constrained", squeeze=False, **options
         )
-    axes = np.atleast_1d(axes).ravel()
+    axes = np.ravel(axes).tolist()
     if len(axes) != n_axes:
         raise ValueError(f"'axes' must be {n_axes} axes, got {len(axes)} instead.")
     return axes
 
 
-def finish(axes: NDArray[np.object_], show: bool) -> Figure:
+def finish(axes: list[Axes], show: bool) -> Figure:
     """Show the figure of ``axes`` if asked, and return it."""
-    fig = axes[0].figure
+    fig = cast("Figure", axes[0].figure)
     if show:
         from matplotlib import pyplot as plt
 
@@ -58,7 +57,7 @@ def finish(axes: NDArray[np.object_], show: bool) -> Figure:
     return fig
 
 
-def _display_once(fig: Figure) -> None:
+def _display_once(fig: Any) -> None:
     """Keep a notebook from displaying a shown figure as the value of its cell, too."""
     from IPython import get_ipython
     from IPython.display import display

@@ -52,7 +52,7 @@ def plot_confusion_matrix(
     )
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / totals.clip(min=1)
-    (ax,) = axes = get_axes(axes, 1, (5.5, 5))
+    (ax,) = rows = get_axes(axes, 1, (5.5, 5))
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for (row, column), share in np.ndenumerate(shares):
         text = f"{share:.0f} %\n{counts[row, column]}"
@@ -64,4 +64,4 @@ def plot_confusion_matrix(
     title = "{n_epochs} epochs, accuracy {accuracy:.1%}, kappa {kappa:.2f}"
     ax.set(xlabel="Predicted", ylabel="Reference (epochs)")
     ax.set_title(title.format(**scores))
-    return finish(axes, show)
+    return finish(rows, show)

@@ -56,16 +56,16 @@ def plot_attention(
                 f"epoch {epochs[-1]}. Pass the hypnogram of the same recording."
             )
         labels = [f"{epoch} {hypno.hypno.iloc[epoch]}" for epoch in epochs]
-    axes = get_axes(axes, 2, (11, 5.2), nrows=1, ncols=2)
+    rows = get_axes(axes, 2, (11, 5.2), nrows=1, ncols=2)
     weights = [part.mean(axis=(0, 1)) for part in (maps.signal, maps.spectrogram)]
     highest = max(map(np.max, weights))
     names = ("signal", "spectrogram"), ("spectrogram", "signal")
     step = -(-n_epochs // _MAX_LABELS)
-    for ax, weight, (own, other) in zip(axes, weights, names, strict=True):
+    for ax, weight, (own, other) in zip(rows, weights, names, strict=True):
         image = ax.imshow(weight, vmin=0, vmax=highest)
         ax.set_xticks(range(0, n_epochs, step), labels[::step], rotation=90)
         ax.set_yticks(range(0, n_epochs, step), labels[::step])
         ax.set(xlabel=f"Epoch of the {other}", ylabel=f"Epoch of the {own}")
         ax.set_title(f"{own.capitalize()} attends to {other}")
-    axes[1].figure.colorbar(image, ax=list(axes), label="Weight", shrink=0.8)
-    return finish(axes, show)
+    rows[1].figure.colorbar(image, ax=list(rows), label="Weight", shrink=0.8)
+    return finish(rows, show)

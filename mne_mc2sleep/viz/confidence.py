@@ -47,21 +47,21 @@ def plot_reliability(
     bins = reliability_bins(probabilities, reference, n_bins)
     error = expected_calibration_error(probabilities, reference, n_bins)
     ratios = {"height_ratios": (3, 1)}
-    axes = get_axes(axes, 2, (5, 6), sharex=True, gridspec_kw=ratios)
+    rows = get_axes(axes, 2, (5, 6), sharex=True, gridspec_kw=ratios)
     found = bins.dropna()
     x, y, n_epochs = found["confidence"], found["accuracy"], found["n_epochs"]
     sizes = _MAX_AREA * n_epochs / n_epochs.max()
-    axes[0].plot([0, 1], [0, 1], "--", color=GREY, label="perfect calibration")
-    axes[0].vlines(x, x, y, color=VERMILION, label="calibration gap")
-    axes[0].plot(x, y, color=BLUE, lw=0.8)
-    axes[0].scatter(x, y, sizes, color=BLUE, label="bin (area: epochs)")
-    axes[0].set(ylabel="Accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    axes[0].set_title(f"Expected calibration error {error:.3f}")
-    axes[0].legend(frameon=False, loc="upper left").legend_handles[-1].set_sizes([40])
+    rows[0].plot([0, 1], [0, 1], "--", color=GREY, label="perfect calibration")
+    rows[0].vlines(x, x, y, color=VERMILION, label="calibration gap")
+    rows[0].plot(x, y, color=BLUE, lw=0.8)
+    rows[0].scatter(x, y, sizes, color=BLUE, label="bin (area: epochs)")
+    rows[0].set(ylabel="Accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    rows[0].set_title(f"Expected calibration error {error:.3f}")
+    rows[0].legend(frameon=False, loc="upper left")
     edges = [*bins["lower"], bins["upper"].iloc[-1]]
-    axes[1].stairs(bins["n_epochs"], edges, fill=True, fc=BLUE)
-    axes[1].set(ylabel="Epochs", xlabel="Confidence")
-    return finish(axes, show)
+    rows[1].stairs(bins["n_epochs"], edges, fill=True, fc=BLUE)
+    rows[1].set(ylabel="Epochs", xlabel="Confidence")
+    return finish(rows, show)
 
 
 def plot_risk_coverage(
@@ -88,11 +88,11 @@ def plot_risk_coverage(
         The figure.
     """
     curve = risk_coverage(probabilities, reference)
-    (ax,) = axes = get_axes(axes, 1, (6, 4))
+    (ax,) = rows = get_axes(axes, 1, (6, 4))
     everything = 100 * curve["accuracy"].iloc[-1]
     ax.plot(100 * (1 - curve["coverage"]), 100 * curve["accuracy"], color=BLUE)
     ax.axhline(everything, ls="--", color=GREY, label=f"all epochs: {everything:.1f} %")
     ax.set(xlabel="Least certain epochs scored by a human (%)", xlim=(0, 100))
     ax.set_ylabel("Accuracy of the others (%)")
     ax.legend(frameon=False, loc="upper left")
-    return finish(axes, show)
+    return finish(rows, show)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from ._style import (
     BLACK,
@@ -73,28 +74,28 @@ def plot_history(
         raise ValueError(
             "The history is empty: these weights were not trained in this session."
         )
-    axes = get_axes(axes, 2, (9, 6), sharex=True)
+    rows = get_axes(axes, 2, (9, 6), sharex=True)
     # A second fit counts its passes from 1 again.
     starts = np.flatnonzero(history["train_epoch"].to_numpy() == 1)
     runs = np.split(np.arange(len(history)), starts[starts > 0])
-    _draw(axes[0], history, _LOSSES, runs)
-    _draw(axes[1], history, _SCORES, runs)
+    _draw(rows[0], history, _LOSSES, runs)
+    _draw(rows[1], history, _SCORES, runs)
     for run in runs:
         scores = [history[name].to_numpy()[run] for name in _SCORES if name in history]
         for score in scores:
             if not np.isnan(score).all():
                 best = np.nanargmax(score)
-                axes[1].plot(run[best] + 1, score[best], "o", color=BLACK)
-        for ax in axes[: 2 * bool(run[0])]:
+                rows[1].plot(run[best] + 1, score[best], "o", color=BLACK)
+        for ax in rows[: 2 * bool(run[0])]:
             ax.axvline(run[0] + 0.5, color=GREY, linewidth=1)
         place = (run.mean() + 1, 1.02)
         coordinates = ("data", "axes fraction")
         phase = history["phase"].iloc[run[0]]
-        axes[0].annotate(phase, place, xycoords=coordinates, ha="center")
-    axes[0].set(ylabel="Loss (log scale)", yscale="log")
-    axes[1].set(ylabel="Validation score", xlabel="Pass over the nights")
-    axes[1].xaxis.get_major_locator().set_params(integer=True)
-    return finish(axes, show)
+        rows[0].annotate(phase, place, xycoords=coordinates, ha="center")
+    rows[0].set(ylabel="Loss (log scale)", yscale="log")
+    rows[1].set(ylabel="Validation score", xlabel="Pass over the nights")
+    rows[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return finish(rows, show)
 
 
 def _draw(

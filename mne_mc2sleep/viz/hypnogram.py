@@ -49,12 +49,12 @@ def plot_hypnogram(
         The figure.
     """
     check_proba(hypno)
-    axes = get_axes(axes, 2, (10, 5))
+    rows = get_axes(axes, 2, (10, 5))
     stages = stages_on_grid(hypno.as_int().to_numpy(), len(hypno))
-    draw_stages(axes[0], stages, "Stage")
-    draw_density(axes[1], hypno.proba, epoch_edges(len(hypno)))
-    share_time(axes, len(hypno), hypno.start)
-    return finish(axes, show)
+    draw_stages(rows[0], stages, "Stage")
+    draw_density(rows[1], hypno.proba, epoch_edges(len(hypno)))
+    share_time(rows, len(hypno), hypno.start)
+    return finish(rows, show)
 
 
 def check_proba(hypno: Hypnogram) -> None:
@@ -68,7 +68,7 @@ def check_proba(hypno: Hypnogram) -> None:
 
 def epoch_edges(n_epochs: int) -> NDArray[np.float64]:
     """Return the edges of epochs in hours from the start (n_epochs + 1,)."""
-    return np.arange(n_epochs + 1) * EPOCH_DURATION / HOUR
+    return np.arange(n_epochs + 1, dtype=np.float64) * (EPOCH_DURATION / HOUR)
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[float, float]]:
@@ -99,7 +99,7 @@ def draw_density(ax: Axes, proba: DataFrame, edges: NDArray[np.float64]) -> None
     values = np.cumsum(proba.to_numpy(), axis=1)
     # The last value is repeated: a step is drawn between two edges.
     bands = np.column_stack([np.zeros(len(proba)), values])[[*range(len(proba)), -1]].T
-    for stage, bottom, top in zip(proba, bands[:-1], bands[1:], strict=True):
+    for stage, bottom, top in zip(map(str, proba), bands[:-1], bands[1:], strict=True):
         color = STAGE_COLORS[stage]
         ax.fill_between(edges, bottom, top, step="post", lw=0, color=color, label=stage)
     ax.set(ylim=(0, 1), ylabel="Probability")

@@ -103,9 +103,9 @@ def plot_night(
         parts = (Path(raw).name if is_path else None, recording.ch_name, hypno.scorer)
         title = ", ".join(filter(None, parts))
     ratios = night_ratios(reference is not None)
-    axes = get_axes(axes, len(ratios), (11, 9), gridspec_kw={"height_ratios": ratios})
-    draw_night(recording, hypno, axes, reference, proba, review, title)
-    return finish(axes, show)
+    rows = get_axes(axes, len(ratios), (11, 9), gridspec_kw={"height_ratios": ratios})
+    draw_night(recording, hypno, rows, reference, proba, review, title)
+    return finish(rows, show)
 
 
 def night_ratios(has_reference: bool) -> list[int]:
@@ -186,7 +186,7 @@ def _draw_spectrogram(
         edges, rows, decibel.T, vmin=lowest, vmax=highest, rasterized=True
     )
     # Beside the axes, so that all rows keep one width and one time axis.
-    bar = ax.figure.colorbar(mesh, cax=ax.inset_axes([1.01, 0, 0.015, 1]))
+    bar = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.01, 0, 0.015, 1)))
     bar.set_label("Power above 1/f (dB)")
     ax.set_ylabel(f"{recording.ch_name}\nFrequency (Hz)")
 
