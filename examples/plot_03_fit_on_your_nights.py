@@ -41,7 +41,7 @@ clf.fit(raws, hypnos, groups=subjects)
 # %%
 # The dots mark the passes whose weights were kept: the best on the subjects held out.
 
-fig = plot_history(clf.history_)
+fig = plot_history(clf)
 
 # %%
 # Cohen's kappa on a night of somebody else:

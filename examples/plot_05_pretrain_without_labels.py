@@ -44,7 +44,7 @@ clf.pretrain(unscored)
 
 clf.set_params(validation_fraction=0)
 clf.finetune(raws, hypnos)
-fig = plot_history(clf.history_)
+fig = plot_history(clf)
 
 # %%
 # The same two nights, without the six:
