@@ -25,6 +25,7 @@ from .data.reading import (
     run_on_recordings,
     warn_if_novel,
 )
+from .inference.steps import stage_in_steps
 from .io.hypnograms import make_hypnogram, stages_on_grid
 from .metrics import score_stages
 from .network import MC2SleepConfig
@@ -420,13 +421,16 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, raws: RawLike, **options) -> pd.DataFrame: ...
     @overload
     def predict_proba(self, raws: list | tuple, **options) -> list[pd.DataFrame]: ...
-    def predict_proba(self, raws, **options):
+    def predict_proba(self, raws, *, step: float | None = None, **options):
         """Return the calibrated probabilities of the stages.
 
         Parameters
         ----------
         raws : Raw | path-like | list
             One recording or a list of them.
+        step : float | None
+            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s. None
+            stages each epoch once. Staging takes 30 / ``step`` times as long.
         **options
             The keyword arguments of `predict`.
 
@@ -434,8 +438,11 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         -------
         proba : DataFrame of shape (n_epochs, 5) | list of DataFrame
             The ``proba`` of the hypnograms of `predict`: columns WAKE, N1, N2, N3, REM,
-            and UNS if there are epochs without usable EEG.
+            and UNS if there are epochs without usable EEG. With ``step``, a row for
+            each window, indexed by its onset in s. A row describes 30 s in any case.
         """
+        if step is not None:
+            return self._predict_steps(raws, step, **options)
         hypnos = self.predict(raws, **options)
         is_list = isinstance(hypnos, list)
         return [hypno.proba for hypno in hypnos] if is_list else hypnos.proba
@@ -464,6 +471,28 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         scores = score_stages(reference, predicted)
         logger.info("kappa %(kappa).3f on %(n_epochs)d epochs", scores)
         return scores["kappa"]
+
+    @verbose
+    def _predict_steps(self, raws, step, *, n_jobs=None, verbose=None, **channels):
+        self._check_is_fitted()
+        raws, is_list = as_list(raws)
+        stage = partial(self._stage_steps, step=step, **channels)
+        tables = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
+        return tables if is_list else tables[0]
+
+    def _stage_steps(self, raw, step, picks=None, average_channels=None):
+        """Stage the windows of one recording."""
+        channels = self._read(raw, picks, average_channels)
+
+        def stage(signals, usable):
+            novelties = self.stager_.novelty(signals, usable)
+            return self.stager_.probabilities(signals, usable, novelties)
+
+        signals = [channel.signals for channel in channels]
+        usable = [channel.usable for channel in channels]
+        onsets, proba, is_usable = stage_in_steps(stage, signals, usable, step)
+        table = make_hypnogram(proba, is_usable).proba
+        return table.set_axis(pd.Index(onsets, name="onset"))
 
     def _stage(self, raw, picks=None, average_channels=None) -> Hypnogram:
         """Stage one recording."""

@@ -20,7 +20,11 @@ FIRST_COLUMNS = ("file", "status", "error", "warnings")
 
 
 def make_row(
-    recording: str, hypno: Hypnogram, channel: str, novelty: float, made_by: MadeBy
+    recording: str,
+    hypno: Hypnogram,
+    channel: str,
+    novelty: float | None,
+    made_by: MadeBy,
 ) -> dict[str, Any]:
     """Summarize a staged night."""
     from .._constants import STAGES

@@ -103,6 +103,6 @@ def _stage(
 ) -> tuple[NDArray, Hypnogram]:
     from ..evaluation import read_reference
 
-    predicted = clf.predict(recording, picks=average_channels)
+    predicted = clf.predict(recording, average_channels=average_channels)
     picks = average_channels[0] if average_channels else clf.picks
     return read_reference(recording, hypno, predicted, picks), predicted

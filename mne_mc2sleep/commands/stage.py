@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from yasa import Hypnogram
 
     from ..classifier import MC2SleepClassifier
+    from ..io.recordings import Recording
 
 _EXAMPLES = f"""\
   {PROGRAM} stage night.edf --out-dir staged/
@@ -229,10 +230,10 @@ def _stage(
     if not args.overwrite:
         files.check()
     name = files.recording
-    hypno = clf.predict(name, picks=args.average_channels)
+    hypno = clf.predict(name, average_channels=args.average_channels)
     recording = read_recording(name, (args.average_channels or [clf.picks])[0])
     channel = ", ".join(args.average_channels or [recording.ch_name])
-    row = make_row(name, hypno, channel, 0.0, made_by)
+    row = make_row(name, hypno, channel, _novelty(clf, recording), made_by)
     hypno = relabel(hypno, made_by.scorer(channel))
     files.write(folder, hypno, recording, made_by)
     if args.verbosity > 0:
@@ -240,6 +241,16 @@ def _stage(
         for statistic, value in hypno.sleep_statistics().items():
             print(f"  {statistic:12} {value:.1f}")
     return hypno, row
+
+
+def _novelty(clf: MC2SleepClassifier, recording: Recording) -> float | None:
+    """Return the share of epochs unlike the training data, if the weights tell."""
+    from ..preprocessing.scaling import scale_signals
+
+    usable, scaling = recording.usable, clf.stager_.scaling
+    signals = scale_signals(recording.signals, usable, scaling)
+    found = clf.stager_.novelty([signals], [usable])
+    return round(float((found[0].distances[usable] >= 1).mean()), 4) if found else None
 
 
 class _Progress:

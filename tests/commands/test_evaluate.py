@@ -154,7 +154,7 @@ def test_channels_are_averaged(run, clf, nights, weights):
     options = ("--weights", weights, "--average-channels", ",".join(channels))
     _, printed, _ = run("evaluate", fname, *options)
     reference = read_hypnogram(hypno_fname).as_int()
-    predicted = clf.predict(fname, picks=channels).as_int()
+    predicted = clf.predict(fname, average_channels=channels).as_int()
     accuracy = score_stages(reference, predicted)["accuracy"]
     assert parse(printed).loc["pooled", "accuracy"] == pytest.approx(accuracy, abs=1e-3)
 

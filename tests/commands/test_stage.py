@@ -136,7 +136,7 @@ def test_channels_are_averaged(stage, clf, nights, tmp_path):
     channels = ["EEG Fpz-Cz", "EEG Pz-Oz"]
     stage(nights[1].fname, "--average-channels", ",".join(channels))
     written = read_hypnogram(tmp_path / "out" / "second_hypnogram.csv")
-    expected = clf.predict(nights[1].fname, picks=channels)
+    expected = clf.predict(nights[1].fname, average_channels=channels)
     assert_array_equal(written.proba.to_numpy(), expected.proba.to_numpy())
 
 
