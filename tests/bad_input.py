@@ -131,8 +131,13 @@ def annotated(stages, orig_time=None, shift=0.0, tail=0):
 
 # From the stages and the start of a recording: a hypnogram, and the same on the grid.
 ALIGNED = {
-    "longer": lambda stages, _: (np.r_[stages, stages], stages),
-    "shorter": lambda stages, _: (stages[:30], np.r_[stages[:30], [-2] * 10]),
+    "longer": lambda stages, _: (np.r_[stages, stages[:5]], stages),
+    "shorter": lambda stages, _: (stages[:35], np.r_[stages[:35], [-2] * 5]),
+    "names": lambda stages, _: (np.array(["W", "N1", "S2", "N4", "R"])[stages], stages),
+    "in steps of 10 s": lambda stages, _: (
+        Hypnogram.from_integers(np.repeat(stages, 3), freq="10s"),
+        stages,
+    ),
     "a ? tail of a day": lambda stages, start: (
         annotated(stages, start, tail=86_400),
         stages,
@@ -159,7 +164,19 @@ MISFITS = {
     ),
     "unknown stage": (
         lambda *_: mne.Annotations([0], [900], ["Sleep stage N5"]),
-        "unknown sleep stages",
+        "no sleep stage; found",
+    ),
+    "mostly unknown stages": (
+        lambda *_: mne.Annotations([0, 30], [30, 900], ["Sleep stage W", "sommeil"]),
+        "Unknown stage names .* cover 15 min",
+    ),
+    "10-s values": (
+        lambda stages, _: np.repeat(stages, 3),
+        "each seems to stand for 10 s",
+    ),
+    "20-s values": (
+        lambda stages, _: np.repeat(stages, 3)[::2],
+        "each seems to stand for 20 s",
     ),
     "no stage": (lambda *_: mne.Annotations([0], [900], ["move"]), "no sleep stage"),
     "no duration": (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..io.stage_tables import read_table
 from .records import FoundNights, NightRecord
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def list_hypnograms(path: str | os.PathLike) -> list[Path]:
     return [
         fname
         for fname in sorted(path.iterdir())
-        if fname.suffix.lower() in _HYPNOGRAMS and not _is_from_stager(fname)
+        if fname.suffix.lower() in _HYPNOGRAMS
+        and not _is_from_stager(fname)
+        and not _holds_triggers(fname)
     ]
 
 
@@ -196,6 +199,17 @@ def _is_from_stager(fname: Path) -> bool:
     """Return whether ``mne-mc2sleep stage`` wrote a file, as its sidecar says."""
     sidecar = fname.with_suffix(".json")
     return sidecar.is_file() and b'"mne_mc2sleep"' in sidecar.read_bytes()[:1000]
+
+
+def _holds_triggers(fname: Path) -> bool:
+    """Return whether a file is BIDS events without sleep stages."""
+    if not fname.name.endswith("_events.tsv"):
+        return False
+    try:
+        read_table(fname.read_text("utf-8-sig", errors="replace"))
+    except ValueError:
+        return True
+    return False
 
 
 def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]:

@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from .stage_tables import StageTable
 
 _NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN")
-_MONTHS += ("JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC"
 # Only one way to match a number: with two, thousands of digits would take hours.
 _TAL = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14([^\0]*)\x14\0")
 _OF_MNE = (".fif", ".fif.gz", ".vmrk", ".set")
@@ -121,7 +120,7 @@ def load_hypnogram(
             raise ValueError(f"The file is {what}.")
     source = Source(fname, fname.read_bytes(), scorer, epoch_duration)
     if not source.content.strip():
-        raise ValueError("The file is empty.")
+        raise ValueError("The file is empty: export it again, or copy it again.")
     for format_ in FORMATS:
         if name.endswith(format_.suffixes or "") and format_.matches(source):
             return format_.read(source)
@@ -275,12 +274,12 @@ def _edf_start(header: bytes) -> datetime | None:
     try:
         if long_date:
             day, month, year = (part.decode() for part in long_date.groups())
-            date = int(year), _MONTHS.index(month) + 1, int(day)
+            date = int(year), _MONTHS.index(month) // 4 + 1, int(day)
         else:
             day, month, year = (int(part) for part in header[168:176].split(b"."))
             date = year + (2000 if year < 85 else 1900), month, day
-        time = (int(part) for part in header[176:184].split(b"."))
-        start = datetime(*date, *time, tzinfo=UTC)
+        hour, minute, second = (int(part) for part in header[176:184].split(b"."))
+        start = datetime(*date, hour, minute, second, tzinfo=UTC)
     except ValueError:
         logger.info("The EDF header holds no valid start: onsets count from 0 s.")
         return None
@@ -384,8 +383,8 @@ def _read_domino(source: Source) -> Hypnogram:
     is_american = date is not None and date[4].strip().upper().endswith("M")
     start = _clock_origin(date, times[0], month_first=is_american)
     # "A" stands for epochs without a stage.
-    names = ["?" if name == "A" else name for name in names]
-    return _per_epoch(source, names, step, start)
+    stages = ["?" if name == "A" else name for name in names]
+    return _per_epoch(source, stages, step, start)
 
 
 def _clock_origin(
@@ -418,7 +417,7 @@ def _read_ucddb(source: Source) -> Hypnogram:
 def _read_text(source: Source) -> Hypnogram | Intervals:
     """Read a table, or one stage per line."""
     table: StageTable = read_table(source.text, source.epoch_duration)
-    if table.onset is None:
+    if table.onset is None or table.duration is None:
         try:
             return _per_epoch(
                 source,

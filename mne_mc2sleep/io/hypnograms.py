@@ -376,6 +376,9 @@ def _check_length(intervals: Intervals, n_epochs: int) -> None:
     step = intervals.step
     if step is None:
         return
+    n_other = round(intervals.end / EPOCH_DURATION) - n_epochs
+    if abs(n_other) <= _FEW_EPOCHS:
+        return
     n_values = round(intervals.end / step)
     ratio = intervals.end / EPOCH_DURATION / n_epochs
     # An incomplete last epoch of the recording may have values.
@@ -389,25 +392,26 @@ def _check_length(intervals: Intervals, n_epochs: int) -> None:
             f'yasa.Hypnogram(names, freq="{step / factor:.3g}s") or read_hypnogram('
             f"fname, epoch_duration={step / factor:.3g})."
         )
-    n_other = round(intervals.end / EPOCH_DURATION) - n_epochs
-    if abs(n_other) > _FEW_EPOCHS:
-        effect = "were cut" if n_other > 0 else "of the recording are unscored"
-        warn(
-            f"The hypnogram has {n_values} values of {step:g} s but the recording "
-            f"{n_epochs} epochs of 30 s: the last {abs(n_other)} epochs {effect}. "
-            "Check that both begin together."
-        )
+    effect = "were cut" if n_other > 0 else "of the recording are unscored"
+    warn(
+        f"The hypnogram has {n_values} values of {step:g} s but the recording "
+        f"{n_epochs} epochs of 30 s: the last {abs(n_other)} epochs {effect}. Check "
+        "that both begin together."
+    )
 
 
 def _align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Intervals:
     """Count the onsets from the recording's first sample."""
-    if start is None:
+    first = as_utc(start)
+    if intervals.origin is None:
+        return intervals
+    if first is None:
         raise ValueError(
             f"The hypnogram's times count from {intervals.origin} but the recording "
             "has no start: set it (raw.set_meas_date) or, if both start together, "
             f"{_HOW_TO_DROP_START}."
         )
-    shift = (intervals.origin - as_utc(start)).total_seconds()
+    shift = (intervals.origin - first).total_seconds()
     intervals = intervals._replace(onset=intervals.onset + shift)
     if not shift:
         return intervals
@@ -438,8 +442,9 @@ def _check_overlap(intervals: Intervals, n_epochs: int, start: datetime | None) 
     last = (intervals.onset + intervals.duration).max()
     times = [first, last, 0.0, n_epochs * EPOCH_DURATION]
     texts = [f"{time:g} s" for time in times]
-    if intervals.origin is not None:
-        texts = [str(as_utc(start) + pd.Timedelta(time, "s")) for time in times]
+    begin = as_utc(start)
+    if intervals.origin is not None and begin is not None:
+        texts = [str(begin + pd.Timedelta(time, "s")) for time in times]
     raise ValueError(
         f"The hypnogram ({texts[0]} to {texts[1]}) and the recording ({texts[2]} to "
         f"{texts[3]}) have no epoch in common; check that they belong together and, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mne
 import numpy as np
@@ -53,7 +53,7 @@ class Intervals(NamedTuple):
         return float((self.onset + self.duration).max())
 
 
-def as_utc(time: object) -> pd.Timestamp | None:
+def as_utc(time: Any) -> pd.Timestamp | None:
     """Convert a time to UTC; one without a zone is in UTC already, as in MNE."""
     if time is None:
         return None
@@ -169,10 +169,11 @@ def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
         is_stage = (stage != _NO_STAGE) & np.isfinite(onset) & (duration > 0)
         bare = Intervals(onset[is_stage], duration[is_stage], stage[is_stage])
         covered = np.flatnonzero(coverage(bare, n_epochs) > _MAJORITY)
-        if len(set(bare.stage[bare.stage >= 0].tolist())) < 2 or not covered.size:
+        if not covered.size:
             return None
         n_tiled = max(n_epochs / 2, _MIN_TILED * (covered[-1] - covered[0] + 1))
-        if covered.size < n_tiled:
+        is_one = len(set(bare.stage[bare.stage >= 0].tolist())) < 2
+        if is_one or covered.size < n_tiled:
             _warn_of_bare_names(sorted(set(names[is_stage])), covered.size)
             return None
     return intervals_from_annotations(annotations)._replace(origin=None)
@@ -182,8 +183,9 @@ def _warn_of_bare_names(names: list[str], n_epochs: int) -> None:
     if n_epochs >= _MANY:
         warn(
             f"The annotations {names[:10]} cover {n_epochs / 2:g} min of the recording "
-            "but do not tile it, so they are not taken for sleep stages. If they are, "
-            "rename them (as 'Sleep stage N2') or pass raw.annotations as hypnogram."
+            "but do not tile it with several stages, so they are not taken for sleep "
+            "stages. If they are, rename them (as 'Sleep stage N2') or pass "
+            "raw.annotations as hypnogram."
         )
 
 
@@ -373,8 +375,8 @@ def _runs(values: NDArray[np.int8], epoch_duration: float) -> Intervals:
     first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
     length = np.diff(np.append(first, values.size))
     return Intervals(
-        first * epoch_duration,
-        length * epoch_duration,
+        np.asarray(first * epoch_duration, np.float64),
+        np.asarray(length * epoch_duration, np.float64),
         values[first],
         step=epoch_duration,
     )

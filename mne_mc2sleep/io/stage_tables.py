@@ -245,7 +245,8 @@ def _read_columns(
 ) -> StageTable:
     """Bring the columns together, and refuse what contradicts itself."""
     names = _find_stages(columns)
-    scorer = (_find(columns, ["scorer"]) or [None])[0]
+    scorers = _find(columns, ["scorer"])
+    scorer = scorers[0] if scorers else None
     epoch = _numbers(columns, _EPOCH)
     if epoch is not None and not (np.diff(epoch) == 1).all():
         raise ValueError(

@@ -150,6 +150,29 @@ def test_pairs_by_name(tmp_path, recording, hypnogram):
     assert folder.pair_by_name([tmp_path / recording], elsewhere) == elsewhere
 
 
+@pytest.mark.parametrize("suffix", [".tsv", ".csv"])
+@pytest.mark.parametrize(
+    "events",
+    [
+        "onset\tduration\ttrial_type\n0\t0\tS 99\n",
+        "onset\tduration\tvalue\n3.5\tn/a\t12\n",
+        "onset\tduration\ttrial_type\n",
+    ],
+)
+def test_triggers_do_not_hide_a_hypnogram(bids, events, suffix):
+    """Events without stages are not taken for a hypnogram."""
+    (fname,) = bids.glob("sub-a/eeg/*_events.tsv")
+    write_hypnogram(
+        fname.with_name(fname.name.replace("_events.tsv", f"_hypnogram{suffix}")),
+        read_hypnogram(fname),
+    )
+    fname.write_text(events)
+    records, _ = folder.find_nights(bids)
+    assert records[0].hypnogram.name == f"sub-a_task-sleep_hypnogram{suffix}"
+    records[0].hypnogram.unlink()
+    assert "sub-a_task-sleep_eeg.edf" in folder.find_nights(bids).skipped
+
+
 def test_refuses_a_folder_without_nights(tmp_path):
     """An empty folder is an error."""
     with pytest.raises(FileNotFoundError, match="holds no recording"):

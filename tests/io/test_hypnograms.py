@@ -129,6 +129,72 @@ def test_a_recording_of_another_length_is_aligned_at_its_start(n_epochs):
     np.testing.assert_array_equal(stages_on_grid(NIGHT, n_epochs), expected)
 
 
+@pytest.mark.parametrize(
+    ("n_values", "step"),
+    [
+        *((28_800, "1"), (28_815, "1"), (5760, "5"), (2880, "10"), (1440, "20")),
+        *((1441, "20"), (2_880_000, "0.01"), (7_372_800, "0.00391")),
+    ],
+)
+@pytest.mark.parametrize("as_form", [np.asarray, Hypnogram.from_integers])
+def test_values_in_another_step_are_refused(n_values, step, as_form):
+    """The message says how to convert; per sample at 100 Hz, for example."""
+    if as_form is not np.asarray and n_values > 30_000:
+        pytest.skip("a Hypnogram of millions of epochs takes seconds")
+    values = as_form(np.arange(n_values) % 5)
+    match = rf'stand for {step} s.*freq="{step}s".*epoch_duration={step}\)'
+    with pytest.raises(ValueError, match=match):
+        stages_on_grid(values, 960)
+
+
+@pytest.mark.parametrize("freq", ["1s", "5s", "10s", "20s"])
+def test_a_hypnogram_with_its_own_step_is_converted(freq):
+    """The remedy that the error names."""
+    per_epoch = 30 / pd.Timedelta(freq).total_seconds()
+    night = np.arange(960) // 2 % 5
+    values = night[(np.arange(960 * per_epoch) / per_epoch).astype(int)]
+    hypno = Hypnogram.from_integers(values, freq=freq)
+    np.testing.assert_array_equal(stages_on_grid(hypno, 960), night)
+
+
+@pytest.mark.parametrize(
+    ("n_values", "effect"), [(700, "260 epochs of the rec"), (1000, "40 epochs were")]
+)
+def test_another_length_is_warned_of(n_values, effect):
+    """Beyond a few epochs."""
+    with pytest.warns(RuntimeWarning, match=f"the last {effect}"):
+        stages_on_grid(np.zeros(n_values, int), 960)
+    assert stages_on_grid(np.zeros(955, int), 960).sum() == -5
+
+
+@pytest.mark.parametrize("hours", [-2, -1, 1])
+def test_a_clock_off_by_whole_hours_is_warned_of(hours):
+    """The hypnogram says 22:30 in another time zone than the recording."""
+    hypno = Hypnogram(["W"] * 960, start=START + timedelta(hours=hours))
+    match = f"{120 * abs(hours)} of 960 epochs are outside .* is {abs(hours)} h"
+    with pytest.warns(RuntimeWarning, match=match):
+        stages_on_grid(hypno, 960, START)
+
+
+@pytest.mark.parametrize(("minutes", "n_outside"), [(-20, 40), (7, 14), (90, 180)])
+def test_another_offset_is_logged(minutes, n_outside):
+    """With the epochs that stay unscored."""
+    hypno = Hypnogram(["W"] * 960, start=START + timedelta(minutes=minutes))
+    with mne.utils.catch_logging(verbose="info") as log:
+        stages_on_grid(hypno, 960, START)
+    assert f"{n_outside} of 960 epochs are outside" in log.getvalue()
+
+
+FORMS_OF_ITS_OWN = {name: form for name, form in FORMS.items() if "zone" not in name}
+
+
+@pytest.mark.parametrize("form", FORMS_OF_ITS_OWN)
+def test_without_a_recording_the_hypnogram_has_its_own_grid(form, tmp_path):
+    """Every form becomes integers at once, whatever its start."""
+    hypno = FORMS_OF_ITS_OWN[form](tmp_path)
+    np.testing.assert_array_equal(stages_on_grid(hypno), STAGES)
+
+
 @pytest.mark.parametrize("shift", [-2, 3])
 @pytest.mark.parametrize(
     "make", [r_and_k_annotations, lambda start: night_hypnogram(start=start)]

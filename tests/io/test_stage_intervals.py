@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yasa import Hypnogram
 
-from mne_mc2sleep.io.hypnograms import stages_on_grid
+from mne_mc2sleep.io.hypnograms import annotations_to_hypnogram, stages_on_grid
+from mne_mc2sleep.io.stage_intervals import own_stages
 
 
 def annotate(*stages):
@@ -73,6 +74,74 @@ def test_annotations_that_are_no_stages_are_ignored():
     ]
     hypno = annotate((0, 90, "Sleep stage R"), *((0, 90, name) for name in others))
     np.testing.assert_array_equal(stages_on_grid(hypno, 4), [4, 4, 4, -1])
+
+
+@pytest.mark.parametrize("name", ["Schlaf", "Sleep stage N5", "Arousal", "light"])
+def test_a_name_that_alone_covers_time_is_warned_of(name):
+    """With its minutes; a lost last stage does not shorten the night."""
+    hypno = annotate((0, 300, "W"), (300, 300, "Sleep stage 2"), (600, 90, name))
+    match = rf"\['{name}'\] cover 1.5 min, which become unscored"
+    with pytest.warns(RuntimeWarning, match=match):
+        assert stages_on_grid(hypno, 23).tolist() == [0] * 10 + [2] * 10 + [-1] * 3
+    with pytest.warns(RuntimeWarning, match=match):
+        assert annotations_to_hypnogram(hypno).n_epochs == 23
+
+
+def test_an_unknown_name_among_names_is_warned_of():
+    """In an array as in annotations."""
+    with pytest.warns(RuntimeWarning, match=r"\['light'\] cover 0.5 min"):
+        assert stages_on_grid(["W", "N4", "light", "R"], 4).tolist() == [0, 3, -1, 4]
+
+
+def test_unknown_names_over_most_of_the_night_are_refused():
+    """A hypnogram of consumer devices, for example."""
+    hypno = annotate((0, 60, "Wake"), (60, 900, "light"), (960, 60, "REM"))
+    with pytest.raises(ValueError, match=r"'light'\] cover 15 min .* only 2 min"):
+        stages_on_grid(hypno, 34)
+
+
+def every_epoch(*names):
+    """Make an annotation of 30 s for each of the names."""
+    return annotate(*((30 * i, 30, name) for i, name in enumerate(names)))
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        annotate((1, 0, "S1"), (9, 0.1, "R"), (40, 0, "W"), (50, 1, "?")),
+        annotate((0, 30, "W"), (60, 30, "R"), (120, 30, "S2")),
+        annotate((0, 400, "W")),
+        annotate((0, 30, "N1"), (30, 30, "N2")),
+        annotate((0, 300, "Lights off"), (10, 5, "Movement")),
+        mne.Annotations([], [], []),
+    ],
+)
+def test_event_markers_are_not_a_recordings_own_stages(annotations):
+    """Bare names that do not tile the night may be anything."""
+    assert own_stages(annotations, 20) is None
+
+
+def test_bare_names_that_are_ignored_are_named():
+    """If they cover minutes."""
+    annotations = every_epoch(*(["W", "N1"] * 12), *["Lights on"] * 40)
+    with pytest.warns(RuntimeWarning, match=r"\['N1', 'W'\] cover 12 min .* tile"):
+        assert own_stages(annotations, 64) is None
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        every_epoch(*["W", "N1", "N2", "R", "?"] * 4),
+        every_epoch(*["S1", "S2"] * 6),
+        every_epoch("Sleep stage W", "Sleep stage 2"),
+        every_epoch("Stage 1", "REM"),
+        every_epoch("REM sleep|5"),
+        every_epoch(*["Wake"] * 15, *["NREM 2"] * 5),
+    ],
+)
+def test_a_recordings_own_stages_are_marked_or_tile_the_night(annotations):
+    """A word for "stage" is enough for all."""
+    assert own_stages(annotations, 20).stage.size == len(annotations)
 
 
 def test_all_unscored_is_a_legal_night():
