@@ -1,17 +1,20 @@
-"""Cohorts of scored nights: Sleep-EDF, SHHS, or a folder of one's own."""
+"""Scored nights: Sleep-EDF, SHHS, UCDDB, or your own folder."""
 
-from . import folder, shhs, sleep_edf
+from . import folder, shhs, sleep_edf, ucddb
 from .folds import Fold, make_folds
 from .records import FoundNights, NightRecord, prepare_nights, read_night
+from .sample import fetch_sample
 
 __all__ = [
     "Fold",
     "FoundNights",
     "NightRecord",
+    "fetch_sample",
     "folder",
     "make_folds",
     "prepare_nights",
     "read_night",
     "shhs",
     "sleep_edf",
+    "ucddb",
 ]

@@ -1,0 +1,126 @@
+"""Downloading UCDDB and the sample recording from a local server."""
+
+import hashlib
+from datetime import time
+
+import edfio
+import numpy as np
+import pytest
+from rehearsal import serve
+
+from mne_mc2sleep import fetch_sample
+from mne_mc2sleep.datasets import read_night, sample, ucddb
+
+CODES = [0, 0, 2, 3, 4, 5, 1, 6, 7, 0]
+STAGES = [0, 0, 1, 2, 3, 3, 4, -1, -1, 0]
+
+
+def write_subject(folder, subject):
+    """Write one night as PhysioNet has it: ``.rec`` is EDF, 128 Hz."""
+    rng = np.random.default_rng(int(subject))
+    signals = [
+        edfio.EdfSignal(
+            rng.normal(0, 30, 128 * 30 * len(CODES)),
+            128,
+            label=label,
+            physical_dimension="uV",
+        )
+        for label in ("Lefteye", "C3A2", "C4A1", "ECG")
+    ]
+    fname = folder / f"ucddb{subject}.edf"
+    edfio.Edf(signals, starttime=time(0, 11, 4)).write(fname)
+    fname.rename(fname.with_suffix(".rec"))
+    stages = folder / f"ucddb{subject}_stage.txt"
+    stages.write_text("\n".join(map(str, CODES)) + "\n")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serve two subjects with PhysioNet's list of checksums."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    for subject in ("002", "022"):
+        write_subject(folder, subject)
+    lines = [
+        f"{hashlib.sha256(fname.read_bytes()).hexdigest()} {fname.name}"
+        for fname in sorted(folder.iterdir())
+    ]
+    (folder / "SHA256SUMS.txt").write_text("\n".join(lines))
+    with serve(folder) as server:
+        yield server
+
+
+def test_nights_are_downloaded_and_read(server, tmp_path):
+    """R&K codes become AASM stages; artefacts and unknown epochs are unscored."""
+    found = ucddb.fetch_nights(["022", "002"], tmp_path, server.url)
+    assert [record.subject for record in found.records] == ["022", "002"]
+    assert [record.recording.name for record in found.records] == [
+        "ucddb022.edf",
+        "ucddb002.edf",
+    ]
+    night = read_night(found.records[0])
+    assert night.stages.tolist() == STAGES
+
+
+def test_complete_files_are_not_downloaded_again(server, tmp_path):
+    """A second call asks the server for nothing."""
+    first = ucddb.fetch_nights(["002"], tmp_path, server.url)
+    server.served.clear()
+    assert ucddb.fetch_nights(["002"], tmp_path, server.url) == first
+    assert not server.served
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [("half", ConnectionError), ("gone", ConnectionError), ("damaged", OSError)],
+)
+def test_call_continues_after_a_fault(server, tmp_path, fault, error):
+    """Complete files are kept; the message says what to do."""
+    server.faults["ucddb022.rec"] = fault
+    with pytest.raises(error, match="Run the same call again"):
+        ucddb.fetch_nights(["002", "022"], tmp_path, server.url)
+    assert {fname.name for fname in (tmp_path / "ucddb").glob("ucddb*")} == {
+        "ucddb002.edf",
+        "ucddb002_stage.txt",
+    }
+
+
+def test_damaged_file_on_disk_is_downloaded_again(server, tmp_path):
+    """A file whose checksum is wrong is replaced."""
+    (record,), _ = ucddb.fetch_nights(["002"], tmp_path, server.url)
+    content = record.recording.read_bytes()
+    record.recording.write_bytes(content[:1000])
+    ucddb.fetch_nights(["002"], tmp_path, server.url)
+    assert record.recording.read_bytes() == content
+
+
+@pytest.mark.parametrize("subject", ["001", "29", "abc"])
+def test_unknown_subject_is_refused(subject, tmp_path):
+    """The subjects that exist are listed."""
+    with pytest.raises(ValueError, match=f"no subjects .*{subject}.*002, 003"):
+        ucddb.fetch_nights([subject], tmp_path)
+
+
+def test_file_without_checksum_is_refused(server, tmp_path):
+    """A file that PhysioNet's list does not name is not downloaded."""
+    with pytest.raises(ValueError, match=r"does not list ucddb003\.rec"):
+        ucddb.fetch_nights(["003"], tmp_path, server.url)
+
+
+def test_sample_is_cut_to_its_scoring_grid(tmp_path, monkeypatch):
+    """The first epoch begins at 10.01 s; codes become stages."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    signal = np.arange(1001 + 4 * 3000 + 500) * 0.01
+    np.savetxt(folder / "segment_data.csv", signal, fmt="%.4g")
+    (folder / "segment_stages.csv").write_text(
+        "Time,Stage\n0,5\n40.0100000000002,3\n70.01,2\n100.01,1\n130.01,4\n"
+    )
+    for name in sample._SHA256:
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        monkeypatch.setitem(sample._SHA256, name, digest)
+    with serve(folder) as server:
+        raw, hypno = fetch_sample(tmp_path, server.url)
+    assert hypno.hypno.tolist() == ["WAKE", "N1", "N2", "N3"]
+    assert raw.get_data(units="uV")[0, 0] == pytest.approx(10.01)
+    assert raw.times.size == 4 * 3000
