@@ -94,8 +94,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     adaptation : float | "auto"
         How far `finetune` moves weights that were fine-tuned before: they become
         (1 - adaptation) times the old plus adaptation times the fine-tuned weights
-        (WiSE-FT, arXiv 2109.01903). ``"auto"`` is n / (n + 2) for n training subjects.
-        Weights that were only pretrained are always replaced.
+        (WiSE-FT, Wortsman et al., arXiv 2109.01903). ``"auto"`` chooses the value that
+        fits subjects best that were left out in turn; it may be 0, which changes the
+        calibration only. Weights that were only pretrained are always replaced.
     batch_size : int
         Sequences in one step.
     learning_rate, weight_decay : float

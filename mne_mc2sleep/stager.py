@@ -30,6 +30,14 @@ from .preprocessing.novelty import (
 )
 from .preprocessing.short_recordings import check_levels, fit_levels, rescale
 from .training import logger
+from .training.adaptation import (
+    MAX_SUBJECTS,
+    SHARE_OF_ONE_SUBJECT,
+    Adaptation,
+    average_weights,
+    choose_on,
+    cross_validate,
+)
 from .weights.file_format import load_weights, save_weights
 from .weights.metadata import check_metadata
 
@@ -163,7 +171,8 @@ class Stager:
     ) -> None:
         """Train the sequence level, see `training.finetune`, and calibrate.
 
-        Weights that were fine-tuned before move by ``options.adaptation`` only.
+        Weights that were fine-tuned before are averaged with the new ones, see
+        ``options.adaptation``.
 
         Parameters
         ----------
@@ -173,28 +182,39 @@ class Stager:
         options, progress, checkpoint
             As in `training.finetune`.
         held_out : sequence of Night | None
-            As in `pretrain`.
+            As in `pretrain`. If None, and weights that were fine-tuned before are
+            adapted to few subjects, nobody is held out.
         """
-        train, held_out = self._split(
-            [night for night in nights if night.is_scored],
-            options,
-            held_out and [night for night in held_out if night.is_scored],
+        nights = [night for night in nights if night.is_scored]
+        is_adapted, subjects = self.was_finetuned, _subjects(nights)
+        leave_out = (
+            is_adapted
+            and held_out is None
+            and options.adaptation == "auto"
+            and not set(subjects).intersection(self.validation_subjects)
+            and (len(subjects) <= MAX_SUBJECTS or options.validation_fraction == 0)
         )
+        if leave_out:
+            train, held_out = nights, []
+        else:
+            scored = held_out and [night for night in held_out if night.is_scored]
+            train, held_out = self._split(nights, options, scored)
         self._fit_statistics(train, options.seed)
         if self.scaling == "spectrum" and self.levels is None:
             self.levels = fit_levels(sample_nights(train))
-        share = 1.0
-        if self.was_finetuned:
-            share = options.share(len({night.subject for night in train}))
-        before = deepcopy(self.net.state_dict()) if share < 1 else {}
-        n_before = len(self.history)
+        before = deepcopy(self.net.state_dict()) if is_adapted else {}
+        n_before, chosen = len(self.history), None
         with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
-            train, held_out = (self._encode(p, Path(folder)) for p in (train, held_out))
+            encoded, held_out_encoded = (
+                self._encode(part, Path(folder)) for part in (train, held_out)
+            )
+            if leave_out and len(subjects) > 1:
+                chosen = cross_validate(self.net, encoded, options)
             try:
                 training.finetune(
                     self.net,
-                    train,
-                    held_out,
+                    encoded,
+                    held_out_encoded,
                     options,
                     self.history,
                     progress,
@@ -202,9 +222,10 @@ class Stager:
                 )
             finally:
                 self._record("fine-tuning", train, held_out, n_before)
-                if share < 1:
-                    self._average_weights(before, share)
-                self._calibrate(held_out, share)
+                if is_adapted:
+                    self._adapt(before, held_out_encoded, options, chosen)
+                else:
+                    self._calibrate(held_out_encoded)
 
     def novelty(
         self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
@@ -386,25 +407,38 @@ class Stager:
         best = max(row[name] for row in rows)
         self.scores = {} if np.isnan(best) else {name: best}
 
-    def _average_weights(self, before: dict[str, torch.Tensor], share: float) -> None:
-        """Average the weights with those of before (WiSE-FT, arXiv 2109.01903)."""
+    def _adapt(
+        self,
+        before: dict[str, torch.Tensor],
+        held_out: Sequence[EncodedNight],
+        options: TrainingOptions,
+        chosen: Adaptation | None,
+    ) -> None:
+        """Average the weights with those of before, and calibrate."""
+        if options.adaptation != "auto":
+            share = float(options.adaptation)
+        elif chosen is None and held_out:
+            chosen = choose_on(self.net, before, held_out)
+        if options.adaptation == "auto":
+            share = chosen.share if chosen else SHARE_OF_ONE_SUBJECT
         logger.info("The weights are %.2f fine-tuned + %.2f old.", share, 1 - share)
-        for name, tensor in self.net.state_dict().items():
-            if tensor.is_floating_point():
-                tensor.copy_(before[name].lerp(tensor, share))
+        average_weights(self.net, before, deepcopy(self.net.state_dict()), share)
+        if chosen is not None:
+            self.calibration_temperature = chosen.temperature
+            self.scores = {"validation_macro_f1": chosen.macro_f1}
+        # Without held-out nights, weights near the old ones are about as confident.
+        elif held_out or share == 1:
+            self._calibrate(held_out)
 
-    def _calibrate(self, held_out: Sequence[Night], share: float) -> None:
-        """Fit the temperature; validate again if the weights were averaged."""
-        if not held_out:
-            # Weights that stay near the old ones are about as confident.
-            if share == 1:
-                self.calibration_temperature = 1.0
-            return
-        posteriors = [log_posteriors(self.net, n.inputs[:], n.usable) for n in held_out]
-        posteriors = np.concatenate(posteriors)
-        targets = np.concatenate([night.targets for night in held_out])
-        self.calibration_temperature = fit_temperature(posteriors, targets)
-        if share < 1:
+    def _calibrate(self, held_out: Sequence[EncodedNight]) -> None:
+        """Fit the temperature to held-out nights, and score them."""
+        self.calibration_temperature = 1.0
+        if held_out:
+            posteriors = np.concatenate(
+                [log_posteriors(self.net, n.embeddings[:], n.usable) for n in held_out]
+            )
+            targets = np.concatenate([night.targets for night in held_out])
+            self.calibration_temperature = fit_temperature(posteriors, targets)
             scores = score_stages(targets, posteriors.argmax(axis=1))
             self.scores = {"validation_macro_f1": scores["macro_f1"]}
 

@@ -13,10 +13,6 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-# With this many subjects to fine-tune on, the weights move half of the way. Chosen on
-# resynthesised nights of subjects that no reported score uses.
-_N_SUBJECTS_HALF_WAY = 2
-
 
 def _option(default: Any, *constraints: Any) -> Any:
     """Define an option; ``constraints`` are those of scikit-learn's estimators."""
@@ -69,7 +65,7 @@ class TrainingOptions:
         "auto", Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})
     )
     """How far fine-tuning moves weights that could stage before: 1 keeps the fine-tuned
-    weights, 0 the earlier ones; "auto" is n / (n + 2) with n subjects."""
+    weights, 0 the earlier ones; "auto" chooses on subjects left out in turn."""
     seed: int = _integer(0, low=0)
     """Seed of everything that is drawn."""
     label_smoothing: float = _real(0.0, 1, "left")
@@ -97,9 +93,3 @@ class TrainingOptions:
         seed = check_random_state(parameters["random_state"]).randint(2**31)
         names = {field.name for field in fields(cls)} & parameters.keys()
         return cls(**{name: parameters[name] for name in names} | {"seed": seed})
-
-    def share(self, n_subjects: int) -> float:
-        """Return how far fine-tuning on ``n_subjects`` moves weights that can stage."""
-        if self.adaptation == "auto":
-            return n_subjects / (n_subjects + _N_SUBJECTS_HALF_WAY)
-        return float(self.adaptation)
