@@ -233,16 +233,6 @@ def test_save_and_load_give_the_same_stager(trained, make_night, tmp_path):
     assert parameters == {"picks": ["Fz", "Cz"]}
 
 
-@pytest.mark.parametrize(
-    ("adaptation", "n_subjects", "share"),
-    [("auto", 1, 1 / 3), ("auto", 3, 3 / 5), ("auto", 18, 0.9), (0.5, 18, 0.5)],
-)
-def test_more_subjects_move_weights_further(options, adaptation, n_subjects, share):
-    """By n / (n + 2), or by what is asked for."""
-    found = replace(options, adaptation=adaptation).share(n_subjects)
-    assert found == pytest.approx(share)
-
-
 def test_adaptation_stays_on_the_way_to_the_fine_tuned(trained, short_nights, quick):
     """The weights are a mean of those before and those fine-tuned to."""
     whole, part = copy.deepcopy(trained), copy.deepcopy(trained)

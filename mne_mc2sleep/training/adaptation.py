@@ -10,7 +10,8 @@ from scipy.special import log_softmax
 from sklearn.model_selection import GroupKFold
 
 from .._constants import UNSCORED
-from ..inference.sliding_window import fit_temperature, log_posteriors
+from ..inference.calibration import fit_temperature
+from ..inference.sliding_window import log_posteriors
 from ..metrics import score_stages
 from .phases import finetune
 from .trainer import logger
