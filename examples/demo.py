@@ -45,10 +45,14 @@ yasa_hypno = yasa.SleepStaging(raw, eeg_name=CHANNEL).predict()
 kappa = cohen_kappa_score(expert.as_int(), hypno.as_int())
 yasa_kappa = cohen_kappa_score(expert.as_int(), yasa_hypno.as_int())
 print(f"Cohen's kappa on a simulated night, {hypno.n_epochs} epochs:")
-print(f"  MC2SleepNet, trained on nights made alike  {kappa:.2f}")
-print(f"  YASA, trained on real nights               {yasa_kappa:.2f}")
-print("(Home ground for the one and foreign to the other: it shows that the package")
-print("works, and says nothing about the sleep of people.)")
+print(f"  MC2SleepNet, trained on simulated nights  {kappa:.2f}")
+print(f"  YASA, trained on real nights              {yasa_kappa:.2f}")
+print(
+    "(Simulated nights are in-distribution for our weights and out-of-distribution for"
+)
+print(
+    "YASA: this shows that the package works, and nothing about the sleep of people.)"
+)
 
 # 4. What sleep researchers want to know, and where a human should look first.
 print("\nSleep statistics (minutes and percent):")

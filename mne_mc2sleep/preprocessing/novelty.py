@@ -69,20 +69,9 @@ class Novelty:
 def describe_epochs(
     signals: NDArray[np.float32], usable: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Compute the features of usable epochs.
+    """Return the natural logs of ``FEATURES`` of usable epochs, (n_usable, n_features).
 
-    Parameters
-    ----------
-    signals : array of shape (n_epochs, n_times)
-        Scaled epochs.
-    usable : array of bool of shape (n_epochs,)
-        The epochs to describe.
-
-    Returns
-    -------
-    features : array of shape (n_usable, n_features)
-        The natural logs of ``FEATURES``. The last is NaN if there are less than
-        ``N_STEADY`` epochs.
+    The last is NaN if there are less than ``N_STEADY`` epochs.
     """
     signals = np.asarray(signals)[usable]
     # In parts, to bound the memory.
@@ -196,21 +185,9 @@ def measure_novelty(
 ) -> Novelty:
     """Compare one channel of a recording with the training nights.
 
-    Parameters
-    ----------
-    profile : dict
-        The profile from `fit_profile`.
-    signals : array of shape (n_epochs, n_times)
-        Scaled epochs.
-    usable : array of bool of shape (n_epochs,)
-        The epochs to compare, at least one.
-
-    Returns
-    -------
-    novelty : Novelty
-        The recording is novel if more than ``NOVEL_SHARE`` of its usable epochs are, or
-        if more of its epochs are unusable than in training and than
-        ``UNUSABLE_SHARE``. If more than ``MOST_SHARE`` are novel, all are.
+    The recording is novel if more than ``NOVEL_SHARE`` of its usable epochs are, or if
+    more of its epochs are unusable than in training and than ``UNUSABLE_SHARE``. If
+    more than ``MOST_SHARE`` are novel, all are.
     """
     return _compare(profile, describe_epochs(signals, usable), usable)
 
@@ -259,21 +236,9 @@ def soften(
 ) -> NDArray[np.float64]:
     """Lower the probabilities of novel epochs of novel recordings.
 
-    Parameters
-    ----------
-    probabilities : array of shape (n_epochs, 5)
-        The probabilities of a recording.
-    novelties : sequence of Novelty
-        The novelty of each channel, or nothing.
-    usable : sequence of array of bool of shape (n_epochs,)
-        The usable epochs of each channel.
-
-    Returns
-    -------
-    probabilities : array of shape (n_epochs, 5)
-        In novel epochs, a share of 1 / (2 distance) is kept and the rest is uniform, so
-        that none exceeds 0.6 and the order stays. Of several channels that are usable
-        in the epoch, the shares are averaged.
+    In novel epochs, a share of 1 / (2 distance) is kept and the rest is uniform, so that
+    no probability exceeds 0.6 and their order stays. The shares of several channels
+    that are usable in the epoch are averaged.
     """
     if not any(novelty.is_novel for novelty in novelties):
         return probabilities

@@ -130,15 +130,7 @@ def scale_signals(
 def median_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the log power of the median spectrum relative to the reference, by band.
 
-    Parameters
-    ----------
-    signals : array of shape (n_epochs, n_times)
-        Epochs at 100 Hz. Of many, a regular sample is used.
-
-    Returns
-    -------
-    distances : array of shape (N_BANDS,)
-        Natural log of power.
+    Of many epochs, a regular sample is used.
     """
     freqs, density = welch(sample_epochs(signals), SFREQ, nperseg=_N_WELCH)
     return _by_band(freqs, np.median(density, axis=0))
@@ -160,20 +152,7 @@ def sample_epochs(epochs: NDArray) -> NDArray:
 def raise_bands(
     signals: NDArray[np.float32], log_power: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Raise the log power of each band by a filter of linear phase.
-
-    Parameters
-    ----------
-    signals : array of shape (n_epochs, n_times)
-        Consecutive, finite epochs at 100 Hz.
-    log_power : array of shape (N_BANDS,)
-        The change of the natural log of power, interpolated between the bands.
-
-    Returns
-    -------
-    signals : array of shape (n_epochs, n_times)
-        The filtered epochs.
-    """
+    """Raise the natural log of power of each band by a filter of linear phase."""
     gain = np.exp(0.5 * np.interp(_LOG_GRID, _LOG_CENTERS, log_power))
     return _convolve(signals, _design(gain))
 

@@ -101,7 +101,7 @@ def test_shorter_sequences_are_read(n_epochs, cross_attention):
 @CROSS_ATTENTION
 @torch.no_grad()
 def test_layers_follow_one_another(cross_attention):
-    """Each layer reads what the layer before it gave, not the input anew."""
+    """The input of each layer is the output of the layer before it."""
     stack = make_stack()
     own, other = make_embeddings(cross_attention=cross_attention)
     expected = own + stack.positions

@@ -211,6 +211,6 @@ def test_cutting_cross_attention_spoils_the_reconstruction(losses):
 
 
 def test_training_without_cross_attention_recovers_nothing(losses):
-    """A network that never had cross-attention is no better than a guess."""
+    """Without cross-attention the loss stays at that of a guess."""
     assert losses["never on"] > 1.4 * losses["on"]
     assert losses["never on"] == pytest.approx(KNOWS_NOTHING, rel=0.05)

@@ -1,4 +1,4 @@
-"""Tests of the signals that are made of band powers."""
+"""Tests of the signals generated from band powers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DECIBEL = 10 / np.log(10)
 
 
 def make_powers(n_epochs, n_channels=2, spread=0.0, seed=0):
-    """Make log powers of a plausible N2, each epoch's astray by ``spread``."""
+    """Make log powers of a plausible N2, with a deviation of ``spread`` per epoch."""
     rng = np.random.default_rng(seed)
     bands = np.array([3.4, 1.3, 0.2, -1.3, -2.6])
     log_band_power = bands + spread * rng.standard_normal((n_epochs, n_channels, 5))
@@ -173,7 +173,7 @@ def test_resynthesis_anywhere_draws_another_recorder_each_time():
     assert stds[3] == resynthesize_anywhere(*powers, random_state=3).std()
 
 
-def test_powers_of_epochs_stray_as_asked():
+def test_powers_of_epochs_vary_as_requested():
     """Constant powers vary from epoch to epoch, up to the spread and not without."""
     powers = make_powers(200)
     spreads = []
