@@ -236,9 +236,9 @@ def soften(
 ) -> NDArray[np.float64]:
     """Lower the probabilities of novel epochs of novel recordings.
 
-    In novel epochs, a share of 1 / (2 distance) is kept and the rest is uniform, so that
-    no probability exceeds 0.6 and their order stays. The shares of several channels
-    that are usable in the epoch are averaged.
+    In novel epochs, a share of 1 / (2 distance) is kept and the rest is uniform, so
+    that no probability exceeds 0.6 and their order stays. The shares of several
+    channels that are usable in the epoch are averaged.
     """
     if not any(novelty.is_novel for novelty in novelties):
         return probabilities
