@@ -142,7 +142,7 @@ def measure(size, args):
 
 
 def passes(n):
-    """Return the options of so many passes of fine-tuning."""
+    """Return the options of ``n`` passes of fine-tuning."""
     return {"finetune_train_epochs": n, "patience": n}
 
 

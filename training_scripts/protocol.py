@@ -4,7 +4,7 @@ All that a run has made lies in its ``--out-dir``, where the same command goes o
 
 - ``prepared/``: the nights, see `mne_mc2sleep.prepare_cohort`;
 - ``seed-0/fold-00/``: checkpoints while the fold is trained; then the weights,
-  ``stager.safetensors``, and ``result.npz``, what they made of the test nights;
+  ``stager.safetensors``, and ``result.npz`` with the probabilities for the test nights;
 - ``results.md``, ``results.csv``, ``seed-0/confusion.png``: of the folds that are done.
 """
 

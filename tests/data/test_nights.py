@@ -44,7 +44,7 @@ def sequences(nights, seed=None, batch_size=2):
 
 
 def test_targets_are_minus_one_where_unusable_and_leave_the_stages_alone():
-    """An epoch that holds not EEG is no target; the night itself is not modified."""
+    """An epoch without EEG has no target; the night itself is not modified."""
     night = toy_night(4)
     night.usable[1] = False
     np.testing.assert_array_equal(night.targets, [2, -1, 2, 2])
@@ -134,7 +134,7 @@ def starts_of(nights, rng):
 
 
 def test_offsets_and_order_change_from_pass_to_pass():
-    """Each pass of one generator cuts the nights elsewhere and shuffles anew."""
+    """Each pass of one generator cuts and shuffles the nights differently."""
     nights, rng = toy_nights(80, 80), np.random.default_rng(0)
     first, second = starts_of(nights, rng), starts_of(nights, rng)
     assert set(first) != set(second)
