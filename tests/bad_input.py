@@ -28,7 +28,7 @@ def gain(factor):
 
 
 def cut(duration):
-    """Return a function that keeps so many seconds."""
+    """Return a function that keeps the first seconds."""
     return lambda raw: raw.copy().crop(0, duration, include_tmax=False)
 
 

@@ -109,6 +109,8 @@ def read_table(text: str, epoch_duration: float | None = None) -> StageTable:
     if comments and re.search("onset.*,", comments[-1]):
         lines.insert(0, comments[-1].lstrip("# "))
     rows = read_rows(lines) if lines else [[""]]
+    if len(rows) == 1 and all(map(_is_stage, rows[0])):  # a night in one line
+        rows = [[cell] for cell in rows[0]]
     if len(rows[0]) == 1:
         return StageTable(_drop_title([row[0] for row in rows]))
     columns = _name_columns(rows)
@@ -155,12 +157,12 @@ def _name_columns(rows: list[list[str]]) -> Columns:
     is_header = is_known or not any(map(_is_stage, rows[0]))
     if rows[0][0] and (is_value or not is_header):  # pandas leaves the index unnamed
         header, numbers = [], iter(["onset", "duration"])
-        for column in zip(*rows, strict=True):
+        for i, column in enumerate(zip(*rows, strict=True)):
+            name = "time" if _CLOCK.search(column[0]) else f"column{i}"
             if all(map(_is_number, column)):
                 is_count = column[:2] in (("0", "1"), ("1", "2"))
-                header.append("epoch" if is_count else next(numbers, ""))
-            else:
-                header.append("time" if _CLOCK.search(column[0]) else "")
+                name = "epoch" if is_count else next(numbers, name)
+            header.append(name)
     else:
         rows = rows[1:]
     if not rows:

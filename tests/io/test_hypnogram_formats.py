@@ -208,6 +208,7 @@ TIMED = ("onset", "dur")
 UNDATED_FILES = {
     "names.txt": lines(NAMES),
     "names.hyp": lines(VENDOR),
+    "line.csv": ",".join(NAMES),
     "names.csv": lines(NAMES, "Stage"),
     "comment.eannot": lines(NAMES, "# scored by me"),
     "integers.txt": lines(CODES),
@@ -365,6 +366,7 @@ REFUSED = {
         "epoch,anna,bob\n0,W,W\n1,N1,N2\n2,R,R\n",
         "both hold stages, but 'N1'",
     ),
+    "both.txt": ("W\tW\nN1\tN2\nR\tR\n", "both hold stages, but 'N1' is not"),
     # Damaged or empty.
     "empty.txt": ("", "file is empty"),
     "blank.csv": ("\n\n", "file is empty"),

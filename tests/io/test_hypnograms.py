@@ -1,4 +1,4 @@
-"""Stages of every form on the recording's grid, and hypnograms made of them."""
+"""Stages of every form on the recording's grid, and hypnograms made from them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_a_mapping_of_the_users_own_does_not_matter():
 
 
 def test_the_stage_over_more_than_half_of_an_epoch_wins_and_is_logged():
-    """A grid 12 s off gives the stage with 18 s; half and half is no stage."""
+    """A grid 12 s off gives the stage with 18 s; half and half is unscored."""
     hypno = annotate((12, 30, "N1"), (42, 30, "N2"), (72, 33, "N3"), (105, 30, "R"))
     with mne.utils.catch_logging(verbose="info") as log:
         stages = stages_on_grid(hypno, 6)
@@ -162,7 +162,7 @@ def test_movement_over_a_stage_leaves_the_stage():
 
 
 def test_stages_without_duration_beside_others_cover_nothing():
-    """A marker at the end of a file is no epoch."""
+    """A marker at the end of a file has no duration."""
     hypno = annotate((0, 60, "N2"), (60, 0, "Sleep stage ?"), (30, 0, "N1"))
     np.testing.assert_array_equal(stages_on_grid(hypno, 3), [2, 2, -1])
 

@@ -49,7 +49,7 @@ def test_refuses_half_a_file(fname):
 
 
 def test_refuses_a_stage_without_number(fname):
-    """A stage whose onset is no number is an error, not a gap."""
+    """A stage whose onset is not a number is an error, not a gap."""
     fname.write_text(nsrr_xml(STAGES).replace("<Start>2100", "<Start>"))
     with pytest.raises(ValueError, match=r"'Stage 1 sleep\|1' has the onset ''"):
         read_hypnogram(fname)
