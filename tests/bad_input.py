@@ -3,8 +3,10 @@
 from datetime import timedelta
 from typing import NamedTuple
 
+import edfio
 import mne
 import numpy as np
+from signals import write_edf_with_pauses
 from yasa import Hypnogram
 
 N_EPOCHS = 40
@@ -119,6 +121,89 @@ STAGED = {
         lambda raw: raw.copy().filter(None, 12), "low-pass filtered at 12 Hz"
     ),
 }
+
+
+def as_edf(others=(), annotations=(), edit=None, pauses=None, label=CHANNEL):
+    """Return a function that writes a recording as EDF, and spoils its bytes."""
+
+    def make(raw, folder):
+        signal = raw.get_data(picks=CHANNEL, units="uV")[0]
+        signal = signal[: signal.size // 100 * 100]
+        fname, unit = folder / "night.edf", {"physical_dimension": "uV"}
+        signals = [edfio.EdfSignal(signal, 100, label=label, **unit)]
+        for other, prefilter in others:
+            signals.append(
+                edfio.EdfSignal(
+                    signal, 100, label=other, prefiltering=prefilter, **unit
+                )
+            )
+        edf = edfio.Edf(signals, annotations=annotations)
+        write_edf_with_pauses(fname, edf, pauses or {})
+        if edit is not None:
+            fname.write_bytes(edit(fname.read_bytes()))
+        return fname
+
+    return make
+
+
+def as_raw(make):
+    """Return a function that opens by MNE what another one writes."""
+    return lambda raw, folder: mne.io.read_raw(make(raw, folder), verbose="ERROR")
+
+
+def joined(raw, _folder):
+    """Concatenate two halves by MNE."""
+    middle = raw.times[-1] / 2
+    return mne.concatenate_raws([raw.copy().crop(0, middle), raw.copy().crop(middle)])
+
+
+def at(place, text):
+    """Return a function that writes over a part of a file."""
+    return lambda content: content[:place] + text + content[place + len(text) :]
+
+
+def cut_after(share):
+    """Return a function that keeps the first part of a file."""
+    return lambda content: content[: int(share * len(content))]
+
+
+MARKERS = [edfio.EdfAnnotation(10 * i, 0, name) for i, name in enumerate("WRW?")]
+FILES = {
+    "EDF+D, pause of 10 min": Staged(
+        as_edf(pauses={600: 600}), None, tuple(range(20, 40)), N_EPOCHS + 20
+    ),
+    "EDF+D, pauses, as a Raw": Staged(
+        as_raw(as_edf(pauses={600: 60, 900: 90})), None, (20, 21, 32, 33, 34), 45
+    ),
+    "concatenated Raws": Refused(joined, match="joined from parts"),
+    "EMG's 10-Hz high-pass": Staged(as_edf([("EMG chin", "HP:10Hz")])),
+    "EMG's high-pass, as a Raw": Staged(as_raw(as_edf([("EMG chin", "HP:10Hz")]))),
+    "EDF cut after 60 %": Staged(
+        as_edf(edit=cut_after(0.61)), "cut short: .* are missing", (), 24
+    ),
+    "EDF starts at 22:10:00": Staged(as_edf(edit=at(176, b"22:10:00"))),
+    "annotations in Latin-1": Staged(
+        as_edf(
+            annotations=[edfio.EdfAnnotation(5, 1, "arousal")],
+            edit=lambda content: content.replace(b"arousal", b"\xc9veil__"),
+        )
+    ),
+    "markers W, R, ?": Staged(as_edf(annotations=MARKERS)),
+    "channel twice": Staged(as_edf([(CHANNEL, "")]), "several channels of that name"),
+    "channel in other spelling": Staged(as_edf(label="fpz:CZ")),
+    "hypnogram as a recording": Refused(
+        lambda _, folder: as_hypnogram(folder), match="annotations but no signals"
+    ),
+    "empty EDF": Refused(as_edf(edit=cut_after(0)), match="The file is empty"),
+    "header cut": Refused(as_edf(edit=lambda c: c[:300]), match="no valid EDF header"),
+}
+
+
+def as_hypnogram(folder):
+    """Write a file of stages alone."""
+    stage = edfio.EdfAnnotation(0, 30, "Sleep stage W")
+    edfio.Edf([], annotations=[stage]).write(folder / "hypnogram.edf")
+    return folder / "hypnogram.edf"
 
 
 def annotated(stages, orig_time=None, shift=0.0, tail=0):

@@ -14,7 +14,7 @@ import mne
 import numpy as np
 import pytest
 import torch
-from bad_input import ALIGNED, MISFITS, N_EPOCHS, REFUSED, STAGED
+from bad_input import ALIGNED, FILES, MISFITS, N_EPOCHS, REFUSED, STAGED, Refused
 from mne.io import BaseRaw
 
 from mne_mc2sleep.metrics import score_stages
@@ -98,6 +98,30 @@ def test_what_is_odd_is_staged_on_its_grid(name, hasty, two_nights):
     np.testing.assert_allclose(hypno.proba.sum(axis=1), 1)
     with unchanged(raw), warned(case.warning):
         assert hasty.predict_proba(raw).equals(hypno.proba)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_odd_files_are_staged_in_true_time_or_refused(
+    name, hasty, two_nights, tmp_path
+):
+    """With one warning or sentence of ours, where there is something to say."""
+    case = FILES[name]
+    recording = case.make(two_nights[0][0], tmp_path)
+    if isinstance(case, Refused):
+        with pytest.raises(case.error, match=case.match):
+            hasty.predict(recording)
+        return
+    with warned(case.warning):
+        hypno = hasty.predict(recording)
+    assert hypno.n_epochs == case.n_epochs
+    assert tuple(np.flatnonzero(hypno.hypno == "UNS")) == case.unusable
+
+
+@pytest.mark.parametrize("make", [FILES["markers W, R, ?"].make])
+def test_event_markers_are_not_stages(make, clf, two_nights, tmp_path):
+    """Pretraining takes the recording as unscored."""
+    clf.pretrain([make(two_nights[0][0], tmp_path), two_nights[1][0]], [None, None])
+    assert sum(clf.stager_.provenance[-1]["n_epochs"].values()) == 0
 
 
 @pytest.mark.parametrize(
