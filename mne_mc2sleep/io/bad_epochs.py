@@ -35,7 +35,7 @@ def find_unusable(
     bad: NDArray[np.bool_],
     is_pause: NDArray[np.bool_],
 ) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
-    """Tell why epochs cannot be staged, and which samples are no signal.
+    """Find epochs that cannot be staged, and samples that hold no signal.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ def find_unusable(
         Its sampling rate in Hz.
     edges : array of int of shape (n_epochs + 1,)
         The samples at which epochs begin, then the end of the last.
-    bad : array of bool of shape (n_times,)
-        Samples annotated as BAD, from `find_bad`.
+    bad, is_pause : array of bool of shape (n_times,)
+        Samples annotated as BAD, from `find_bad`, and samples in a pause.
 
     Returns
     -------
     reasons : array of str of shape (n_epochs,)
-        The first that applies of ``"not finite"``, ``"flat"``, ``"clipped"`` and
-        ``"bad annotation"``; ``""`` for usable epochs.
+        The first that applies of ``"pause"``, ``"not finite"``, ``"flat"``,
+        ``"clipped"`` and ``"bad annotation"``; ``""`` for usable epochs.
     gaps : array of bool of shape (n_times,)
         Samples that are missing or constant.
     """
@@ -78,26 +78,8 @@ def find_bad(
 ) -> NDArray[np.bool_]:
     """Return which samples are annotated as BAD for the channel.
 
-    Parameters
-    ----------
-    annotations : Annotations
-        Their onsets count from the first sample.
-    ch_name : str
-        The channel.
-    sfreq : float
-        The sampling rate in Hz.
-    n_times : int
-        The number of samples.
-
-    Returns
-    -------
-    bad : array of bool of shape (n_times,)
-        What lies before or after the recording is left out.
-
-    Raises
-    ------
-    ValueError
-        If a BAD annotation of the channel has no time, or a negative duration.
+    The onsets of the annotations count from the first sample; one without a time, or of
+    a negative duration, is a ValueError.
     """
     is_bad = [
         text.upper().startswith("BAD") and (not names or ch_name in names)
@@ -123,19 +105,9 @@ def find_bad(
 def find_near_flat(
     signals: NDArray[np.float32], reasons: NDArray[np.str_]
 ) -> NDArray[np.bool_]:
-    """Return which epochs are flat but for the noise of the amplifier.
+    """Return which filtered epochs hold only the noise of the amplifier.
 
-    Parameters
-    ----------
-    signals : array of shape (n_epochs, n_times)
-        The filtered epochs.
-    reasons : array of str of shape (n_epochs,)
-        From `find_unusable`; the usable epochs are what to compare with.
-
-    Returns
-    -------
-    near_flat : array of bool of shape (n_epochs,)
-        Epochs of less than 1 % of the median epoch's amplitude.
+    These have less than 1 % of the amplitude of the median epoch without a reason.
     """
     # A median, because the filter carries a little of the EEG over a flat epoch's edge.
     levels = np.median(np.abs(signals), axis=1)
@@ -162,7 +134,7 @@ def count_reasons(reasons: NDArray[np.str_]) -> str:
 def _find_missing(signal: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which samples are NaN, Inf or beyond any voltage."""
     missing = ~(np.abs(signal) < IMPOSSIBLE)
-    # About 100,000 samples tell a range well enough, and fast.
+    # About 100,000 samples are enough to estimate a range.
     sample = signal[:: 1 + signal.size // 100_000]
     sample = sample[np.abs(sample) < IMPOSSIBLE]
     if sample.size == 0:
@@ -182,7 +154,7 @@ def _find_constant(
     changes = np.flatnonzero(same[1:] != same[:-1])
     starts, stops = changes[::2], changes[1::2] + 1
     flat = stops - starts >= FLAT_DURATION * sfreq
-    # fmin and fmax pass over NaN, and keep silent if there is nothing else.
+    # fmin and fmax skip NaN, without a warning if there is nothing else.
     extremes = np.fmin.reduce(signal), np.fmax.reduce(signal)
     clipped = np.isin(signal[starts], extremes)
     return (

@@ -22,7 +22,7 @@ PREFERENCE = (
 )
 """Order of the automatic choice, as patterns on standard names. Our choice: Sleep-EDF's
 derivation, then what the AASM manual recommends, then nearest to the front. The last
-four are what portable recorders and SHHS call a channel without telling its place."""
+four are what portable recorders and SHHS call a channel without its place."""
 
 # A positive rule: a name is EEG only where all of it reads as a 10-20 derivation.
 _SITE = r"(?:FPZ|FP[12]|AFZ|[FCPO]Z|[FCP][34]|F[78]|O[12]|[TP][78]|T[3-6])"
@@ -61,11 +61,9 @@ def pick_channel(
 
     Raises
     ------
-    TypeError
-        If ``picks`` is not a name, a list of names or None.
-    ValueError
-        If the recording has none of the named channels, if the named one is bad or
-        not of type EEG, or if no channel can be chosen without a name.
+    TypeError, ValueError
+        If ``picks`` is not a name, a list of names or None, if the recording has none
+        of these channels, or if the one that it has is bad or not of type EEG.
 
     Notes
     -----
@@ -102,17 +100,8 @@ def pick_channel(
 def standard_name(ch_name: str) -> str:
     """Return the derivation that a channel's name stands for.
 
-    Parameters
-    ----------
-    ch_name : str
-        The name as a recorder writes it, for example ``"EEG C4:A1"``.
-
-    Returns
-    -------
-    name : str
-        The site and its reference in capitals, ``"C4-M1"``, the site alone if the
-        reference is not named or common to all channels, or ``""`` if the name is not
-        that of an EEG derivation.
+    For ``"EEG C4:A1"`` that is ``"C4-M1"``. A reference that is not named, or common to
+    all channels, is left out. ``""`` stands for what is not an EEG derivation.
     """
     name = _squeeze(ch_name)
     if match := _PLACELESS.fullmatch(name):

@@ -50,23 +50,7 @@ class EdfHeader(NamedTuple):
 
 
 def read_edf_header(fname: Path) -> EdfHeader:
-    """Read the header of an EDF or BDF file.
-
-    Parameters
-    ----------
-    fname : Path
-        An existing file.
-
-    Returns
-    -------
-    header : EdfHeader
-        The size, the channels (those of annotations included), and the start.
-
-    Raises
-    ------
-    ValueError
-        If it has no such header.
-    """
+    """Read the header of an EDF or BDF file; a ValueError if it has none."""
     with fname.open("rb") as file:
         fixed = file.read(256)
         if not fixed:
@@ -113,18 +97,7 @@ def header_of(raw: BaseRaw) -> tuple[Path, EdfHeader] | None:
 
 
 def describe_damage(fname: Path) -> str | None:
-    """Say how much of an EDF or BDF file is missing, None if it is whole.
-
-    Parameters
-    ----------
-    fname : Path
-        An existing file.
-
-    Returns
-    -------
-    damage : str | None
-        A sentence.
-    """
+    """Say how much of an EDF or BDF file is missing, None if it is whole."""
     try:
         header = read_edf_header(fname)
     except ValueError as error:

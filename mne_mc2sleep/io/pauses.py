@@ -72,12 +72,8 @@ def find_parts(raw: BaseRaw) -> tuple[Parts, float, mne.Annotations]:
     first_time : float
         The true time of the first sample, in seconds from ``meas_date``.
     annotations : Annotations
-        Their onsets are true times from the first sample.
-
-    Raises
-    ------
-    ValueError
-        If a pause has no known length, or the times in a file contradict each other.
+        Their onsets are true times from the first sample. A pause of unknown length, or
+        records that overlap, are a ValueError.
     """
     given, first_time = raw.annotations, raw.first_time
     duration = raw.n_times / raw.info["sfreq"]

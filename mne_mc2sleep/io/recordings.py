@@ -61,8 +61,8 @@ class Recording:
     signals: NDArray[np.float32]
     """Array of shape (n_epochs, 3000), in µV at 100 Hz, band-passed, always finite."""
     reasons: NDArray[np.str_]
-    """Why each epoch is unusable: ``"not finite"``, ``"flat"``, ``"clipped"`` or
-    ``"bad annotation"`` (the first that applies), ``""`` for usable epochs."""
+    """Why each epoch is unusable: the first that applies of ``"pause"``, ``"not
+    finite"``, ``"flat"``, ``"clipped"`` and ``"bad annotation"``; else ``""``."""
     ch_name: str
     """The channel, as the recording names it."""
     start: datetime | None
@@ -96,8 +96,8 @@ def read_recording(
         modified; of a file, only the chosen channel is read, of an EDF or BDF file at
         that channel's own sampling rate.
     picks : str | list of str | None
-        The channel: a name, several names of which the first that exists is taken, or
-        None to choose by the order of preference that the Notes tell.
+        The channel: a name, or alternatives in order of preference, in any spelling;
+        None chooses as in `mne_mc2sleep.io.channels.pick_channel`.
 
     Returns
     -------
@@ -107,33 +107,28 @@ def read_recording(
 
     Raises
     ------
-    TypeError
-        If ``raw`` is neither a Raw nor a path, or ``picks`` no name.
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If MNE cannot read the file, the channel does not exist, is bad or not EEG, the
-        recording is shorter than one epoch, sampled below 40 Hz or complex, a BAD
-        annotation has no valid time, or no epoch is usable.
+    TypeError, FileNotFoundError, ValueError
+        If ``raw`` is not a recording that can be read, the channel does not exist, is
+        bad or not EEG, the recording is shorter than one epoch, sampled below 40 Hz or
+        complex, has a pause of unknown length, or no epoch is usable.
 
     Warns
     -----
     RuntimeWarning
         If the amplitude is not that of EEG in volts, if the sampling rate is below
-        70 Hz, or if the recording was filtered to less than 1-30 Hz before.
+        70 Hz, if the channel was filtered to less than 1-30 Hz before, or if an EDF
+        file is cut short.
 
     Notes
     -----
-    An epoch is unusable if it holds a NaN, an Inf or a value beyond any voltage; if
+    Pauses are brought back, so that all times are true, see
+    `mne_mc2sleep.io.pauses`. An epoch is unusable if a pause covers more than 10 % of
+    it; if it holds a NaN, an Inf or a value beyond any voltage; if
     more than half of it is constant, or its amplitude is under 1 % of the median
     epoch's; if more than 10 % of it sits on the recording's extreme values; or if more
     than half of it is annotated as BAD for this channel. These limits are our choice.
     What is missing or constant is bridged by a line before filtering, so that the
     neighbouring epochs come out as without it.
-
-    Without ``picks``, the channel is the first of: Fpz-Cz; Fz; C4-M1; C3-M2; Cz; F4-M1;
-    F3-M2; C4, C3, F4, F3, Fpz, Fp1, Fp2; Pz-Oz; O2-M1; O1-M2; Pz, Oz, O1, O2; "EEG"
-    (our choice); it is logged.
     """
     if isinstance(raw, BaseRaw):
         ch_name = pick_channel(raw, picks)
