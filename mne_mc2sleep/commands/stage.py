@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = f"""\
   {PROGRAM} stage night.edf --out-dir staged/
-  {PROGRAM} stage recordings/ --out-dir staged/ --summary nights.csv --n-jobs 2
+  {PROGRAM} stage recordings/ --out-dir staged/ --summary summary.csv --n-jobs 2
   {PROGRAM} stage *.bdf --picks "C4-M1,C3-M2" --outputs tsv,png --out-dir staged/"""
 
 

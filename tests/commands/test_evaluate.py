@@ -61,7 +61,7 @@ def test_the_printed_table_is_that_of_the_file(evaluated):
 
 
 def test_the_scores_are_those_of_the_pooled_epochs(evaluated, clf, nights):
-    """The last row is no mean of the others."""
+    """The last row is not the mean of the others."""
     predicted = clf.predict([night.fname for night in nights])
     reference = [read_hypnogram(night.hypno_fname).as_int() for night in nights]
     expected = score_stages(
