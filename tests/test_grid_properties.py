@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from signals import make_noise, make_raw, make_wavelet
+from signals import make_noise, make_raw, make_wavelet, write_edf_with_pauses
 
 from mne_mc2sleep.data.reading import read_stages
 from mne_mc2sleep.io.recordings import _epoch_edges, read_recording
@@ -303,3 +303,51 @@ def test_own_stages_are_on_the_grid_of_the_signal(
             raw.annotations.append(onset, 30, f"Sleep stage {stage}")
         found = read_stages(read_recording(raw), None)
         assert_array_equal(found, ["W123R".index(s) for s in stages[:n_epochs]])
+
+
+@given(
+    kind=st.sampled_from(["int", "float", "bdf"]),
+    record=st.sampled_from([0.5, 1, 2, 10]),
+    sfreq=st.sampled_from([64, 100, 256]),
+    pauses=st.dictionaries(
+        FRACTIONS,
+        st.floats(0.2, 300) | st.integers(1, 10).map(lambda n: 30.0 * n),
+        max_size=4,
+    ),
+    where=FRACTIONS,
+    as_raw=st.booleans(),
+)
+@settings(max_examples=15, deadline=None)
+def test_a_burst_is_at_its_true_time_whatever_the_pauses(
+    kind, record, sfreq, pauses, where, as_raw, folder
+):
+    """Between which records they are and how long they last, in a file or in memory."""
+    n_records = int(120 / record)
+    times = np.arange(120 * sfreq) / sfreq
+    burst = 3 + 114 * where
+    signal = make_noise(times.size) + make_wavelet(times, burst, duration=0.05)
+    make = edfio.Bdf if kind == "bdf" else edfio.Edf
+    fname = folder / ("pauses.bdf" if kind == "bdf" else "pauses.edf")
+    edf = make(
+        [make_signal(kind, signal, sfreq, "EEG C4-M1")],
+        data_record_duration=record,
+        annotations=[edfio.EdfAnnotation(0, 0, "start")],
+    )
+    at = {1 + int(share * (n_records - 2)): gap for share, gap in pauses.items()}
+    write_edf_with_pauses(fname, edf, at)
+    raw = mne.io.read_raw(fname, verbose="ERROR") if as_raw else fname
+    lost = sum(gap for number, gap in at.items() if number * record <= burst)
+    total = 120 + sum(at.values())
+    try:
+        recording = read_recording(raw)
+    except ValueError as error:
+        if "cannot be staged" not in str(error):
+            raise
+        return
+    assert abs(recording.n_epochs - total / 30) < 1 + 1 / sfreq
+    epoch, second = divmod(burst + lost, 30)
+    # Not in the incomplete last epoch, and not cut by a border or a pause.
+    near = [abs(number * record - burst) < 1 for number in at]
+    assume(epoch < recording.n_epochs and 1 < second < 29 and not any(near))
+    found = recording.signals[int(epoch)].argmax()
+    assert abs(found - 100 * second) <= 100 / sfreq + 1.5
