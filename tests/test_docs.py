@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import mne_mc2sleep
@@ -24,3 +25,13 @@ def test_the_table_of_the_ablations_is_what_its_script_prints():
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stdout.count("|") > 50
     assert done.stdout in (ROOT / "docs" / "ablations.md").read_text("utf-8")
+
+
+def test_the_table_of_layers_is_the_import_contract():
+    """The same layers in the same order."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("| layer |")[2]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    listed = [sorted(re.findall(r"`(\w+)`", cell)) for cell in cells]
+    assert listed == [sorted(re.split(r" [|:] ", layer)) for layer in layers]
