@@ -57,6 +57,15 @@ def test_one_recording_by_its_path(staged, tmp_path):
     np.testing.assert_allclose(table["ece"], expected["ece"], rtol=1e-3)
 
 
+def test_channels_can_be_averaged(staged):
+    """As in `predict`."""
+    clf, raws, stages, _ = staged
+    channels = raws[0].ch_names
+    hypno = clf.predict(raws[0], average_channels=channels)
+    table = evaluate(clf, raws[0], stages[0], average_channels=channels)
+    assert table.loc["pooled", "kappa"] == score_stages(stages[0], hypno)["kappa"]
+
+
 def test_hypnograms_in_another_time_zone_are_compared_by_position(staged):
     """The clock of the hypnogram may be written in another zone."""
     clf, _, _, _ = staged
