@@ -73,9 +73,9 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
         If the server cannot be reached.
     """
     known = KNOWN_WEIGHTS.get(weights) if isinstance(weights, str) else None
-    if known is not None and known.url is None:
-        return _FOLDER / known.fname
     if known is not None:
+        if known.url is None:
+            return _FOLDER / known.fname
         return _fetch(known.url, known.sha256)
     if isinstance(weights, str) and urlsplit(weights).scheme in ("http", "https"):
         if sha256 is None:
