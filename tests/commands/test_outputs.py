@@ -37,13 +37,11 @@ def place(tmp_path, nights, monkeypatch):
 @pytest.mark.parametrize(
     "name",
     [
-        "night.edf",
-        "../elsewhere/night.edf",
         "in/deep/../../../elsewhere/night.edf",
         "./in//deep/night.edf",
     ],
 )
-@pytest.mark.parametrize("out_dir", ["staged", "in/../staged", "staged/", "../other"])
+@pytest.mark.parametrize("out_dir", ["in/../staged", "../other"])
 def test_all_files_are_in_the_folder_that_was_asked_for(
     run, weights, place, name, out_dir
 ):
