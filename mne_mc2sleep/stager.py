@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 # What may be missing in a file, and how to check it.
 _OPTIONAL = {"profile": check_profile, "levels": check_levels}
 # How often a short recording is scaled again; the stages hardly change after that.
-_N_RESCALINGS = 2
+_N_RESCALINGS = 3
 
 
 @dataclass(eq=False)
@@ -283,13 +283,16 @@ class Stager:
     def _posteriors(
         self, signals: NDArray, usable: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        found = log_posteriors(self.net, encode_epochs(self.net, signals), usable)
+        probabilities = None
         for _ in range(_N_RESCALINGS if self.levels else 0):
-            probabilities = calibrate(found, self.calibration_temperature)
             scaled = rescale(signals, usable, probabilities, self.levels)
+            # A whole night is not scaled again.
             if scaled is None:
                 break
             found = log_posteriors(self.net, encode_epochs(self.net, scaled), usable)
+            probabilities = calibrate(found, self.calibration_temperature)
+        if probabilities is None:
+            found = log_posteriors(self.net, encode_epochs(self.net, signals), usable)
         return found
 
     def save(

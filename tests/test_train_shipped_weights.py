@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,16 +50,17 @@ def powers(tmp_path_factory):
     return fname
 
 
-def train(powers, folder):
+def train(powers, folder, *more):
     """Run the script, as short as it can be; return what it printed."""
     script = SCRIPTS / "train_shipped_weights.py"
-    options = ["--pretrain-train-epochs", "1", "--finetune-train-epochs", "1"]
+    options = ["--pretrain-train-epochs", "1", "--finetune-train-epochs", "1", *more]
     command = [script, powers, "--out-dir", folder, "--threads", "1", *options]
     done = subprocess.run(
         [sys.executable, "-c", RUN, *map(str, command)],
         check=True,
         capture_output=True,
         text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(powers).parent)},
     )
     return done.stdout + done.stderr
 
@@ -107,3 +109,34 @@ def test_the_same_command_again_trains_nothing_anew(powers, trained):
     after, _ = load_weights(folder / "small.safetensors")
     for one, other in zip(before.parameters(), after.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_third_step_continues_on_heads_and_a_teacher(powers, trained):
+    """The weights change, and the provenance names the subjects and the teacher."""
+    folder, _ = trained
+    base = powers.parent
+    (base / "uniform.py").write_text(
+        "import numpy as np\n"
+        "def teach(signal, sfreq):\n"
+        "    return np.full((len(signal) // round(30 * sfreq), 5), 0.2)\n"
+    )
+    rng = np.random.default_rng(0)
+    np.savez(
+        base / "heads.npz",
+        x=rng.integers(-400, 400, (96, 500)).astype(np.int16),
+        scale=0.05,
+        night=np.repeat(["SC4001E0", "SC4021E0", "SC4041E0", "SC4071E0"], 24),
+        stage=np.tile(np.repeat(np.arange(4), 6), 4).astype(np.int8),
+    )
+    start = folder / "small.safetensors"
+    options = ["--heads", base / "heads.npz", "--teachers", "uniform:teach"]
+    options += ["--passes", "1", "--start", start]
+    train(powers, base / "third", *options)
+    before, _ = load_weights(start)
+    after, metadata = load_weights(base / "third" / "small.safetensors")
+    assert not torch.equal(before.total_head.weight, after.total_head.weight)
+    first, last = metadata["provenance"]
+    assert "resynthesised" in first["source"]
+    assert last["heads_subjects"] == ["SC400", "SC402"]
+    assert last["teachers"] == ["uniform:teach"]
+    assert "real EEG" in last["source"]

@@ -1,14 +1,21 @@
-"""Train the weights that ship, on real nights resynthesised from their band powers.
+"""Train the weights that ship: on resynthesised nights, then on real EEG and teachers.
 
 ::
 
     python training_scripts/train_shipped_weights.py band_power_nights.npz \
-        --out-dir weights_small
+        --heads sleep_edf_heads.npz --ucddb ucddb.npz \
+        --teachers yasa robust_teacher:stage --out-dir weights_small
 
-Needs torch, NumPy, SciPy, scikit-learn and safetensors, but neither MNE nor YASA. The
-same command again goes on after the last train epoch that was finished. In each train
-epoch every night has another montage, recorder and texture; see
-``training_scripts/synthesis``. ``--fold`` chooses the subjects that are left for tests.
+Three steps. Pretraining and fine-tuning read real nights resynthesised from their band
+powers; in each train epoch every night has another montage, recorder and texture, see
+``training_scripts/synthesis``. They need neither MNE nor YASA. With ``--heads``, the
+third step continues all layers on soft targets: on resynthesised nights that the first
+teacher stages, and on real nights glued from 5-s heads that all teachers stage.
+
+The same command resumes after the last train epoch that was finished. On one core the
+first two steps take about 1 h and the third about 2 h, half an hour of it to draw the
+nights. ``--start`` takes the weights of the first two steps from a file. ``--fold``
+chooses the test subjects.
 """
 
 from __future__ import annotations
@@ -19,10 +26,22 @@ import logging
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from band_power_nights import SCALING, make_nights, read_power_nights, split_nights
+from continuation import train as continue_training
+from sleep_edf_heads import read_heads
+from soft_nights import (
+    HEADS_VERSIONS,
+    POWER_VERSIONS,
+    draw_head_nights,
+    draw_power_nights,
+    read_pass,
+)
+from teachers import load_teacher
+from ucddb_runs import read_runs
 
 from mne_mc2sleep import __version__, training
 from mne_mc2sleep._utils import find_device
@@ -37,6 +56,17 @@ from mne_mc2sleep.training import TrainingOptions
 
 logger = logging.getLogger("mne")
 
+
+class Phase(NamedTuple):
+    """One phase of the third step."""
+
+    passes: int
+    planned_passes: int
+    learning_rate: float
+    with_runs: bool
+    narrow_share: float
+
+
 SEQUENCE_LENGTH = 60
 # Fine-tuning reads each night in these versions, encoded once each: each has a montage
 # and a recorder of its own, and in every second one the powers of single epochs stray.
@@ -45,12 +75,44 @@ FINETUNE_MAX_SPREADS = (0.0, 0.7, 0.0, 0.7)
 # the training are of rather old people, with little N3, and with wake around them.
 USUAL_SHARES = {"WAKE": 0.18, "N1": 0.08, "N2": 0.45, "N3": 0.15, "REM": 0.14}
 VALIDATION_SEED = 1
+# Of the third step: a batch holds whole sequences, 300 epochs or a little more.
+EPOCHS_PER_STEP = 310
+# The third step: passes, passes that the learning rate is planned for, its highest
+# value, whether runs of UCDDB are read, and the share of nearly flat recorders. It was
+# found step by step: a phase begins where the one before was stopped.
+PHASES = (
+    Phase(4, 4, 4e-4, False, 0.0),
+    Phase(6, 9, 4e-4, False, 0.0),
+    Phase(7, 7, 3e-4, True, 0.4),
+)
+N_COPIES_OF_RUNS = 2
+# Both chosen on the real EEG of the validation: teachers find too little N1, and soft
+# targets make the network less confident than it should be.
+N1_SHIFT = 0.25
+TEMPERATURE = 0.65
 LEVELS_SEED = 20_000
 
 DATA = (
     "nights resynthesised from the band powers of the sleep cassette nights of the "
     "PhysioNet Sleep-EDF Database Expanded 1.0.0 (Kemp et al. 2000, Goldberger et al. "
     "2000), never their raw signal"
+)
+
+# Subjects whose heads are validated and tested on. Their resynthesised nights are left
+# out of the third step as well. SC412 is in the training of the first two steps.
+HEADS_VALIDATION_SUBJECTS = ("SC404", "SC412", "SC416")
+HEADS_TEST_SUBJECTS = ("SC407", "SC414", "SC415")
+TEACHERS = {
+    "yasa": "YASA 0.8.1 (BSD-3-Clause; trained on nights of the NSRR)",
+    "robust_teacher:stage": "RobustSleepNet (MIT; on glued heads only; its models that "
+    "hold out Sleep-EDF, DOD-H, DOD-O and MASS)",
+}
+HEADS_DATA = (
+    "the same nights, and real EEG: the first 5 s of each epoch of Fpz-Cz "
+    "of the same database (ODC-By 1.0), glued into epochs of 30 s, and runs of wake "
+    "and of N3 of some patients of UCDDB 1.0.0 (ODC-By 1.0), by a loss conditional on "
+    "one of the two. The targets are mixtures of the experts' stages and of the "
+    "teachers' probabilities for the same signal"
 )
 
 
@@ -77,8 +139,8 @@ def encode(net, nights):
     return [n.encoded(encode_epochs(net, n.signals)) for n in nights]
 
 
-def train(args):
-    """Train both stages; return the stager."""
+def train_on_powers(args):
+    """Pretrain and fine-tune; return the stager."""
     nights = read_power_nights(args.fname)[:: args.every]
     train_nights, validation_nights, test_nights = split_nights(nights, args.fold)
     device, options = find_device(args.device), training_options(args)
@@ -131,6 +193,7 @@ def train(args):
         "phase": "pretraining and fine-tuning",
         "package_version": __version__,
         "source": DATA,
+        "licences": ["ODC-By 1.0"],
         "n_nights": len(train_nights),
         "n_subjects": len({night.subject for night in train_nights}),
         "n_epochs": counts,
@@ -141,6 +204,79 @@ def train(args):
     }
     stager.provenance = [step]
     return stager
+
+
+def continue_on_soft_targets(args, stager):
+    """Continue all layers on soft targets; return the stager."""
+    nights = read_power_nights(args.fname)[:: args.every]
+    power_nights, _, _ = split_nights(nights, args.fold)
+    kept_back = {*HEADS_VALIDATION_SUBJECTS, *HEADS_TEST_SUBJECTS}
+    power_nights = [n for n in power_nights if n.subject not in kept_back]
+    head_nights = [n for n in read_heads(args.heads) if n.subject not in kept_back]
+    teachers = [load_teacher(name) for name in args.teachers]
+    folder = args.out_dir / "drawn"
+    for version in range(len(POWER_VERSIONS)):
+        draw_power_nights(power_nights, version, folder, teachers[0], args.seed)
+    for version in range(len(HEADS_VERSIONS)):
+        draw_head_nights(head_nights, version, folder, teachers, args.seed)
+    runs = read_runs(args.ucddb, stager.levels) if args.ucddb else []
+    for index, phase in enumerate(PHASES):
+        run_phase(stager.net, phase, folder, runs, index, args)
+    with torch.no_grad():
+        stager.net.total_head.bias[1] += N1_SHIFT
+    stager.calibration_temperature = TEMPERATURE
+    stager.scores = {}
+    step = describe_data(args, power_nights, head_nights, runs)
+    stager.provenance = [*stager.provenance, step]
+    return stager
+
+
+def run_phase(net, phase, folder, runs, index, args):
+    """Run one phase of the third step."""
+    seed = args.seed + index
+
+    def draw(number):
+        recordings = read_pass(folder, number, phase.narrow_share, seed)
+        return recordings + phase.with_runs * N_COPIES_OF_RUNS * runs
+
+    n_epochs = sum(len(recording.targets) for recording in draw(0))
+    continue_training(
+        net,
+        draw,
+        phase.passes if args.passes is None else args.passes,
+        phase.planned_passes * n_epochs // EPOCHS_PER_STEP,
+        phase.learning_rate,
+        seed=seed,
+        checkpoint=args.out_dir / f"continuation{index}.pt",
+    )
+
+
+def describe_data(args, power_nights, head_nights, runs):
+    """Return what the third step was trained on, for the provenance."""
+    return {
+        "phase": "continuation on soft targets",
+        "package_version": __version__,
+        "source": HEADS_DATA,
+        "licences": ["ODC-By 1.0"],
+        "teachers": [TEACHERS.get(name, name) for name in args.teachers],
+        "n_nights": len(power_nights),
+        "n_subjects": len({night.subject for night in power_nights}),
+        "n_epochs": count_targets(power_nights),
+        "n_head_nights": len(head_nights),
+        "n_head_epochs": count_targets(head_nights),
+        "heads_subjects": sorted({night.subject for night in head_nights}),
+        "heads_validation_subjects": list(HEADS_VALIDATION_SUBJECTS),
+        "heads_test_subjects": list(HEADS_TEST_SUBJECTS),
+        "ucddb_subjects": sorted({run.subject for run in runs}),
+        "passes": [phase.passes for phase in PHASES],
+        "seed": args.seed,
+    }
+
+
+def count_targets(nights):
+    """Count the scored epochs of nights by stage."""
+    stages = np.concatenate([night.stages for night in nights])
+    return {name: int((stages == i).sum()) for i, name in enumerate(USUAL_SHARES)}
 
 
 @torch.no_grad()
@@ -179,6 +315,11 @@ def parse_args():
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--pretrain-train-epochs", type=int, default=12)
     parser.add_argument("--finetune-train-epochs", type=int, default=24)
+    parser.add_argument("--heads", help="sleep_edf_heads.npz; without it, two steps")
+    parser.add_argument("--teachers", nargs="+", default=["yasa"])
+    parser.add_argument("--start", help="weights of the first two steps")
+    parser.add_argument("--ucddb", help="ucddb.npz, for the third step")
+    parser.add_argument("--passes", type=int, help="of each phase, for a trial")
     parser.add_argument("--every", type=int, default=1, help="of so many nights, one")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()
@@ -191,7 +332,12 @@ def main():
     torch.set_num_threads(args.threads)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.DEBUG)
     start = time.monotonic()
-    stager = train(args)
+    if args.start:
+        stager, _ = Stager.load(args.start, args.device)
+    else:
+        stager = train_on_powers(args)
+    if args.heads:
+        stager = continue_on_soft_targets(args, stager)
     hours = (time.monotonic() - start) / 3600
     fname = args.out_dir / f"{args.size}.safetensors"
     stager.save(fname, {}, overwrite=True)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _LOG_BOUNDS = (float(np.log(0.1)), float(np.log(10)))
 # Short recordings need higher temperatures. With this many usable epochs it is twice
-# that of a night; fewer than the minimum are not distinguished. Fitted to parts of
-# simulated nights of subjects that are in no reported score.
-_DOUBLING, _FEWEST, _NIGHT = 10, 15, 720
+# that of a night; fewer than the minimum are not distinguished. Fitted to real half
+# hours of the validation recordings.
+_DOUBLING, _FEWEST, _NIGHT = 5, 15, 720
 
 
 def fit_temperature(
@@ -66,6 +66,6 @@ def temperature_factor(n_usable: int) -> float:
     Returns
     -------
     factor : float
-        About 1 + 10 / n; 1 from 6 h on.
+        About 1 + 5 / n; 1 from 6 h on.
     """
     return 1 + max(_DOUBLING / max(n_usable, _FEWEST) - _DOUBLING / _NIGHT, 0)

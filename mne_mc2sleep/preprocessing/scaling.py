@@ -37,7 +37,7 @@ _MISSING_LOG_DISTANCE = 2.5
 # The number of neighbouring bands that the noise in a missing band follows.
 _N_NEAREST = 2
 _MAX_LOG_FILL = 3.0
-_N_WELCH = 256
+N_WELCH = 256  # samples of a segment of Welch's method
 _N_TAPS = 301
 _MAX_EPOCHS = 240
 _GRID = np.linspace(0, SFREQ / 2, 501)  # Hz
@@ -82,7 +82,16 @@ class SpectrumScaling(NoScaling):
     def fit(self, signals: NDArray[np.float32], usable: NDArray[np.bool_]) -> Self:
         """Design the filter."""
         distances = median_distances(signals[usable])
-        self._is_missing = distances < np.median(distances) - _MISSING_LOG_DISTANCE
+        return self.fit_distances(distances, distances)
+
+    def fit_distances(
+        self, distances: NDArray[np.float64], measured: NDArray[np.float64]
+    ) -> Self:
+        """Design the filter for assumed distances from the reference, by band.
+
+        The bands that were not recorded are found in the ``measured`` distances.
+        """
+        self._is_missing = measured < np.median(measured) - _MISSING_LOG_DISTANCE
         # To amplify a missing band would amplify the noise of the recorder.
         present = ~self._is_missing
         log_gain = np.interp(_LOG_GRID, _LOG_CENTERS[present], distances[present])
@@ -132,8 +141,8 @@ def median_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
 
     Of many epochs, a regular sample is used.
     """
-    freqs, density = welch(sample_epochs(signals), SFREQ, nperseg=_N_WELCH)
-    return _by_band(freqs, np.median(density, axis=0))
+    freqs, density = welch(sample_epochs(signals), SFREQ, nperseg=N_WELCH)
+    return distances_by_band(freqs, np.median(density, axis=0))
 
 
 def band_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -141,7 +150,7 @@ def band_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
 
     The result has the shape (n_epochs, N_BANDS).
     """
-    return _by_band(*welch(signals, SFREQ, nperseg=_N_WELCH))
+    return distances_by_band(*welch(signals, SFREQ, nperseg=N_WELCH))
 
 
 def sample_epochs(epochs: NDArray) -> NDArray:
@@ -157,9 +166,10 @@ def raise_bands(
     return _convolve(signals, _design(gain))
 
 
-def _by_band(
+def distances_by_band(
     freqs: NDArray[np.floating], density: NDArray[np.floating]
 ) -> NDArray[np.float64]:
+    """Return the log of power densities (..., n_freqs) relative to the reference."""
     distances = np.log(density.clip(1e-9)) - _log_reference(np.log(freqs.clip(1e-3)))
     band = np.digitize(freqs, _EDGES)
     means = [distances[..., band == i].mean(axis=-1) for i in range(1, N_BANDS + 1)]

@@ -2,7 +2,9 @@
 
 A night contains every stage, so scaling uses its median spectrum. The median spectrum
 of half an hour of N3 is that of N3: scaled by it, N3 would look like the middle of a
-night. The stages that were found show how far the recording is from that middle.
+night. The stages that were found show how far the recording is from that middle. Stages
+change the shape of the spectrum of half an hour more than recorders do, so only part of
+that shape is attributed to the recorder.
 """
 
 from __future__ import annotations
@@ -27,12 +29,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Recordings are scaled again fully up to the first and not at all from the second
-# number of usable epochs. Our choice, on simulated nights.
-_SHORT, _LONG = 240, 720
+# Usable epochs of half an hour, of a recording whose stages replace the median fully,
+# and of a whole night, which is not scaled again. Our choices.
+_HALF_HOUR, _SHORT, _LONG = 60, 240, 720
+# How far the shape of the spectrum of half an hour is trusted, before and after its
+# stages were found. Chosen on real half hours (validation subjects).
+_SHAPE_BEFORE, _SHAPE_AFTER = 0.15, 0.55
 _MIN_EPOCHS = 5  # of a stage in a night
 # Bounds in natural logs of power against artefacts and damaged files.
-_MAX_LEVEL, _MAX_SHIFT = 10.0, 3.0
+_MAX_LEVEL, _MAX_SHIFT, _MAX_DISTANCE = 10.0, 3.0, 6.0
 
 
 def fit_levels(nights: Sequence) -> list[list[float]] | None:
@@ -76,7 +81,7 @@ def check_levels(levels: Any) -> bool:
 def rescale(
     signals: NDArray[np.float32],
     usable: NDArray[np.bool_],
-    probabilities: NDArray[np.float64],
+    probabilities: NDArray[np.float64] | None,
     levels: list[list[float]],
 ) -> NDArray[np.float32] | None:
     """Scale one channel of a short recording like a whole night.
@@ -87,27 +92,59 @@ def rescale(
         Epochs scaled by ``"spectrum"``.
     usable : array of bool of shape (n_epochs,)
         The epochs that count, at least one.
-    probabilities : array of shape (n_epochs, 5)
-        The probabilities of the stages, as found so far.
+    probabilities : array of shape (n_epochs, 5) | None
+        The probabilities of the stages, as found so far. None before the first staging.
     levels : list of shape (5, N_BANDS)
         The levels from `fit_levels`.
 
     Returns
     -------
     signals : array of shape (n_epochs, n_times) | None
-        Filtered epochs: the mean spectrum minus the levels of the stages replaces the
-        median spectrum. Between 2 h and 6 h the filter is weaker, and from 6 h on the
-        result is None.
+        Epochs filtered as if the spectrum of the whole night had been estimated from
+        the stages (fully up to 2 h), with its shape trusted in part. None from 6 h on.
     """
-    share = np.interp(usable.sum(), (_SHORT, _LONG), (1.0, 0.0))
-    if share == 0:
+    n_usable = usable.sum()
+    if n_usable >= _LONG:
         return None
     epochs = sample_epochs(np.flatnonzero(usable))
     sample = signals[epochs]
-    expected = (probabilities[epochs] @ np.array(levels)).mean(axis=0)
-    middle = band_distances(sample).mean(axis=0) - expected
-    shift = (median_distances(sample) - middle).clip(-_MAX_SHIFT, _MAX_SHIFT)
-    return raise_bands(signals, SHARE * share * shift)
+    # The scaling left 1 - SHARE of the distance from the reference.
+    remaining = median_distances(sample)
+    distance = night = remaining / (1 - SHARE)
+    if probabilities is not None:
+        expected = (probabilities[epochs] @ np.array(levels)).mean(axis=0)
+        shift = remaining - (band_distances(sample).mean(axis=0) - expected)
+        share = np.interp(n_usable, (_SHORT, _LONG), (1.0, 0.0))
+        night = distance - share * shift.clip(-_MAX_SHIFT, _MAX_SHIFT)
+    night = trust_shape(night, n_usable, probabilities is not None)
+    limit = SHARE * _MAX_DISTANCE
+    return raise_bands(signals, (SHARE * (distance - night)).clip(-limit, limit))
+
+
+def trust_shape(
+    distances: NDArray[np.float64], n_usable: int, stages_known: bool
+) -> NDArray[np.float64]:
+    """Shrink the shape of a short recording's spectrum, but not its gain.
+
+    Parameters
+    ----------
+    distances : array of shape (N_BANDS,)
+        Estimated distances of the whole night from the reference, in log power.
+    n_usable : int
+        The number of usable epochs.
+    stages_known : bool
+        Whether the stages that were found are part of the estimate.
+
+    Returns
+    -------
+    distances : array of shape (N_BANDS,)
+        The mean over the bands, which is the gain of the recorder, plus a share of the
+        rest. The share rises to 1 at 6 h.
+    """
+    share = _SHAPE_AFTER if stages_known else _SHAPE_BEFORE
+    share = np.interp(n_usable, (_HALF_HOUR, _LONG), (share, 1.0))
+    gain = distances.mean()
+    return gain + share * (distances - gain)
 
 
 def _mean_by_stage(

@@ -26,9 +26,9 @@ class KnownWeights:
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
-        "446f62f903ae71128c06d9de7194d34d9600345a3a3182cb08e6ce294a271280",
-        2326036,
-        "574 k parameters, trained on resynthesised nights of Sleep-EDF",
+        "85d5df910c7c05832aee8e43c93be94732d77fa8ac33145db207075312d6dfaf",
+        2327524,
+        "574 k parameters, trained on resynthesised nights and real EEG of Sleep-EDF",
     ),
 }
 """All weights by name."""

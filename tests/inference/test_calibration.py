@@ -56,6 +56,6 @@ def test_calibrate_is_a_softmax_by_the_temperature(temperature):
 
 
 def test_short_recordings_have_a_higher_temperature():
-    """By a sixth for half an hour; a few epochs are not distinguished."""
+    """By a twelfth for half an hour; a few epochs are not distinguished."""
     factors = [temperature_factor(n) for n in (1, 15, 60, 240, 720, 2880)]
-    np.testing.assert_allclose(factors, [1.65, 1.65, 1.15, 1.03, 1, 1], atol=0.005)
+    np.testing.assert_allclose(factors, [1.326, 1.326, 1.076, 1.014, 1, 1], atol=0.005)

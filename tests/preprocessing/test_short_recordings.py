@@ -91,7 +91,8 @@ def test_a_part_of_one_stage_is_scaled_like_its_night(night, levels, stage):
     in_night = band_distances(night.signals[part].numpy()).mean(axis=0)
     alone = scale(make_signals()[part])
     found = rescale(alone, everywhere(alone), np.eye(5)[STAGES[part]], levels)
-    assert_allclose(band_distances(found).mean(axis=0), in_night, atol=0.3)
+    # The shape of a short recording is trusted in part.
+    assert_allclose(band_distances(found).mean(axis=0), in_night, atol=0.4)
     if stage != 2:
         off = band_distances(alone).mean(axis=0) - in_night
         assert np.abs(off).min() > 0.5
@@ -123,6 +124,18 @@ def test_unusable_epochs_do_not_count(levels, half_an_hour):
     )
 
 
+def test_half_an_hour_keeps_most_of_the_shape_of_its_spectrum(levels):
+    """Before its stages are known, its gain is scaled, but hardly its shape."""
+    signals = make_signals(np.full(HALF_AN_HOUR, 2))
+    alone = scale(signals)
+    found = rescale(alone, everywhere(alone), None, levels)
+    shapes = [median_distances(x) for x in (signals, alone, found)]
+    raw, scaled, kept = (np.ptp(shape - shape.mean()) for shape in shapes)
+    assert scaled < 0.5 * raw
+    assert kept > 0.7 * raw
+    assert shapes[2].mean() == pytest.approx(shapes[1].mean(), abs=0.1)
+
+
 def test_artefacts_have_a_bounded_effect(levels):
     """However far the mean is from the median."""
     signals = scale(make_signals(np.full(HALF_AN_HOUR, 2)))
@@ -130,7 +143,7 @@ def test_artefacts_have_a_bounded_effect(levels):
     proba = np.eye(5)[np.full(HALF_AN_HOUR, 2)]
     found = rescale(signals, everywhere(signals), proba, levels)
     shift = np.log(found[40:].var() / signals[40:].var())
-    assert shift == pytest.approx(-0.75 * 3, abs=0.1)
+    assert shift == pytest.approx(-0.75 * 3, abs=0.5)
 
 
 def test_inputs_are_not_modified(levels, half_an_hour):
@@ -179,12 +192,12 @@ def stager(trained, levels):
 def test_a_stager_stages_a_short_recording_three_times(stager, make_night):
     """Each time with the stages found before."""
     night = make_night(99)
-    signals = scaled = night.signals.numpy()
+    signals, proba = night.signals.numpy(), None
     for _ in range(3):
+        scaled = rescale(signals, night.usable, proba, stager.levels)
         embeddings = encode_epochs(stager.net, scaled)
         found = log_posteriors(stager.net, embeddings, night.usable)
         proba = calibrate(found, stager.calibration_temperature)
-        scaled = rescale(signals, night.usable, proba, stager.levels)
     temperature = stager.calibration_temperature * temperature_factor(48)
     expected = calibrate(found, temperature)
     assert_array_equal(stager.probabilities([signals], [night.usable]), expected)

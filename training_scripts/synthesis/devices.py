@@ -110,8 +110,11 @@ def stray(
     return log_band_power + errors, log_variance + errors[..., 0]
 
 
-def draw_device(rng: Generator) -> Device:
-    """Draw a recorder: gain, tilt, equaliser, corners, polarity, noise and pops."""
+def draw_device(rng: Generator, strength: float = 1.0) -> Device:
+    """Draw a recorder: gain, tilt, equaliser, corners, polarity, noise and pops.
+
+    Tilt and equaliser are scaled by ``strength``; 0 leaves them flat.
+    """
     position = np.log(np.maximum(FREQS, 0.3) / 0.3)
     gain = np.exp(_log_uniform(rng, 0.4, 3.0))
     # A good share of recorders are about right.
@@ -121,7 +124,7 @@ def draw_device(rng: Generator) -> Device:
     for index in range(1, _N_COSINES + 1):
         turn = index * np.pi * position / position[-1] + rng.uniform(0, 2 * np.pi)
         decibels += rng.normal(0, 1.3) * np.cos(turn)
-    response = gain * 10 ** (decibels / 20)
+    response = gain * 10 ** (strength * decibels / 20)
     corner, order = np.exp(_log_uniform(rng, 0.05, 0.7)), rng.integers(1, 3)
     response /= np.sqrt(1 + (corner / np.maximum(FREQS, 1e-2)) ** (2 * order))
     # Half of the recorders cut off what others record; at 50 Hz little is left.

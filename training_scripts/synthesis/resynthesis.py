@@ -81,6 +81,7 @@ def resynthesize_anywhere(
     log_variance: ArrayLike,
     *,
     max_spread: float = 0.0,
+    recorder: float = 1.0,
     device: torch.device | str = "cpu",
     random_state: RandomState = None,
 ) -> Tensor:
@@ -95,6 +96,8 @@ def resynthesize_anywhere(
     max_spread : float
         By how much (natural log, the largest standard deviation of a night) the powers
         of single epochs stray: a stager must not trust one epoch more than a sequence.
+    recorder : float
+        How far the recorder is from flat, see `draw_device`.
     device : torch.device | str
         Where to make them.
     random_state : int | Generator | RandomState | None
@@ -115,7 +118,7 @@ def resynthesize_anywhere(
     powers = stray(*mix_channels(*powers, rng), max_spread, rng)
     powers = (torch.from_numpy(values).float().to(device) for values in powers)
     spectrum = draw_segments(*powers, draw_texture(rng, 1.0), _COHERENCE, rng)
-    signals = _overlap_add(record(spectrum, draw_device(rng), rng))
+    signals = _overlap_add(record(spectrum, draw_device(rng, recorder), rng))
     return signals.reshape(-1, N_TIMES)
 
 
