@@ -55,12 +55,13 @@ def train(powers, folder, *more):
     script = SCRIPTS / "train_shipped_weights.py"
     options = ["--pretrain-train-epochs", "1", "--finetune-train-epochs", "1", *more]
     command = [script, powers, "--out-dir", folder, "--threads", "1", *options]
+    path = [str(powers.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     done = subprocess.run(
         [sys.executable, "-c", RUN, *map(str, command)],
         check=True,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(powers).parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
     )
     return done.stdout + done.stderr
 
