@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mne
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,6 +25,9 @@ _NOT_THE_USERS = ("mne", "mne_mc2sleep", "joblib", "sklearn")
 
 def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
     """Warn by :func:`mne.utils.warn`, pointing to the user's line."""
+    # Weights can be trained where MNE is not installed.
+    import mne
+
     mne.utils.warn(message, category, ignore_namespaces=_NOT_THE_USERS)
 
 
