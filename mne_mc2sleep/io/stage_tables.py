@@ -32,6 +32,8 @@ _STAGE += ["hypno", "description", "annotation", "label", "score", "scoring", "e
 _STAGE += ["value"]  # in the order of preference
 _OTHERS = {*_EPOCH, *_ONSET, *_DURATION, *_END, *_TIME, "date", "scorer"}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)? ?(Z|[+-]\d\d:?\d\d)?")
+# pandas leaves the time out where every row is at midnight.
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CLOCK = re.compile(r"\d{1,2}:\d\d:\d\d([.,]\d+)?")
 _MISSING = ("n/a", "N/A", "nan", "NaN", "NA")
 _STEPS = (0.001, 120.0)  # seconds between which the epochs of a hypnogram last
@@ -294,6 +296,8 @@ def _read_times(
 ) -> tuple[pd.Timestamp | None, Seconds | None, Seconds | None]:
     """Return the first time, seconds since then, and the onsets in s."""
     onset_cells, time_cells = _find(columns, _ONSET), _find(columns, _TIME)
+    if onset_cells is not None and all(map(_DAY.fullmatch, onset_cells)):
+        onset_cells = [f"{cell} 00:00:00" for cell in onset_cells]
     if onset_cells is not None and ":" not in onset_cells[0]:
         onset = _numbers(columns, _ONSET)
     else:

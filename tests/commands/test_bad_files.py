@@ -103,8 +103,13 @@ def test_a_hypnogram_file_that_does_not_fit_is_one_sentence(
 ):
     """Exit status 1, and one line that names the file."""
     raw, stages = two_nights[0]
-    fname = tmp_path / "stages-annot.fif"
-    MISFITS[name][0](stages, raw.info["meas_date"]).save(fname)
+    misfit = MISFITS[name][0](stages, raw.info["meas_date"])
+    if isinstance(misfit, np.ndarray):
+        fname = tmp_path / "stages.txt"
+        np.savetxt(fname, misfit, fmt="%d")
+    else:
+        fname = tmp_path / "stages-annot.fif"
+        misfit.save(fname)
     status, lines = run("evaluate", folder / "good_raw.fif", fname)
     assert (status, len(lines)) == (1, 1)
     assert fname.name in lines[0]

@@ -145,7 +145,7 @@ def test_unusable_nights_are_left_out(record, tmp_path):
     assert [night.subject for night in nights] == [0]
     messages = [str(warning.message) for warning in warnings]
     assert any("damaged.edf" in message for message in messages)
-    assert any("awake is left out" in message for message in messages)
+    assert any("awake is left out" in message for message in messages), messages
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"there is no {SHARED}")

@@ -459,3 +459,10 @@ def test_what_cannot_be_written_is_refused(name, hypno, error, match, tmp_path):
     with pytest.raises(error, match=match):
         write_hypnogram(tmp_path / name, hypno)
     assert not os.listdir(tmp_path)
+
+
+def test_mne_csv_with_one_row_at_midnight(tmp_path):
+    """MNE then writes the onset as a date without a time."""
+    fname = tmp_path / "stages_annot.csv"
+    mne.Annotations(0, 3000, "Sleep stage W").save(fname)
+    assert read_hypnogram(fname).n_epochs == 100

@@ -186,7 +186,7 @@ def test_powers_of_epochs_vary_as_requested():
 def test_resynthesize_takes_no_stage():
     """There is no parameter by which a stage could enter the signal."""
     powers = {"log_band_power", "log_variance"}
-    options = {"texture", "max_spread", "device", "random_state"}
+    options = {"texture", "max_spread", "recorder", "device", "random_state"}
     for function in (resynthesize, resynthesize_anywhere):
         assert set(inspect.signature(function).parameters) <= powers | options
 
