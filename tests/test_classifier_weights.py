@@ -144,7 +144,7 @@ def test_size_length_and_scaling_come_from_the_weights(scored_raws, tmp_path):
 def test_clones_of_loaded_weights_are_fine_tuned(fname, scored_raws):
     """A clone remembers its weights: fit adapts them, and the backbones stay."""
     loaded = MC2SleepClassifier.from_pretrained(fname)
-    adapted = clone(loaded).set_params(random_state=1).fit(*scored_raws)
+    adapted = clone(loaded).set_params(adaptation=1.0).fit(*scored_raws)
     before, after = _state(loaded), _state(adapted)
     backbones = {name: t for name, t in before.items() if "backbone" in name}
     assert all(torch.equal(t, after[name]) for name, t in backbones.items())
@@ -180,8 +180,8 @@ def test_provenance_names_every_step(fname, ten_nights, tmp_path):
     loaded = MC2SleepClassifier.from_pretrained(tmp_path / "adapted.safetensors")
     steps = loaded.stager_.provenance
     assert [s["phase"] for s in steps] == ["pretraining", "fine-tuning", "fine-tuning"]
-    assert [s["n_nights"] for s in steps] == [2, 2, 8]
-    assert sum(steps[-1]["n_epochs"].values()) == 8 * 12
+    assert [s["n_nights"] for s in steps] == [2, 2, 10]
+    assert sum(steps[-1]["n_epochs"].values()) == 10 * 12
     assert not set(steps[-1]["subjects"]) & set(steps[-1]["validation_subjects"])
     sha256 = hashlib.sha256(fname.read_bytes()).hexdigest()
     assert [s["started_from"] for s in steps] == [
@@ -192,7 +192,7 @@ def test_provenance_names_every_step(fname, ten_nights, tmp_path):
 
 
 def test_shipped_weights_have_a_provenance():
-    """Their file is of an older version: its record becomes one step."""
+    """Both steps of their training are recorded."""
     stager = MC2SleepClassifier.from_pretrained(device="cpu").stager_
     assert stager.was_finetuned
     assert stager.validation_subjects == stager.provenance[0]["validation_subjects"]

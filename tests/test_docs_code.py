@@ -99,6 +99,7 @@ def files(nights, tmp_path_factory):
         table.append(f"{fnames[0]},S{number},{fnames[1]}")
     (folder / "nights.csv").write_text("\n".join(table), "utf-8")
     shutil.copy(folder / "recordings" / "S1-PSG.edf", folder / "night.edf")
+    (folder / "scores.txt").write_text("\n".join(["W", "N1", "N2"] * 80))
     return folder
 
 

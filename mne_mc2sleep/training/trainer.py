@@ -102,6 +102,8 @@ def train(
                 losses = _train_once(model, state, current, bar)
                 state.end_train_epoch(losses, held_out)
                 history.append(state.rows[-1])
+                if is_first:
+                    logger.debug("Train epoch %d: %s", train_epoch, history[-1])
                 if fname is not None and is_first:
                     save_checkpoint(fname, state.origin, state.as_dict())
                 if callback is not None and is_first:

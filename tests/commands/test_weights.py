@@ -24,7 +24,7 @@ def test_card_prints_what_was_trained_on(run):
     """The settings, and each step of the training."""
     _, out, _ = run("weights", "card", "small")
     assert "\nscaling: spectrum\n" in out
-    assert "\nStep 1 of 1\nphase: training\n" in out
+    assert "\nStep 1 of 2\nphase: pretraining and fine-tuning\n" in out
     assert "\nn subjects: 48\n" in out
 
 
