@@ -37,7 +37,7 @@ from .weights.registry import KNOWN_WEIGHTS, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
+    from typing import Self, TypeAlias
 
     from mne.io import BaseRaw
     from numpy.random import RandomState
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from .io.recordings import Recording
 
-    RawLike = BaseRaw | str | os.PathLike
+    RawLike: TypeAlias = BaseRaw | str | os.PathLike
 
 # Parameters that are not saved: what belongs to the weights is stored with them, and
 # the others depend on the machine and the call.
@@ -370,9 +370,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         self._check_agrees(self.stager_)
 
     @overload
-    def predict(self, raws: RawLike, **options) -> Hypnogram: ...
-    @overload
     def predict(self, raws: list | tuple, **options) -> list[Hypnogram]: ...
+    @overload
+    def predict(self, raws: RawLike, **options) -> Hypnogram: ...
     @verbose
     def predict(
         self,
@@ -419,9 +419,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         return hypnos if is_list else hypnos[0]
 
     @overload
-    def predict_proba(self, raws: RawLike, **options) -> pd.DataFrame: ...
-    @overload
     def predict_proba(self, raws: list | tuple, **options) -> list[pd.DataFrame]: ...
+    @overload
+    def predict_proba(self, raws: RawLike, **options) -> pd.DataFrame: ...
     def predict_proba(self, raws, *, step: float | None = None, **options):
         """Return the calibrated probabilities of the stages.
 

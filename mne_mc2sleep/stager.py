@@ -42,10 +42,12 @@ from .weights.file_format import load_weights, save_weights
 from .weights.metadata import check_metadata
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from .data.nights import Epochs
     from .network import SleepNetwork
     from .preprocessing.novelty import Novelty
     from .training import TrainingOptions
@@ -284,8 +286,9 @@ class Stager:
         self, signals: NDArray, usable: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         probabilities = None
-        for _ in range(_N_RESCALINGS if self.levels else 0):
-            scaled = rescale(signals, usable, probabilities, self.levels)
+        levels = self.levels or []
+        for _ in range(_N_RESCALINGS if levels else 0):
+            scaled = rescale(signals, usable, probabilities, levels)
             # A whole night is not scaled again.
             if scaled is None:
                 break
@@ -296,7 +299,10 @@ class Stager:
         return found
 
     def save(
-        self, fname: str | Path, parameters: dict[str, Any], overwrite: bool = False
+        self,
+        fname: str | os.PathLike,
+        parameters: dict[str, Any],
+        overwrite: bool = False,
     ) -> None:
         """Save the stager with the ``parameters`` of its classifier."""
         not_saved = ("net", "network", "started_from", "history")
@@ -374,9 +380,10 @@ class Stager:
         """Embed nights; the embeddings of signals on the disk are stored there too."""
         encoded = []
         for night in nights:
-            embeddings = encode_epochs(self.net, night.signals[:])
+            found = encode_epochs(self.net, night.signals[:])
+            embeddings: Epochs = found
             if not isinstance(night.signals, torch.Tensor):
-                embeddings = StoredEmbeddings.store(folder / "embeddings", embeddings)
+                embeddings = StoredEmbeddings.store(folder / "embeddings", found)
             encoded.append(night.encoded(embeddings))
         return encoded
 

@@ -4,6 +4,8 @@ import inspect
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from glob import glob
 from pathlib import Path
 
@@ -132,6 +134,22 @@ def test_the_code_of_a_page_runs(page, reader):
     for block in find_blocks(page):
         exec(compile(block, page, "exec"), reader)
     plt.close("all")
+
+
+def test_mypy_accepts_the_code_of_the_readme(tmp_path):
+    """And knows the types that it sees: the last line needs its "ignore"."""
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    code = [
+        "raw, raws, hypnos, subjects = object(), [object()], [object()], ['S1']",
+        find_blocks("README.md")[0],
+        "clf.predict(raw).sleep_statistics()",
+        "len(clf.predict([raw]))",
+        "n: int = clf.predict_proba('night.edf')  # type: ignore[assignment]",
+    ]
+    (tmp_path / "readme.py").write_text("\n".join(code), "utf-8")
+    command = [sys.executable, "-m", "mypy", tmp_path / "readme.py"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize(

@@ -25,18 +25,18 @@ def sys_info(file: IO[str] | None = None) -> None:
     from ..weights.registry import KNOWN_WEIGHTS, cache_folder
 
     device = find_device(None)
-    if device.type == "cuda":
-        device = f"{device} ({torch.cuda.get_device_name(device)})"
+    is_gpu = device.type == "cuda"
+    gpu = f" ({torch.cuda.get_device_name(device)})" if is_gpu else ""
     facts = {
         "platform": platform.platform(),
         "python": sys.version.split()[0],
         "mne-mc2sleep": __version__,
         **{name: _version(name) for name in _PACKAGES},
-        "device": f"{device}, {torch.get_num_threads()} threads",
+        "device": f"{device}{gpu}, {torch.get_num_threads()} threads",
     }
     for name, known in KNOWN_WEIGHTS.items():
         facts[f"weights {name!r}"] = f"sha256 {known.sha256[:16]}"
-    facts["downloaded weights"] = cache_folder()
+    facts["downloaded weights"] = str(cache_folder())
     for name, fact in facts.items():
         print(f"{name + ':':<20}{fact}", file=file)
 

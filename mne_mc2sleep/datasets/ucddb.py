@@ -93,7 +93,8 @@ def fetch_nights(
                     f"{folder / _CHECKSUMS} and run the same call again."
                 )
             files.append(download(base_url + remote, folder / local, checksums[remote]))
-        records.append(NightRecord(subject, *files, picks))
+        recording, hypnogram = files
+        records.append(NightRecord(subject, recording, hypnogram, picks))
     found = FoundNights(records, {})
     found.report_skipped()
     return found

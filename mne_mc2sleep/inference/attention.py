@@ -85,4 +85,5 @@ def attention_maps(
     maps = cross_attention_maps(
         net, Embeddings(*encoded[None].unbind(dim=2)), usable[None]
     )
-    return AttentionMaps(*(m[0].cpu().numpy() for m in maps), first_epoch)
+    signal, spectrogram = (m[0].cpu().numpy() for m in maps)
+    return AttentionMaps(signal, spectrogram, first_epoch)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ..network import MC2SleepNet
+    from ..network import SleepNetwork
 
 # MNE's logger by its name: networks are also trained where MNE is not installed.
 logger = logging.getLogger("mne")
@@ -32,13 +32,13 @@ _WINDOWS_PER_EPOCH = 4
 
 
 def encode_epochs(
-    net: MC2SleepNet, signals: NDArray | Tensor, batch_size: int = _EPOCHS_AT_ONCE
+    net: SleepNetwork, signals: NDArray | Tensor, batch_size: int = _EPOCHS_AT_ONCE
 ) -> Tensor:
     """Embed each epoch.
 
     Parameters
     ----------
-    net : MC2SleepNet
+    net : SleepNetwork
         The network; it is put into eval mode.
     signals : array of shape (n_epochs, n_times)
         Finite signals at 100 Hz.
@@ -62,7 +62,7 @@ def encode_epochs(
 
 
 def log_posteriors(
-    net: MC2SleepNet,
+    net: SleepNetwork,
     embeddings: Tensor,
     usable: NDArray[np.bool_],
     batch_size: int = _WINDOWS_AT_ONCE,
@@ -71,7 +71,7 @@ def log_posteriors(
 
     Parameters
     ----------
-    net : MC2SleepNet
+    net : SleepNetwork
         The network; it is put into eval mode.
     embeddings : Tensor of shape (n_epochs, 2, width)
         The embeddings from `encode_epochs`.

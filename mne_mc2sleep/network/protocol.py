@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,30 @@ from .._constants import N_TIMES, STAGES
 from .mc2sleepnet import Embeddings, MC2SleepNet, StageLogits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Self
 
     from .config import MC2SleepConfig
 
 
+class _Module(Protocol):
+    """What the package uses of an `nn.Module`, from which no protocol can derive."""
+
+    training: bool
+
+    def train(self, mode: bool = True) -> Self: ...
+    def eval(self) -> Self: ...
+    def to(self, device: torch.device) -> Self: ...
+    def modules(self) -> Iterator[nn.Module]: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> Any: ...
+
+
 @runtime_checkable
-class SleepNetwork(Protocol):
+class SleepNetwork(_Module, Protocol):
     """A network of two modalities: an `nn.Module` with these members.
 
     `MC2SleepNet` documents their arguments; the easiest network of your own is a

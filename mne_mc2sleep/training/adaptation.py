@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..data.nights import EncodedNight
-    from ..network import MC2SleepNet
+    from ..network import SleepNetwork
     from .options import TrainingOptions
 
 # Our choices. 0 keeps the old weights and fits the temperature only.
@@ -47,7 +47,7 @@ class Adaptation(NamedTuple):
 
 
 def cross_validate(
-    net: MC2SleepNet, nights: Sequence[EncodedNight], options: TrainingOptions
+    net: SleepNetwork, nights: Sequence[EncodedNight], options: TrainingOptions
 ) -> Adaptation:
     """Choose the share of the fine-tuned weights by leaving out subjects in turn.
 
@@ -57,7 +57,7 @@ def cross_validate(
 
     Parameters
     ----------
-    net : MC2SleepNet
+    net : SleepNetwork
         The network, with the old weights. It is not changed.
     nights : sequence of EncodedNight
         Scored nights of two subjects or more.
@@ -88,13 +88,13 @@ def cross_validate(
 
 
 def choose_on(
-    net: MC2SleepNet, before: dict[str, Tensor], held_out: Sequence[EncodedNight]
+    net: SleepNetwork, before: dict[str, Tensor], held_out: Sequence[EncodedNight]
 ) -> Adaptation:
     """Choose the share of the fine-tuned weights that fits held-out nights best.
 
     Parameters
     ----------
-    net : MC2SleepNet
+    net : SleepNetwork
         The network, with the fine-tuned weights. It is not changed.
     before : dict
         The state of the old weights.
@@ -113,7 +113,7 @@ def choose_on(
 
 
 def average_weights(
-    net: MC2SleepNet, before: dict[str, Tensor], after: dict[str, Tensor], share: float
+    net: SleepNetwork, before: dict[str, Tensor], after: dict[str, Tensor], share: float
 ) -> None:
     """Load the average of two states, with ``share`` of the second one."""
     state = {
@@ -124,7 +124,7 @@ def average_weights(
 
 
 def _stage_by_share(
-    net: MC2SleepNet, before: dict[str, Tensor], nights: Sequence[EncodedNight]
+    net: SleepNetwork, before: dict[str, Tensor], nights: Sequence[EncodedNight]
 ) -> dict[float, list[NDArray]]:
     """Return the log-posteriors of each night for each share."""
     after, posteriors = deepcopy(net.state_dict()), {}

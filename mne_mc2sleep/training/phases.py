@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..data.nights import Batch, EncodedNight, Night
-    from ..network import MC2SleepNet
+    from ..network import SleepNetwork
     from .options import TrainingOptions
 
 # Epochs from which the input statistics are taken: enough for a steady estimate.
 _N_STATISTICS = 4096
 
 
-def fit_input_statistics(net: MC2SleepNet, nights: Sequence[Night], seed: int) -> None:
+def fit_input_statistics(net: SleepNetwork, nights: Sequence[Night], seed: int) -> None:
     """Store scale and spectral statistics of usable epochs of ``nights`` in ``net``."""
     rng = np.random.default_rng(seed)
     if len(nights) > _N_STATISTICS:
@@ -53,7 +53,7 @@ class Phase(nn.Module):
 
     Parameters
     ----------
-    net : MC2SleepNet
+    net : SleepNetwork
         The network to train.
     options : TrainingOptions
         The settings.
@@ -62,7 +62,7 @@ class Phase(nn.Module):
     name: str
     n_train_epochs: int
 
-    def __init__(self, net: MC2SleepNet, options: TrainingOptions):
+    def __init__(self, net: SleepNetwork, options: TrainingOptions):
         super().__init__()
         self.net, self.options = net, options
 
@@ -105,7 +105,7 @@ class Pretraining(Phase):
 
     name = "Pretraining"
 
-    def __init__(self, net: MC2SleepNet, options: TrainingOptions):
+    def __init__(self, net: SleepNetwork, options: TrainingOptions):
         super().__init__(net, options)
         self.n_train_epochs = options.pretrain_train_epochs
 
@@ -165,7 +165,7 @@ class Finetuning(Phase):
 
     name = "Fine-tuning"
 
-    def __init__(self, net: MC2SleepNet, options: TrainingOptions):
+    def __init__(self, net: SleepNetwork, options: TrainingOptions):
         super().__init__(net, options)
         self.n_train_epochs = options.finetune_train_epochs
 
@@ -193,7 +193,7 @@ class Finetuning(Phase):
 
 
 def pretrain(
-    net: MC2SleepNet,
+    net: SleepNetwork,
     nights: Sequence[Night] | Callable[[int], Sequence[Night]],
     held_out: Sequence[Night],
     options: TrainingOptions,
@@ -210,7 +210,7 @@ def pretrain(
 
     Parameters
     ----------
-    net : MC2SleepNet
+    net : SleepNetwork
         Changed in place; holds the best weights at the end, also after an interruption.
     nights : sequence of Night | callable
         The nights to train on. A callable gets the number of the train epoch, from 1,
@@ -249,7 +249,7 @@ def pretrain(
 
 
 def finetune(
-    net: MC2SleepNet,
+    net: SleepNetwork,
     nights: Sequence[EncodedNight] | Callable[[int], Sequence[EncodedNight]],
     held_out: Sequence[EncodedNight],
     options: TrainingOptions,

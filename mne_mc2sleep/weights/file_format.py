@@ -17,6 +17,7 @@ from .._utils import replace_file
 from ..network import MC2SleepConfig, MC2SleepNet, make_network
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from torch import Tensor
@@ -32,7 +33,7 @@ _MAX_LAYERS = 100
 
 
 def save_weights(
-    fname: str | Path,
+    fname: str | os.PathLike,
     net: SleepNetwork,
     metadata: dict[str, Any],
     overwrite: bool = False,
@@ -82,11 +83,11 @@ def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def check_fname(fname: str | Path, suffix: str, overwrite: bool) -> Path:
+def check_fname(fname: str | os.PathLike, suffix: str, overwrite: bool) -> Path:
     """Return the path of a file to write; raise if it cannot be written there."""
     fname = Path(fname)
     if fname.suffix != suffix:
@@ -181,12 +182,10 @@ def _check_network(fname: Path, saved: str | None, network: Callable | None) -> 
 
 def _read_config(text: str) -> MC2SleepConfig:
     """Read a configuration whose network can be described within a moment."""
-    config = MC2SleepConfig(
-        **{
-            k: tuple(v) if isinstance(v, list) else v
-            for k, v in json.loads(text).items()
-        }
-    )
+    saved: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()
+    }
+    config = MC2SleepConfig(**saved)
     for name, value in asdict(config).items():
         sizes = value if isinstance(value, tuple) else (value,)
         is_count = all(type(n) is int and 1 <= n <= MAX_LENGTH for n in sizes)
