@@ -19,8 +19,8 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(VENV)/bin/python -m pytest -m slow -s
 
-# The tests with the oldest versions that pyproject.toml allows, except of torch. Old
-# versions give warnings that new ones do not, so warnings are no errors here.
+# The tests with the oldest versions that pyproject.toml allows, except of torch.
+# Warnings are not treated as errors, because old versions give more of them.
 test-oldest: $(OLDEST)/installed
 	$(OLDEST)/bin/python $(PYTEST) -W default
 
@@ -37,6 +37,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
+	$(VENV)/bin/python docs/check_words.py
 
 types: $(INSTALLED)
 	$(VENV)/bin/mypy

@@ -6,10 +6,11 @@ r"""Score shipped weights and YASA on nights of people that no one trained on.
         --figure docs/figures/calibration.png
 
 The signals are resynthesised from the band powers of real nights (see
-``training_scripts/band_power_nights.py``) and scored against the experts' stages. That
-is home ground for a stager that was trained on such signals and away for YASA, which
-learnt from real ones: it measures our own progress, and not who is better. Gradient
-boosting on the powers themselves shows how much of the stages they tell.
+``training_scripts/band_power_nights.py``) and scored against the experts' stages. They
+are in-distribution for a stager that was trained on such signals and
+out-of-distribution for YASA, which was trained on real EEG: the scores measure our own
+progress and do not show which stager is better. Gradient boosting on the band powers
+shows how well the powers alone predict the stages.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Gradient boosting on band powers: what the powers themselves tell of the stages.
+"""Gradient boosting on band powers: how well they predict the stages.
 
 It is told what a stager of signals must measure, without noise, and learns from the
 same nights as the shipped weights. ``accuracy.py`` prints its row beside theirs.

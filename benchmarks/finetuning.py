@@ -1,4 +1,4 @@
-"""Adapt shipped weights to a new laboratory, beside training anew and beside YASA.
+"""Adapt shipped weights to a new laboratory, and compare with training from scratch.
 
 ::
 
@@ -32,7 +32,7 @@ from synthesis import resynthesize
 
 N_NIGHTS = (1, 3, 5, 10)
 N_TEST_SUBJECTS = 7
-WAYS = ("shipped, fine-tuned", "trained anew")
+WAYS = ("shipped, fine-tuned", "from scratch")
 # Weights of the two channels' log powers, beyond both; the gain; the corners in Hz of
 # filters of first order, dull but not deaf.
 LABORATORIES = {
@@ -65,7 +65,7 @@ def main():
     parser.add_argument("--n-nights", type=int, nargs="+", default=N_NIGHTS)
     parser.add_argument("--laboratory", choices=LABORATORIES, default="near")
     parser.add_argument(
-        "--not-anew", action="store_true", help="saves most of the time"
+        "--not-from-scratch", action="store_true", help="saves most of the time"
     )
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -101,7 +101,7 @@ def main():
         print_row(name, 0, found["n_epochs"], found["kappa"], found["macro_f1"], "")
     for n_nights in args.n_nights:
         own_raws, own_hypnos = map(list, zip(*own[:n_nights], strict=True))
-        for name in WAYS[: 1 if args.not_anew else 2]:
+        for name in WAYS[: 1 if args.not_from_scratch else 2]:
             weights = args.weights if name.startswith("shipped") else None
             adapted = MC2SleepClassifier(**clf.get_params()).set_params(
                 weights=weights, random_state=0, validation_fraction=0

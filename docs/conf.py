@@ -47,8 +47,13 @@ smartquotes = False
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL03", "GL08", "PR01", "PR02", "RT01", "SS05"}
-# What scikit-learn's base class adds has docstrings of its own style.
-numpydoc_validation_exclude = {r"\.set_\w+_request$", r"\.(get|set)_params$"}
+# The methods of scikit-learn's base class have another style, and `pretrain` and
+# `finetune` refer to `fit` for their parameters.
+numpydoc_validation_exclude = {
+    r"\.set_\w+_request$",
+    r"\.(get|set)_params$",
+    r"MC2SleepClassifier\.(pretrain|finetune)$",
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "mne_mc2sleep"

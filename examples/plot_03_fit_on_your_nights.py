@@ -19,7 +19,7 @@ mne.set_log_level("warning")
 
 # %%
 # Scored nights: lists of recordings and of hypnograms. Paths do too, and are read one
-# at a time. ``subjects`` tells which nights are of one person.
+# at a time. ``subjects`` names the person of each night.
 
 nights = [simulate_night(2 * 3600, random_state=seed) for seed in range(8)]
 raws, hypnos = map(list, zip(*nights, strict=True))

@@ -32,10 +32,9 @@ kappas = {"as shipped": clf.score(new_raw, scored)}
 before = clf.predict(new_raw)
 
 # %%
-# Adapt them. The backbones stay as they are; what reads the sequence of epochs learns,
-# and with few subjects goes but a part of the way to what it learnt (``adaptation``).
-# A third of the subjects is held out to stop in time and to calibrate the
-# probabilities.
+# Adapt them. The backbones are frozen; the sequence level is fine-tuned and then
+# averaged with the old weights. Subjects are left out in turn to choose the share of
+# the fine-tuned weights (``adaptation``) and to calibrate the probabilities.
 
 clf.set_params(validation_fraction=0.34, batch_size=4)
 clf.finetune(raws, hypnos)

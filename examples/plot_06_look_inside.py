@@ -114,7 +114,7 @@ logits = {
 }
 scores = pd.DataFrame(
     {
-        name: score_stages(stages[:n_epochs], values.argmax(dim=-1).flatten())
+        name: score_stages(stages[:n_epochs], values.argmax(-1).flatten().numpy())
         for name, values in logits.items()
     }
 )

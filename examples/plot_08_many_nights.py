@@ -67,8 +67,9 @@ search = GridSearchCV(
 search.fit(raws, hypnos, groups=subjects)
 
 # %%
-# One dot for each fold, a line through their means. A difference smaller than that
-# between the folds is no difference, and two folds of brief trainings decide nothing.
+# One dot for each fold, a line through their means. Differences
+# smaller than those between the folds show nothing, and two folds of short trainings
+# are too few to decide.
 
 results = pd.DataFrame(search.cv_results_).set_index("param_mask_ratio")
 kappas = results.filter(regex=r"split\d_test_score")

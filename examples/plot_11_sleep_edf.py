@@ -6,8 +6,8 @@ A night of the Sleep-EDF Database Expanded (Kemp et al. 2000), which MNE fetches
 PhysioNet (about 50 MB for each of the subject's two nights). Where there is no network,
 this page shows the code, and says that nothing was fetched.
 
-Whether the shipped weights were trained on a subject tells the model card. A score on
-one night is no evaluation: see :doc:`/evaluation`.
+The model card lists the data that the shipped weights were trained on. A score on one
+night does not replace an evaluation: see :doc:`/evaluation`.
 """
 
 from contextlib import suppress

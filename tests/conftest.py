@@ -189,8 +189,8 @@ def two_nights():
 
 
 @pytest.fixture(scope="module")
-def hasty(two_nights, tiny_small):
-    """Train a tiny stager for a moment; it must not be modified."""
+def tiny_clf(two_nights, tiny_small):
+    """Return a tiny stager after one train epoch; it must not be modified."""
     settings = {"finetune_train_epochs": 1, "sequence_length": 8}
     clf = MC2SleepClassifier(**QUICK | settings, validation_fraction=0)
     return clf.fit(*map(list, zip(*two_nights, strict=True)))

@@ -1,4 +1,4 @@
-"""Recordings that are no EEG of a sleeping human, for tests and benchmarks."""
+"""Recordings other than EEG of a sleeping human, for tests and benchmarks."""
 
 import numpy as np
 from scipy.signal import lfilter, square

@@ -1,4 +1,4 @@
-"""Signals and recordings that several tests are made of."""
+"""Signals and recordings that several tests use."""
 
 from datetime import UTC, datetime
 

@@ -1,7 +1,7 @@
 """The table of bad inputs, run through every method.
 
-What is no EEG recording is refused in one sentence; what is an odd one is staged on its
-own grid, with a warning or with UNS where there is nothing to stage.
+Files without EEG are refused with one sentence; unusual recordings are staged on their
+own grid, with a warning, or with UNS in epochs that cannot be staged.
 """
 
 import copy
@@ -24,9 +24,9 @@ TRAINING = ("fit", "finetune")
 
 
 @pytest.fixture
-def clf(hasty):
-    """Return a copy of the stager, to be trained and spoilt."""
-    return copy.deepcopy(hasty)
+def clf(tiny_clf):
+    """Return a copy of the stager that a test may modify."""
+    return copy.deepcopy(tiny_clf)
 
 
 def call(clf, method, raw, stages, good):
@@ -87,32 +87,32 @@ def test_what_cannot_be_staged_is_one_error(name, method, clf, two_nights):
 
 
 @pytest.mark.parametrize("name", STAGED)
-def test_what_is_odd_is_staged_on_its_grid(name, hasty, two_nights):
+def test_what_is_odd_is_staged_on_its_grid(name, tiny_clf, two_nights):
     """The number of epochs is floor(duration / 30); only what holds no EEG is UNS."""
     case = STAGED[name]
     raw = case.make(two_nights[0][0])
     with unchanged(raw), warned(case.warning):
-        hypno = hasty.predict(raw)
+        hypno = tiny_clf.predict(raw)
     assert hypno.n_epochs == case.n_epochs
     assert tuple(np.flatnonzero(hypno.hypno == "UNS")) == case.unusable
     np.testing.assert_allclose(hypno.proba.sum(axis=1), 1)
     with unchanged(raw), warned(case.warning):
-        assert hasty.predict_proba(raw).equals(hypno.proba)
+        assert tiny_clf.predict_proba(raw).equals(hypno.proba)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_odd_files_are_staged_in_true_time_or_refused(
-    name, hasty, two_nights, tmp_path
+    name, tiny_clf, two_nights, tmp_path
 ):
     """With one warning or sentence of ours, where there is something to say."""
     case = FILES[name]
     recording = case.make(two_nights[0][0], tmp_path)
     if isinstance(case, Refused):
         with pytest.raises(case.error, match=case.match):
-            hasty.predict(recording)
+            tiny_clf.predict(recording)
         return
     with warned(case.warning):
-        hypno = hasty.predict(recording)
+        hypno = tiny_clf.predict(recording)
     assert hypno.n_epochs == case.n_epochs
     assert tuple(np.flatnonzero(hypno.hypno == "UNS")) == case.unusable
 
@@ -127,10 +127,12 @@ def test_event_markers_are_not_stages(make, clf, two_nights, tmp_path):
 @pytest.mark.parametrize(
     "name", [name for name in STAGED if STAGED[name].is_same_elsewhere]
 )
-def test_beyond_their_context_unusable_epochs_change_nothing(name, hasty, two_nights):
+def test_beyond_their_context_unusable_epochs_change_nothing(
+    name, tiny_clf, two_nights
+):
     """Epochs more than a sequence away are staged as without the disturbance."""
     case, (raw, _) = STAGED[name], two_nights[0]
-    clean, odd = hasty.predict_proba(raw), hasty.predict_proba(case.make(raw))
+    clean, odd = tiny_clf.predict_proba(raw), tiny_clf.predict_proba(case.make(raw))
     epochs = np.arange(N_EPOCHS)[:, None]
     far = (np.abs(epochs - np.array(case.unusable)) > 8).all(axis=1)
     assert far.sum() > 5
@@ -138,18 +140,18 @@ def test_beyond_their_context_unusable_epochs_change_nothing(name, hasty, two_ni
 
 
 @pytest.mark.parametrize("name", STAGED)
-def test_what_is_odd_is_scored_where_it_holds_eeg(name, hasty, two_nights):
+def test_what_is_odd_is_scored_where_it_holds_eeg(name, tiny_clf, two_nights):
     """Kappa counts the epochs of the grid that are usable."""
     (raw, stages), good = two_nights
     case = STAGED[name]
     raw, stages = case.make(raw), stages[: case.n_epochs]
     with warned(case.warning):
-        hypnos = hasty.predict([raw, good[0]])
+        hypnos = tiny_clf.predict([raw, good[0]])
     predicted = np.concatenate([hypno.as_int().clip(-1) for hypno in hypnos])
     expected = score_stages(np.concatenate([stages, good[1]]), predicted)
     assert expected["n_epochs"] == case.n_epochs + N_EPOCHS - len(case.unusable)
     with unchanged(raw), warned(case.warning):
-        assert call(hasty, "score", raw, stages, good) == expected["kappa"]
+        assert call(tiny_clf, "score", raw, stages, good) == expected["kappa"]
 
 
 @pytest.mark.parametrize("method", TRAINING)
@@ -168,11 +170,11 @@ def test_what_is_odd_is_learnt_from_where_it_holds_eeg(name, method, clf, two_ni
 
 
 @pytest.fixture(scope="module")
-def train(hasty, two_nights):
+def train(tiny_clf, two_nights):
     """Return a function that trains a copy, and returns what it has learnt."""
 
     def train(method, hypno):
-        clf = copy.deepcopy(hasty)
+        clf = copy.deepcopy(tiny_clf)
         call(clf, method, two_nights[0][0], hypno, two_nights[1])
         return state(clf)
 
@@ -181,11 +183,11 @@ def train(hasty, two_nights):
 
 
 @pytest.mark.parametrize("name", ALIGNED)
-def test_a_hypnogram_is_aligned_by_time(name, hasty, two_nights, train):
+def test_a_hypnogram_is_aligned_by_time(name, tiny_clf, two_nights, train):
     """It gives the score, and trains the weights, of the same stages on the grid."""
     (raw, stages), good = two_nights
     hypno, on_grid = ALIGNED[name](stages, raw.info["meas_date"])
-    scores = [call(hasty, "score", raw, h, good) for h in (hypno, on_grid)]
+    scores = [call(tiny_clf, "score", raw, h, good) for h in (hypno, on_grid)]
     assert scores[0] == scores[1]
     train, train_on_grid = train
     for method in TRAINING:

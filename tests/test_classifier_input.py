@@ -53,7 +53,7 @@ def test_empty_list(fitted):
 
 
 def test_the_recording_that_fails_is_named(fitted, scored_raws, tmp_path):
-    """Of several recordings, the error tells which it is about."""
+    """With several recordings, the error names the one that failed."""
     raws = [scored_raws[0][0], scored_raws[0][1].copy().crop(0, 20)]
     with pytest.raises(ValueError, match=r"^Recording 2 of 2: .* 30 s"):
         fitted.predict(raws)

@@ -72,10 +72,10 @@ def nights():
 
 
 @pytest.fixture(scope="module")
-def shipped(hasty, tmp_path_factory):
+def shipped(tiny_clf, tmp_path_factory):
     """Let a stager that has hardly learnt be the weights that ship."""
     folder = tmp_path_factory.mktemp("weights")
-    hasty.save(folder / "small.safetensors")
+    tiny_clf.save(folder / "small.safetensors")
     known = registry.KnownWeights("small.safetensors", "", 0, "a test's")
     # As long as the passes are: the pages keep the defaults that users get.
     defaults = inspect.unwrap(MC2SleepClassifier.__init__).__kwdefaults__

@@ -112,16 +112,16 @@ def test_scorer_is_the_metric_of_the_pooled_epochs(staged, metric):
     assert stage_scorer(metric)(clf, raws, hypnos) == expected
 
 
-def test_scorers_work_in_cross_validation(hasty, scored_raws):
+def test_scorers_work_in_cross_validation(tiny_clf, scored_raws):
     """One score per fold, also of several scorers at once."""
     raws, stages = scored_raws
     folds = {"groups": ["A", "B", "B"], "cv": GroupKFold(2)}
     several = {name: stage_scorer(name) for name in ("macro_f1", "accuracy")}
     # Other processes get the scorers pickled.
     several = pickle.loads(pickle.dumps(several))
-    scores = cross_validate(hasty, raws, stages, scoring=several, **folds)
+    scores = cross_validate(tiny_clf, raws, stages, scoring=several, **folds)
     expected = cross_val_score(
-        hasty, raws, stages, scoring=stage_scorer("macro_f1"), **folds
+        tiny_clf, raws, stages, scoring=stage_scorer("macro_f1"), **folds
     )
     np.testing.assert_array_equal(scores["test_macro_f1"], expected)
     assert scores["test_accuracy"].shape == (2,)

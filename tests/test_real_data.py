@@ -2,7 +2,7 @@
 
 The nights are of the Sleep-EDF Database Expanded 1.0.0 (Kemp et al. 2000, Goldberger et
 al. 2000): experts' hypnograms, and signals resynthesised from the band powers of the
-same epochs. What is reached on them is home ground for a stager trained alike.
+same epochs. They are in-distribution for a stager that was trained on such signals.
 """
 
 from datetime import timedelta

@@ -45,35 +45,35 @@ def assert_same(found, expected):
         assert_frame_equal(one.proba, other.proba, check_exact=True)
 
 
-def test_processes_give_the_same_hypnograms(hasty, recordings):
-    """In the order of the recordings, whether in memory or in a file."""
-    assert_same(hasty.predict(recordings, n_jobs=2), hasty.predict(recordings))
+def test_processes_give_the_same_hypnograms(tiny_clf, recordings):
+    """The order is that of the recordings, in memory or in files."""
+    assert_same(tiny_clf.predict(recordings, n_jobs=2), tiny_clf.predict(recordings))
 
 
-def test_a_cluster_gives_the_same_hypnograms(hasty, recordings):
-    """By one line around the call, without n_jobs."""
-    expected = hasty.predict(recordings)
+def test_a_cluster_gives_the_same_hypnograms(tiny_clf, recordings):
+    """A Dask client around the call is enough, without n_jobs."""
+    expected = tiny_clf.predict(recordings)
     with local_cluster():
-        found = hasty.predict(recordings)
+        found = tiny_clf.predict(recordings)
     assert_same(found, expected)
 
 
-def test_threads_give_the_same_probabilities(hasty, recordings):
-    """What `predict_proba` is told of jobs goes to `predict`."""
-    expected = hasty.predict_proba(recordings)
+def test_threads_give_the_same_probabilities(tiny_clf, recordings):
+    """`predict_proba` passes `n_jobs` on to `predict`."""
+    expected = tiny_clf.predict_proba(recordings)
     with parallel_config(backend="threading"):
-        found = hasty.predict_proba(recordings, n_jobs=2)
+        found = tiny_clf.predict_proba(recordings, n_jobs=2)
     for one, other in zip(found, expected, strict=True):
         assert_frame_equal(one, other, check_exact=True)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_the_recording_that_fails_is_named(hasty, recordings, tmp_path, n_jobs):
+def test_the_recording_that_fails_is_named(tiny_clf, recordings, tmp_path, n_jobs):
     """In another process too."""
     missing = tmp_path / "nowhere.edf"
     match = r"Recording 2 of 2 \(.*nowhere.edf\): There is no recording"
     with pytest.raises(FileNotFoundError, match=match):
-        hasty.predict([recordings[1], missing], n_jobs=n_jobs)
+        tiny_clf.predict([recordings[1], missing], n_jobs=n_jobs)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def test_the_recording_that_fails_is_named(hasty, recordings, tmp_path, n_jobs):
     ids=["one job", "processes", "threads", "cluster"],
 )
 def test_warnings_name_the_recording_and_point_to_the_user(
-    n_jobs, backend, hasty, recordings
+    n_jobs, backend, tiny_clf, recordings
 ):
     """Whatever does the work, the caller gets the warnings of all recordings."""
     odd = [recordings[0].copy().resample(sfreq) for sfreq in (50, 60)]
     with backend(), pytest.warns(RuntimeWarning, match="sampled at") as found:
-        hasty.predict([recordings[0], *odd], n_jobs=n_jobs)
+        tiny_clf.predict([recordings[0], *odd], n_jobs=n_jobs)
     found = [w for w in found if "sampled at" in str(w.message)]
     assert [str(w.message).split(" Hz")[0] for w in found] == [
         f"Recording {number} of 3: The recording is sampled at {sfreq}"
@@ -102,21 +102,21 @@ def test_warnings_name_the_recording_and_point_to_the_user(
 
 
 @pytest.mark.parametrize("method", ["score", "finetune"])
-def test_warnings_outside_of_jobs_name_the_recording_too(method, hasty, recordings):
+def test_warnings_outside_of_jobs_name_the_recording_too(method, tiny_clf, recordings):
     """Also where recordings are read one after the other."""
     odd = recordings[0].copy().resample(50)
-    run = getattr(copy.deepcopy(hasty), method)
+    run = getattr(copy.deepcopy(tiny_clf), method)
     with pytest.warns(RuntimeWarning, match="Recording 2 of 2: .* 50 Hz") as found:
         run([recordings[0], odd], [[0, 1, 2, 3, 4] * 8] * 2)
     found = [w for w in found if "50 Hz" in str(w.message)]
     assert {w.filename for w in found} == {__file__}
 
 
-def test_a_warning_of_one_recording_needs_no_name(hasty, recordings):
+def test_a_warning_of_one_recording_needs_no_name(tiny_clf, recordings):
     """There is no other that could be meant."""
     odd = recordings[0].copy().resample(50)
     with pytest.warns(RuntimeWarning, match="^The recording is sampled") as found:
-        hasty.predict(odd)
+        tiny_clf.predict(odd)
     assert {w.filename for w in found} == {__file__}
 
 
@@ -162,7 +162,7 @@ def test_collecting_leaves_other_threads_and_the_filters_alone():
 
 
 @pytest.mark.parametrize("as_list", [tuple, np.array, pd.Series, pd.Index])
-def test_paths_come_in_any_list(as_list, hasty, recordings):
+def test_paths_come_in_any_list(as_list, tiny_clf, recordings):
     """One hypnogram for each, as for a list."""
     paths = [str(recordings[1])] * 2
-    assert_same(hasty.predict(as_list(paths)), hasty.predict(paths))
+    assert_same(tiny_clf.predict(as_list(paths)), tiny_clf.predict(paths))

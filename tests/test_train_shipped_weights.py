@@ -100,7 +100,7 @@ def test_weights_tell_whom_they_do_not_know(trained):
     assert "resynthesised" in told["source"]
 
 
-def test_the_same_command_again_trains_nothing_anew(powers, trained):
+def test_the_same_command_again_trains_nothing_again(powers, trained):
     """All train epochs are in the checkpoints, so the second run makes no new one."""
     folder, first = trained
     before, _ = load_weights(folder / "small.safetensors")

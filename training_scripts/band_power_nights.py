@@ -25,14 +25,14 @@ SPLIT_SEED = 20250224
 N_FOLDS = 5
 N_VALIDATION = 6
 
-# Some nights of the training hold but short stretches, as short recordings do; the
-# epochs between them are left out. A piece is scaled by itself or, as often, by its
-# night and then amiss by some natural logs, as a short recording is that was adapted.
+# Some training nights hold only short stretches, like short recordings; the epochs
+# between them are left out. Half of these pieces are scaled by themselves, the others
+# by their night with a random error (natural log), like an adapted short recording.
 SHARE_IN_PIECES = 0.5
 SHARE_BY_ITSELF = 0.5
 PIECE = (5, 60)
 GAP = (5, 30)
-STDS_AMISS = (0.25, 0.2, 0.15)
+STDS_OF_SCALE_ERRORS = (0.25, 0.2, 0.15)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def make_nights(power_nights, seed, device="cpu", in_pieces=False, max_spread=0.
     in_pieces : bool
         Whether to leave but short stretches of some nights.
     max_spread : float
-        By how much the powers of single epochs stray, see `resynthesize_anywhere`.
+        By how much the powers of single epochs vary, see `resynthesize_anywhere`.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def _draw_amiss(rng):
     place = np.pi * (np.arange(N_BANDS) + 0.5) / N_BANDS
     return sum(
         rng.normal(0, std) * np.cos(order * place)
-        for order, std in enumerate(STDS_AMISS)
+        for order, std in enumerate(STDS_OF_SCALE_ERRORS)
     )
 
 

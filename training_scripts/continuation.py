@@ -68,7 +68,7 @@ def cut(recording, sequence_length, rng, in_pieces=SHARE_IN_PIECES):
     -------
     sequences : list of (signals, targets, allowed)
         Of up to ``sequence_length`` consecutive epochs; ``allowed`` (5,) is False for
-        stages that are no candidates.
+        stages that are not candidates.
     """
     signals = recording.signals.astype(np.float32)
     freqs, density = welch(signals, SFREQ, nperseg=N_WELCH)

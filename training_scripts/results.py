@@ -1,4 +1,4 @@
-"""What a fold leaves behind, and the table that is made of all folds."""
+"""The results of each fold, and the table of all folds."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def draw_confusion(fname, results):
 
 def describe(cohort, settings, table, records):
     """Return the report as Markdown."""
-    rehearsal = "**A rehearsal (`--fast`): these are no scores.**\n\n"
+    rehearsal = "**A rehearsal (`--fast`): the scores mean nothing.**\n\n"
     resumed = sum(record["is_resumed"] for record in records)
     note = f"; without what {resumed} folds did before they were cut off"
     hardware = sorted({record["hardware"] for record in records})

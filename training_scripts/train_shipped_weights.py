@@ -68,8 +68,8 @@ class Phase(NamedTuple):
 
 
 SEQUENCE_LENGTH = 60
-# Fine-tuning reads each night in these versions, encoded once each: each has a montage
-# and a recorder of its own, and in every second one the powers of single epochs stray.
+# Fine-tuning reads each night in these versions, encoded once each: each has its
+# own montage and recorder, and in every second one the powers of single epochs vary.
 FINETUNE_MAX_SPREADS = (0.0, 0.7, 0.0, 0.7)
 # Shares of the stages in a night of healthy adults, about (our choice). The nights of
 # the training are of rather old people, with little N3, and with wake around them.
@@ -320,7 +320,7 @@ def parse_args():
     parser.add_argument("--start", help="weights of the first two steps")
     parser.add_argument("--ucddb", help="ucddb.npz, for the third step")
     parser.add_argument("--passes", type=int, help="of each phase, for a trial")
-    parser.add_argument("--every", type=int, default=1, help="of so many nights, one")
+    parser.add_argument("--every", type=int, default=1, help="use each n-th night")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()
 

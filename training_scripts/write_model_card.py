@@ -40,29 +40,31 @@ is filtered towards a common spectrum (`scaling="{scaling}"`). Saved by version
 at random: {by_stage}. In each pass every night had another montage between Fpz-Cz and
 Pz-Oz, another recorder (gain 0.4 to 3, tilt, equaliser, corners, polarity, noise) and
 another texture (peaks, bursts, isolated waves), drawn at random and never from the
-stage; half of the nights were left in pieces of up to half an hour, scaled each by
-itself or somewhat amiss, as short recordings are; in half of the nights that
-fine-tuning saw, the powers of single epochs stray.
-Half of the shares that the stages have in these nights was taken away by Bayes' rule
-towards those of usual nights, with less wake and more N3. Fold {fold}, seed {seed}.
+stage; half of the nights were left in pieces of up to half an hour, each scaled by
+itself or with a random error, as in short recordings; in half of the nights of
+fine-tuning, the powers of single epochs vary at random. The stage frequencies of these
+nights were shifted halfway to those of usual nights by Bayes' rule (less WAKE and
+more N3).
+Fold {fold}, seed {seed}.
 
 {n_validation} more subjects were validated on (early stopping and the temperature,
 {temperature:.2f}). {n_test} others were kept for tests. Nothing was fitted to them, but
-early choices of how to fine-tune and of how to fill missing bands looked at some of
-their nights; how bands are filled now, and that short recordings are scaled anew by
-the stages found in them and doubted more, was decided on the subjects of the
-validation.
+early choices of how to fine-tune and how to fill missing bands used some of their
+nights. How missing bands are filled now, how short recordings are scaled by the stages
+found in them, and how much less confident they are, was chosen on the validation
+subjects.
 
-The stages are experts' (R&K, stages 3 and 4 joined to N3). In most nights bouts of
-one single epoch are missing from the data, so N1 is thinner than in life.
+The stages are those of experts (R&K, with stages 3 and 4 joined to N3). In most nights,
+bouts of a single epoch are missing from the data, so N1 is rarer than in reality.
 
-## Scores on people that they do not know
+## Scores on subjects outside the training data
 
 {n_test_nights} nights of {n_test} subjects, by `benchmarks/accuracy.py`. Such nights
-are **home ground for these weights and away for YASA**, which learnt from real EEG:
-the table measures our own progress and does not say which stager is better. "Powers"
-is no stager of signals, but gradient boosting on the band powers that the signals are
-made of, trained on the same nights: about as much as these powers tell of the stages.
+are **in-distribution for these weights and out-of-distribution for YASA**, which was
+trained on real EEG: the table measures our own progress and does not show which stager
+is better. "Powers" does not stage signals: it is gradient boosting on the band powers
+from which the signals were generated, trained on the same nights. It shows about how
+well these powers predict the stages.
 
 {scores_table}
 
@@ -72,16 +74,16 @@ F1 by stage:
 
 "30 min" cuts each night into recordings of 30 minutes; YASA refuses 50 Hz. "Drawn
 spindles" adds spindles and K-complexes by stage, which no training signal has: a
-signal that is otherwise than what the weights have seen.
+signal unlike the training data.
 
-## How sure they are
+## Calibration and review
 
 Expected calibration error (15 bins), and accuracy if the least certain epochs are
 left to a human (`epochs_to_review`):
 
 {review_table}
 
-Fpz-Cz, all its epochs; on the left, below the diagonal the weights are too sure:
+Fpz-Cz, all epochs. In the left figure, weights below the diagonal are overconfident:
 
 ![Reliability diagram and risk-coverage curve](figures/calibration.png)
 
@@ -89,12 +91,12 @@ Fpz-Cz, all its epochs; on the left, below the diagonal the weights are too sure
 
 - N1 is found least often; see its F1 above.
 - Nights of `simulate_night`, whose powers are drawn from a model, are staged worse than
-  the table suggests, with too much WAKE: what differs from the training costs.
+  the table suggests, with too much WAKE, because they differ from the training data.
 - Real EEG has spindles, K-complexes and eye movements that the training signals have
-  only by chance: what the weights make of them is not known.
-- Nothing but adults' nights of healthy sleepers was described by the band powers.
+  only by chance. How the weights stage them is not known.
+- The band powers are those of nights of healthy adults only.
 - Recordings of a few epochs, of one stage only, or with less than 25 Hz of band are
-  staged, but less surely.
+  staged with lower confidence.
 
 The data are under the Open Data Commons Attribution License 1.0. Cite Kemp et al.
 (2000, <https://doi.org/10.1109/10.867928>) and Goldberger et al. (2000,

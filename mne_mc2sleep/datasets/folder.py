@@ -65,8 +65,8 @@ def find_nights(
         If the table or folder, or a file of the table, does not exist, or if the folder
         holds no recording.
     ValueError
-        If the table lacks columns, names a recording twice or no subject, or if there
-        is no night.
+        If the table lacks columns, names a recording twice, lacks a subject, or has no
+        rows.
     """
     path = Path(path).expanduser()
     if picks is not None and not isinstance(picks, str):

@@ -198,7 +198,8 @@ def trim_wake(stages: NDArray[np.int8], trim: str | None) -> slice:
     Parameters
     ----------
     stages : array of int of shape (n_epochs,)
-        Positions in ``STAGES``, -1 where unscored. Unscored epochs are no sleep.
+        Positions in ``STAGES``, -1 where unscored. Unscored epochs do not count as
+        sleep.
     trim : str | None
         As in :class:`NightRecord`.
 

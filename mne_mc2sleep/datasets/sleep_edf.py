@@ -191,7 +191,7 @@ def _fetch_subject(
 
     url = age.BASE_URL if base_url is None else base_url
     try:
-        # Three subjects have one night only; that is no error.
+        # Three subjects have one night only, which is expected.
         files = age.fetch_data([subject], path=path, base_url=url, on_missing="ignore")
     except RequestException as error:
         raise ConnectionError(

@@ -16,10 +16,10 @@ WARNING = "mne-mc2sleep: warning: "
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, hasty, two_nights):
+def folder(tmp_path_factory, tiny_clf, two_nights):
     """Save the weights, the good night, and the stages of both."""
     folder = tmp_path_factory.mktemp("files")
-    hasty.save(folder / "lab.safetensors")
+    tiny_clf.save(folder / "lab.safetensors")
     two_nights[1][0].save(folder / "good_raw.fif")
     for name, (_, stages) in zip(("bad", "good"), two_nights, strict=True):
         write_hypnogram(folder / f"{name}.csv", Hypnogram.from_integers(stages))

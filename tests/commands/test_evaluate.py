@@ -121,7 +121,7 @@ def test_hypnograms_are_paired_in_the_order_given(run, nights, weights, tmp_path
 
 
 def test_a_folder_is_paired_by_name(run, nights, weights, tmp_path):
-    """What has no partner is named; hypnograms of the stager are no reference."""
+    """Files without a partner are named; the stager's hypnograms are not used."""
     for name in ("SC4001E0-PSG", "alone"):
         shutil.copy(nights[1].fname, tmp_path / f"{name}.edf")
     shutil.copy(nights[1].hypno_fname, tmp_path / "SC4001EC-Hypnogram.csv")

@@ -51,7 +51,7 @@ def test_trimmed_signals_belong_to_the_stages(record):
 
 
 def test_trimmed_night_holds_no_more_memory(record):
-    """The signals are no view of the whole recording."""
+    """The signals are a copy, not a view of the whole recording."""
     night = read_night(record)
     assert night.inputs.untyped_storage().nbytes() == night.inputs.numel() * 4
 
@@ -119,7 +119,7 @@ def test_prepared_nights_are_what_is_read(rehearsal_folder, tmp_path):
         np.testing.assert_allclose(night.inputs[:], read.inputs, atol=0.05)
 
 
-def test_other_trim_prepares_nothing_anew(record, tmp_path):
+def test_other_trim_prepares_nothing_again(record, tmp_path):
     """The prepared files hold whole nights."""
     prepare_nights([record], tmp_path)
     files = {fname: fname.stat().st_mtime_ns for fname in tmp_path.iterdir()}

@@ -91,7 +91,7 @@ def test_the_only_eeg_channel_is_taken_whatever_its_name(ch_name):
     ],
 )
 def test_a_channel_that_says_it_is_no_eeg_is_never_chosen(ch_name):
-    """A name that tells of another signal is refused even where there is no other."""
+    """A channel named after another signal is refused even if it is the only one."""
     with pytest.raises(ValueError, match="Pass the name of one as 'picks'"):
         pick_channel(make_raw([ch_name]))
 

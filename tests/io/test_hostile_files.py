@@ -47,7 +47,7 @@ def saved(net, tmp_path):
 
 
 def reseal(fname, **header):
-    """Write weights anew with another header, under a right checksum."""
+    """Rewrite weights with another header and a correct checksum."""
     tensors, old = load_tensors(fname)
     save_tensors(fname, tensors, old | header)
 
@@ -159,7 +159,7 @@ def test_a_rate_near_zero_is_refused_before_the_grid_is_made(edf, duration):
 
 
 def test_records_longer_than_all_time_are_refused(edf):
-    """Dates beyond what Python counts are no OverflowError."""
+    """Dates outside Python's range do not raise an OverflowError."""
     with pytest.raises(ValueError, match=r"MNE cannot read|sampled at"):
         read_recording(edf((244, "1e18")))
 

@@ -61,7 +61,7 @@ def test_incomplete_last_epoch_is_dropped(n_times, n_epochs):
 
 
 def test_dropped_end_is_logged():
-    """The log tells how many seconds were left out."""
+    """The log reports the number of seconds that were dropped."""
     with mne.utils.catch_logging(verbose="INFO") as log:
         read_recording(make_raw(make_noise(4500)))
     assert "Dropped the last 15.00 s" in log.getvalue()

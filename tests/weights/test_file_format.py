@@ -42,7 +42,7 @@ def assert_same_state(net, other):
 
 
 def rewrite(fname, edit_state=None, seal=True, **edit_header):
-    """Write the file anew, sound but with other tensors or another description."""
+    """Rewrite the file with other tensors or metadata and a correct checksum."""
     with safe_open(fname, framework="pt") as file:
         header = file.metadata() | edit_header
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -225,7 +225,7 @@ def test_an_impossible_configuration_is_refused(saved, config, edit):
         *(("config", text) for text in ("null", "3", '"width"')),
     ],
 )
-def test_a_description_that_is_no_table_is_refused(saved, name, text):
-    """What is no JSON, or not what is expected, does not pass for nothing."""
+def test_a_description_other_than_a_table_is_refused(saved, name, text):
+    """Invalid JSON, or JSON of another type, is not ignored."""
     rewrite(saved, **{name: text})
     assert_is_refused(saved, "do not fit their configuration")

@@ -102,7 +102,7 @@ def test_error_of_an_address_without_checksum(server):
 
 
 def test_error_of_an_unknown_name():
-    """A word that is no file is taken for a name, and the names are told."""
+    """A word that does not name a file is read as a name; the error lists the names."""
     with pytest.raises(ValueError, match=r"no weights named 'huge'.* 'small'"):
         find_weights("huge")
 

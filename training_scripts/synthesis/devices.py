@@ -57,7 +57,7 @@ def mix_channels(
     log_variance : array of shape (n_epochs, 2)
         Natural log of µV².
     rng : Generator
-        Draws the place between the channels; each band strays from it a little.
+        Draws the place between the channels; each band varies around it a little.
 
     Returns
     -------
@@ -78,13 +78,13 @@ def mix_channels(
     return mixed[:, np.newaxis, :5], mixed[:, np.newaxis, 5]
 
 
-def stray(
+def vary_powers(
     log_band_power: np.ndarray,
     log_variance: np.ndarray,
     max_spread: float,
     rng: Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Let the powers of single epochs stray, in some nights much, in others hardly.
+    """Vary the powers of single epochs at random, in some nights more than in others.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mne_mc2sleep._constants import N_TIMES
 
-from .devices import draw_device, mix_channels, record, stray
+from .devices import draw_device, mix_channels, record, vary_powers
 from .spectra import BANDS, N_FADE, N_SEGMENT
 from .textures import draw_segments, draw_texture
 
@@ -95,7 +95,7 @@ def resynthesize_anywhere(
         As in `resynthesize`.
     max_spread : float
         By how much (natural log, the largest standard deviation of a night) the powers
-        of single epochs stray: a stager must not trust one epoch more than a sequence.
+        of single epochs vary: a stager must not trust one epoch more than a sequence.
     recorder : float
         How far the recorder is from flat, see `draw_device`.
     device : torch.device | str
@@ -115,7 +115,7 @@ def resynthesize_anywhere(
     """
     powers = _check_powers(log_band_power, log_variance)
     rng = check_random_state(random_state)
-    powers = stray(*mix_channels(*powers, rng), max_spread, rng)
+    powers = vary_powers(*mix_channels(*powers, rng), max_spread, rng)
     powers = (torch.from_numpy(values).float().to(device) for values in powers)
     spectrum = draw_segments(*powers, draw_texture(rng, 1.0), _COHERENCE, rng)
     signals = _overlap_add(record(spectrum, draw_device(rng, recorder), rng))

@@ -143,6 +143,6 @@ def correct_bands(spectrum: Tensor, log_band_power: Tensor, n_iter: int = 4) -> 
     log_gain = torch.zeros_like(log_band_power)
     for _ in range(n_iter):
         found = (power * (log_gain @ basis).exp()) @ response
-        # Beyond it an epoch is one that no smooth gain can mend.
+        # A smooth gain cannot correct epochs beyond these bounds.
         log_gain = (log_gain + log_band_power - found.log()).clamp(-3, 3)
     return spectrum * (0.5 * (log_gain @ basis)).exp()
