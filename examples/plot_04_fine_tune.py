@@ -2,10 +2,10 @@
 Fine-tune the shipped weights to your laboratory
 ================================================
 
-Three scored nights of your own adapt the weights to your montage and your scorer.
+Adapt the weights to your montage and your scorer with three scored nights.
 
-The nights are **simulated**: here the "laboratory" records Pz-Oz only. What fine-tuning
-brings on your nights, cross-validation tells: see
+The nights are **simulated**: here the "laboratory" records Pz-Oz only. Cross-validation
+shows how much fine-tuning helps on your nights: see
 :ref:`sphx_glr_auto_examples_plot_08_many_nights.py`.
 """
 
@@ -18,9 +18,9 @@ mne.set_log_level("warning")
 CHANNEL = "EEG Pz-Oz"
 
 # %%
-# Nights to learn from, and a night of another subject to judge by.
+# Nights for the training, and a night of another subject for the evaluation.
 
-nights = [simulate_night(4 * 3600, random_state=seed) for seed in (20, 21, 22)]
+nights = [simulate_night(3 * 3600, random_state=seed) for seed in (20, 21, 22)]
 raws, hypnos = map(list, zip(*nights, strict=True))
 new_raw, scored = simulate_night(8 * 3600, random_state=120)
 
@@ -36,13 +36,13 @@ before = clf.predict(new_raw)
 # averaged with the old weights. Subjects are left out in turn to choose the share of
 # the fine-tuned weights (``adaptation``) and to calibrate the probabilities.
 
-clf.set_params(validation_fraction=0.34, batch_size=4)
+clf.set_params(batch_size=4)
 clf.finetune(raws, hypnos)
 kappas["fine-tuned"] = clf.score(new_raw, scored)
 pd.Series(kappas, name="Cohen's kappa").to_frame()
 
 # %%
-# Which stages changed hands?
+# Which stages changed?
 
 fig = plot_confusion_matrix(before, clf.predict(new_raw))
 _ = fig.axes[0].set(xlabel="Fine-tuned", ylabel="As shipped (epochs)")

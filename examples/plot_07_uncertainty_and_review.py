@@ -2,11 +2,11 @@
 Uncertainty, and what to look at again
 ======================================
 
-Can the probabilities be trusted, what does it bring to have the least certain epochs
-scored by a human, and which epochs are these?
+Check the calibration of the probabilities, find the epochs that a human should review,
+and estimate how much the review improves the accuracy.
 
-The nights are **simulated**: on yours, the curves look different. Draw them on nights
-that you scored and that the stager was not trained on.
+The nights are **simulated**: with yours, the curves look different. Draw them for
+scored nights that the stager was not trained on.
 """
 
 import mne
@@ -15,6 +15,7 @@ import pandas as pd
 
 from mne_mc2sleep import (
     MC2SleepClassifier,
+    annotate_review,
     epochs_to_review,
     expected_calibration_error,
     plot_reliability,
@@ -27,7 +28,7 @@ mne.set_log_level("warning")
 # %%
 # Scored nights to judge by; their epochs are pooled.
 
-nights = [simulate_night(8 * 3600, random_state=seed) for seed in (50, 51, 52)]
+nights = [simulate_night(8 * 3600, random_state=seed) for seed in (50, 51)]
 raws, hypnos = map(list, zip(*nights, strict=True))
 reference = np.concatenate([hypno.as_int() for hypno in hypnos])
 clf = MC2SleepClassifier.from_pretrained().set_params(picks="EEG Fpz-Cz")
@@ -35,41 +36,42 @@ proba = pd.concat(clf.predict_proba(raws))
 
 # %%
 # Of the epochs staged with a confidence of 80 %, are 80 % right? Below the diagonal the
-# stager is too sure: simulated nights are foreign to the shipped weights, which learnt
-# from resynthesised nights of people. That can happen with your recorder, too.
+# stager is overconfident. This can happen with nights unlike the training data, such as
+# these simulated ones, or nights of your recorder.
 
 fig = plot_reliability(proba, reference)
 
 # %%
 # Fine-tuning on other nights of the same kind adapts the stager, and fits the
-# temperature that makes confidence and accuracy agree.
+# calibration temperature to subjects that are left out in turn.
 
-others = [simulate_night(4 * 3600, random_state=seed) for seed in range(54, 60)]
-clf.set_params(batch_size=4, validation_fraction=0.34, random_state=0)
+others = [simulate_night(2 * 3600, random_state=seed) for seed in range(54, 57)]
+clf.set_params(batch_size=4, finetune_train_epochs=10, random_state=0)
 clf.finetune(*map(list, zip(*others, strict=True)))
 proba = pd.concat(clf.predict_proba(raws))
 fig = plot_reliability(proba, reference)
 
 # %%
-# Its one number is the expected calibration error.
+# The expected calibration error summarizes the curve.
 
 expected_calibration_error(proba, reference)
 
 # %%
-# The accuracy of what remains if a human scores the least certain epochs:
+# The accuracy of the other epochs if a human scores the least confident ones:
 
 fig = plot_risk_coverage(proba, reference)
 
 # %%
-# A new night that nobody scored: these epochs are worth a human's time first.
+# In a new night without scores, a human should review these epochs first.
 
 raw, _ = simulate_night(8 * 3600, random_state=53)
-review = epochs_to_review(clf.predict(raw), share=0.05)
+hypno = clf.predict(raw)
+review = epochs_to_review(hypno, share=0.05)
 review.head(10)
 
 # %%
-# As annotations, to walk through them in MNE's browser.
+# As annotations, they can be corrected in MNE's browser: see
+# :ref:`sphx_glr_auto_examples_plot_12_review_loop.py`.
 
-labels = "Review: " + review["stage"] + " or " + review["second"]
-raw.set_annotations(mne.Annotations(review["onset"], 30, labels))
+raw.set_annotations(annotate_review(hypno, share=0.05))
 raw.annotations.count()

@@ -32,9 +32,9 @@ folds = GroupKFold(2)
 # %%
 # Cross-validate a fine-tuning
 # ----------------------------
-# What would the shipped weights reach on subjects of your laboratory if they were
-# adapted to some others? ``weights`` names what each fold starts from, so a copy of the
-# stager fine-tunes the same weights in each; nothing is carried over from fold to fold.
+# How well do the shipped weights stage subjects of your laboratory after they were
+# adapted to other subjects? Each fold fine-tunes a copy of the weights that the
+# parameter ``weights`` names; nothing is carried over from fold to fold.
 
 clf = MC2SleepClassifier.from_pretrained().set_params(
     picks="EEG Fpz-Cz", finetune_train_epochs=5, batch_size=4, random_state=0
@@ -49,10 +49,10 @@ pd.DataFrame({"as shipped": shipped, "fine-tuned": adapted}).rename_axis("fold")
 # %%
 # Search for a setting
 # --------------------
-# Which share of the epochs should pretraining hide? ``n_jobs`` would run the trainings
-# at once, and a ``joblib.parallel_config`` on a cluster.
+# Which share of the epochs should pretraining hide? ``n_jobs`` runs the trainings in
+# parallel, and a ``joblib.parallel_config`` runs them on a cluster.
 
-trained_anew = MC2SleepClassifier(
+from_scratch = MC2SleepClassifier(
     picks="EEG Fpz-Cz",
     pretrain_train_epochs=2,
     finetune_train_epochs=3,
@@ -61,9 +61,7 @@ trained_anew = MC2SleepClassifier(
     reconstruction_weight=1.0,
     random_state=0,
 )
-search = GridSearchCV(
-    trained_anew, {"mask_ratio": [0.25, 0.5, 0.75]}, cv=folds, refit=False
-)
+search = GridSearchCV(from_scratch, {"mask_ratio": [0.25, 0.5]}, cv=folds, refit=False)
 search.fit(raws, hypnos, groups=subjects)
 
 # %%

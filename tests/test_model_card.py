@@ -19,9 +19,9 @@ def test_the_card_is_what_its_script_writes(tmp_path):
 
 
 def test_the_card_begins_with_what_the_weights_are_not():
-    """Before anything else: no recorded EEG, and no medical device."""
+    """It states the training data first, and that it is not a medical device."""
     begin = (ROOT / "docs" / "model_card.md").read_text()[:900]
-    assert "not on recorded EEG" in begin
+    assert "Trained on resynthesised nights" in begin
     assert "Not a medical device" in begin
 
 

@@ -21,7 +21,8 @@ TEMPLATE = """# Model card: `small`
 The weights that `MC2SleepClassifier.from_pretrained()` loads. This page is written by
 `training_scripts/write_model_card.py`.
 
-> **Trained on resynthesised nights, not on recorded EEG.** {source}. How well these
+> **Trained on resynthesised nights and on 5-s excerpts of recorded EEG.** First on
+> {first_source}. Then on {source}. How well these
 > weights stage recorded EEG has not been measured: compare them with your own scorer
 > before you rely on them. Scored nights of your own adapt them (`clf.finetune`): see
 > [how many](finetune.md#how-many-nights).
@@ -158,7 +159,8 @@ def main():
     told = stager.provenance[-1]
     by_stage = ", ".join(f"{stage} {n:,}" for stage, n in told["n_epochs"].items())
     text = TEMPLATE.format(
-        source=told["source"][0].upper() + told["source"][1:],
+        first_source=stager.provenance[0]["source"],
+        source=told["source"],
         n_parameters=sum(p.numel() for p in stager.net.parameters()),
         sequence_length=stager.net.config.sequence_length,
         scaling=stager.scaling,
