@@ -21,12 +21,12 @@ TEMPLATE = """# Model card: `small`
 The weights that `MC2SleepClassifier.from_pretrained()` loads. This page is written by
 `training_scripts/write_model_card.py`.
 
-> **Trained on resynthesised nights and on 5-s excerpts of recorded EEG.** First on
+> **Not a medical device. Trained on resynthesised nights and on 5-s excerpts of
+> recorded EEG.** First on
 > {first_source}. Then on {source}. How well these
 > weights stage recorded EEG has not been measured: compare them with your own scorer
 > before you rely on them. Scored nights of your own adapt them (`clf.finetune`): see
 > [how many](finetune.md#how-many-nights).
-> **Not a medical device.**
 
 ## What they are
 
