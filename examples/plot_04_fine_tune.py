@@ -36,7 +36,7 @@ before = clf.predict(new_raw)
 # averaged with the old weights. Subjects are left out in turn to choose the share of
 # the fine-tuned weights (``adaptation``) and to calibrate the probabilities.
 
-clf.set_params(batch_size=4)
+clf.set_params(batch_size=4, finetune_train_epochs=10)
 clf.finetune(raws, hypnos)
 kappas["fine-tuned"] = clf.score(new_raw, scored)
 pd.Series(kappas, name="Cohen's kappa").to_frame()
