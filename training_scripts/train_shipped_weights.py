@@ -84,12 +84,15 @@ PHASES = (
     Phase(4, 4, 4e-4, False, 0.0),
     Phase(6, 9, 4e-4, False, 0.0),
     Phase(7, 7, 3e-4, True, 0.4),
+    Phase(4, 4, 2.5e-4, True, 0.4),
 )
+# The weights after the last passes of the last phase are averaged.
+N_AVERAGED = 3
 N_COPIES_OF_RUNS = 2
 # Both chosen on the real EEG of the validation: teachers find too little N1, and soft
 # targets make the network less confident than it should be.
 N1_SHIFT = 0.25
-TEMPERATURE = 0.65
+TEMPERATURE = 0.75
 LEVELS_SEED = 20_000
 
 DATA = (
@@ -222,6 +225,7 @@ def continue_on_soft_targets(args, stager):
     runs = read_runs(args.ucddb, stager.levels) if args.ucddb else []
     for index, phase in enumerate(PHASES):
         run_phase(stager.net, phase, folder, runs, index, args)
+    average_last_passes(stager.net, args.out_dir)
     with torch.no_grad():
         stager.net.total_head.bias[1] += N1_SHIFT
     stager.calibration_temperature = TEMPERATURE
@@ -239,6 +243,10 @@ def run_phase(net, phase, folder, runs, index, args):
         recordings = read_pass(folder, number, phase.narrow_share, seed)
         return recordings + phase.with_runs * N_COPIES_OF_RUNS * runs
 
+    def after_pass(number, average):
+        if phase is PHASES[-1]:
+            torch.save(average.state_dict(), args.out_dir / f"pass{number:03d}.pt")
+
     n_epochs = sum(len(recording.targets) for recording in draw(0))
     continue_training(
         net,
@@ -248,7 +256,21 @@ def run_phase(net, phase, folder, runs, index, args):
         phase.learning_rate,
         seed=seed,
         checkpoint=args.out_dir / f"continuation{index}.pt",
+        after_pass=after_pass,
     )
+
+
+def average_last_passes(net, folder):
+    """Load the mean of the weights after the last passes of the last phase."""
+    fnames = sorted(folder.glob("pass???.pt"))[-N_AVERAGED:]
+    states = [torch.load(fname, weights_only=True) for fname in fnames]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(dim=0)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in states[-1].items()
+    }
+    net.load_state_dict(mean)
 
 
 def describe_data(args, power_nights, head_nights, runs):

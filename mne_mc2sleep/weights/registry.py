@@ -26,8 +26,8 @@ class KnownWeights:
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
-        "85d5df910c7c05832aee8e43c93be94732d77fa8ac33145db207075312d6dfaf",
-        2327524,
+        "96e3f501282aaa667a78d85d028cfc2b3f2a705bc3667b84b045ecc91a62336a",
+        2327844,
         "574 k parameters, trained on resynthesised nights and real EEG of Sleep-EDF",
     ),
 }
