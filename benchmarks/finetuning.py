@@ -7,9 +7,8 @@ r"""Adapt the shipped weights to scored recordings of real EEG that they do not 
 
 Three questions: nights of Sleep-EDF, glued from the first 5 s of each epoch, of 1, 2 or
 3 subjects that the weights were validated on, tested on 3 other subjects; the night of
-UCDDB 022, tested on the sleeper of pyDYNAM-O; and the reverse. Beside the default, which
-chooses how far to move the weights, stands ``adaptation=1``, which keeps the fine-tuned
-weights and holds nobody out.
+UCDDB 022, tested on the sleeper of pyDYNAM-O; and the reverse. The default chooses how
+far to move the weights; ``adaptation=1`` keeps the fine-tuned weights.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Write the model card of the shipped weights: no figure in it is typed by hand.
+r"""Write the model card of the shipped weights: no figure in it is typed by hand.
 
 ::
 
     python benchmarks/accuracy.py band_power_nights.npz --json docs/accuracy.json
-    python benchmarks/real_eeg.py --ucddb ucddb.npz --pydynamo pydynamo.npz \\
+    python benchmarks/real_eeg.py --ucddb ucddb.npz --pydynamo pydynamo.npz \
         --heads sleep_edf_heads.npz --json docs/real_eeg.json
-    python training_scripts/write_model_card.py docs/accuracy.json docs/real_eeg.json \\
+    python training_scripts/write_model_card.py docs/accuracy.json docs/real_eeg.json \
         docs/model_card.md
 """
 
@@ -50,9 +50,9 @@ Written by `benchmarks/real_eeg.py`:
 - *UCDDB 022*: a whole night of a patient with suspected sleep apnea, and the same night
   cut into half hours that are staged alone.
 - *pyDYNAM-O*: 84 minutes of one sleeper, whole and cut.
-- *Glued heads*: Sleep-EDF, of which only the first 5 s of each epoch were available. Each
-  epoch is glued from its own 5 s and those of its neighbors, so its stage is less clear
-  than in a real epoch.
+- *Glued heads*: Sleep-EDF, of which only the first 5 s of each epoch were available.
+  Each epoch is glued from its own 5 s and those of its neighbors, so its stage is less
+  clear than in a real epoch.
 - The interval of kappa is a bootstrap over recordings, or over blocks of 10 minutes
   where a set has fewer than five recordings.
 
