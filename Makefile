@@ -12,8 +12,9 @@ OTHER_PYTHONS ?= 3.12 3.13
 demo: $(INSTALLED)
 	$(VENV)/bin/python examples/demo.py
 
+# Threads of OpenMP wait actively, which is slow on a busy machine.
 test: $(INSTALLED)
-	$(VENV)/bin/python $(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(VENV)/bin/python $(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 # Trains for minutes on data beside the repository; skips without them.
 test-slow: $(INSTALLED)
