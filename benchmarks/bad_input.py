@@ -4,7 +4,8 @@ Every cell comes from running it: the error, or the number of epochs, how many a
 how many stages differ from those of the good recording (where some epochs hold no EEG:
 of the epochs that are further away than a sequence), and what was warned of. The inputs
 are those of tests/bad_input.py, made of a simulated recording of one hour;
-MC2SleepNet is trained for half a minute on simulated nights.
+MC2SleepNet is trained for half a minute on simulated nights. A second table puts
+hypnograms on the grid, YASA's by Hypnogram.upsample_to_data ("-": not of annotations).
 
     python benchmarks/bad_input.py
 """
@@ -22,9 +23,10 @@ from common import describe_machine, print_header, print_row, train_briefly
 from sklearn.metrics import cohen_kappa_score
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from bad_input import CHANNEL, FILES, REFUSED, STAGED
+from bad_input import ALIGNED, CHANNEL, FILES, MISFITS, REFUSED, STAGED
 
 from mne_mc2sleep import simulate_night
+from mne_mc2sleep.io.hypnograms import stages_on_grid
 
 N_EPOCHS = 120
 SEQUENCE_LENGTH = 20
@@ -42,9 +44,7 @@ def main():
     with Messages():
         good = [stage(raw).hypno.to_numpy() for stage in stagers]
     kappas = [cohen_kappa_score(hypno.hypno.to_numpy(), stages) for stages in good]
-    print(
-        "kappa of the good recording: YASA {:.2f}, MC2SleepNet {:.2f}".format(*kappas)
-    )
+    print("good recording, kappa: YASA {:.2f}, MC2SleepNet {:.2f}".format(*kappas))
     print_header("input", "YASA", "MC2SleepNet")
     for name, case in (REFUSED | STAGED).items():
         far = find_far(getattr(case, "unusable", ()))
@@ -59,6 +59,39 @@ def main():
             far = find_far(range(N_EPOCHS))  # other times: no stage is compared
             cells = [describe(stage, recording, good[0], far) for stage in stagers]
         print_row(name, *cells)
+    print_header("hypnogram", "YASA", "MC2SleepNet")
+    stages, start = np.arange(40) // 4 % 5, raw.info["meas_date"]
+    for name, case in (ALIGNED | MISFITS).items():
+        made = (case if callable(case) else case[0])(stages, start)
+        made = made if callable(case) else (made, stages)
+        aligners = (align_by_yasa, stages_on_grid)
+        print_row(name, *(describe_scoring(align, *made, start) for align in aligners))
+
+
+def align_by_yasa(scoring, n_epochs, start):
+    """Return a stage per epoch, None where YASA takes no such form."""
+    from yasa import Hypnogram
+
+    if isinstance(scoring, mne.Annotations):
+        return None
+    if isinstance(scoring, np.ndarray):
+        is_text = scoring.dtype.kind == "U"
+        scoring = (Hypnogram if is_text else Hypnogram.from_integers)(scoring)
+    raw = mne.io.RawArray(np.zeros((1, 30 * n_epochs)), mne.create_info(1, 1))
+    return scoring.upsample_to_data(raw.set_meas_date(start))[::30]
+
+
+def describe_scoring(align, scoring, good, start):
+    """Put a hypnogram on the grid; return in words what came of it."""
+    with Messages() as messages:
+        try:
+            stages = align(scoring, good.size, start)
+        except Exception as error:
+            return f"**{type(error).__name__}**: {shorten(error)}"
+    if stages is None:
+        return "-"
+    result = f"{(stages.clip(-1) != good.clip(-1)).sum()} of {good.size} stages wrong"
+    return "; ".join([result, *(f"warns: {text}" for text in messages.texts)])
 
 
 def stage_by_yasa(raw):

@@ -1,5 +1,6 @@
 """The grid never moves: epoch i begins 30 i seconds after the first sample."""
 
+import re
 from fractions import Fraction
 
 import edfio
@@ -12,6 +13,7 @@ from numpy.testing import assert_array_equal
 from signals import make_noise, make_raw, make_wavelet, write_edf_with_pauses
 
 from mne_mc2sleep.data.reading import read_stages
+from mne_mc2sleep.io.hypnograms import read_hypnogram, stages_on_grid
 from mne_mc2sleep.io.recordings import _epoch_edges, read_recording
 
 pytestmark = [
@@ -351,3 +353,30 @@ def test_a_burst_is_at_its_true_time_whatever_the_pauses(
     assume(epoch < recording.n_epochs and 1 < second < 29 and not any(near))
     found = recording.signals[int(epoch)].argmax()
     assert abs(found - 100 * second) <= 100 / sfreq + 1.5
+
+
+@given(
+    step=st.sampled_from([1, 2, 3, 4, 5, 10, 15, 20, 1 / 50, 1 / 128]),
+    stages=st.lists(st.integers(0, 4), min_size=20, max_size=40),
+    has_more=st.booleans(),  # for an incomplete epoch of the recording
+    as_names=st.booleans(),
+)
+@settings(max_examples=15, deadline=None)
+def test_values_of_another_step_are_never_of_30_s(
+    step, stages, has_more, as_names, folder
+):
+    """They are refused, and the step that the error names gives the right stages."""
+    n_epochs = len(stages)
+    n_more = has_more and step >= 1
+    n_values = int(30 * (n_epochs + n_more) / step)
+    epochs = (np.arange(n_values) * step / 30 + 1e-9).astype(int)
+    values = np.array([*stages, 0])[epochs]
+    if as_names:
+        values = np.array(["W", "N1", "N2", "N3", "R"])[values]
+    with pytest.raises(ValueError, match="seems to stand for") as error:
+        stages_on_grid(values, n_epochs)
+    named = float(re.search(r"epoch_duration=([\d.]+)", str(error.value))[1])
+    assert named == pytest.approx(step, rel=1e-6)
+    np.save(folder / "steps.npy", values)
+    hypno = read_hypnogram(folder / "steps.npy", epoch_duration=named)
+    assert_array_equal(stages_on_grid(hypno, n_epochs), stages)

@@ -51,9 +51,9 @@ _HOW_TO_DROP_START = (
     "pass the hypnogram without its start (as Annotations with orig_time=None)"
 )
 _FEW_EPOCHS = 5  # a scoring may be so much shorter or longer; our choice
-# Values per epoch of scorings in other steps: of 20, 10, 5 and 1 s.
-_FACTORS = (1.5, 3, 6, 30)
-_MIN_SAMPLES = 900  # samples per epoch, at 30 Hz
+# Values per epoch of scorings in steps of 20, 15, 10, 5, 4, 3, 2 and 1 s.
+_FACTORS = (1.5, 2, 3, 6, 7.5, 10, 15, 30)
+_MIN_SAMPLES = 59  # per epoch, at 2 Hz
 
 
 def stages_on_grid(
@@ -333,6 +333,8 @@ def _load(
     fname = Path(fname).expanduser()
     if not fname.exists():
         raise FileNotFoundError(f"The hypnogram file {fname} does not exist.")
+    if fname.is_dir():
+        raise ValueError("It is a folder; pass the file in it that holds the stages.")
     return load_hypnogram(fname, scorer, epoch_duration)
 
 
@@ -385,12 +387,14 @@ def _check_length(intervals: Intervals, n_epochs: int) -> None:
     longest = ratio * n_epochs / (n_epochs + 1)
     factors = [f for f in _FACTORS if longest / 1.02 <= f <= ratio * 1.02]
     if factors or ratio > _MIN_SAMPLES:
-        factor = factors[0] if factors else ratio
+        # One value per sample; the samples after the last epoch are few.
+        factor = factors[0] if factors else 30 * int(ratio / 30 + 0.02)
+        other = f"{step / factor:.9g}"
         raise ValueError(
             f"The hypnogram has {n_values} values for {n_epochs} epochs of 30 s, so "
-            f"each seems to stand for {step / factor:.3g} s. Convert it by "
-            f'yasa.Hypnogram(names, freq="{step / factor:.3g}s") or read_hypnogram('
-            f"fname, epoch_duration={step / factor:.3g})."
+            f"each seems to stand for {other} s. Convert it by "
+            f'yasa.Hypnogram(names, freq="{other}s") or read_hypnogram('
+            f"fname, epoch_duration={other})."
         )
     effect = "were cut" if n_other > 0 else "of the recording are unscored"
     warn(

@@ -133,7 +133,8 @@ def test_a_recording_of_another_length_is_aligned_at_its_start(n_epochs):
     ("n_values", "step"),
     [
         *((28_800, "1"), (28_815, "1"), (5760, "5"), (2880, "10"), (1440, "20")),
-        *((1441, "20"), (2_880_000, "0.01"), (7_372_800, "0.00391")),
+        *((1441, "20"), (1920, "15"), (7200, "4"), (14_400, "2"), (288_000, "0.1")),
+        *((2_880_000, "0.01"), (7_372_800, "0.00390625"), (5_763_000, "0.005")),
     ],
 )
 @pytest.mark.parametrize("as_form", [np.asarray, Hypnogram.from_integers])
@@ -423,3 +424,9 @@ def test_importing_the_module_imports_neither_yasa_nor_torch():
         "assert not {'yasa', 'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_is_told_as_such(tmp_path):
+    """In one sentence, not as an error of the system."""
+    with pytest.raises(ValueError, match="It is a folder; pass the file in it"):
+        read_hypnogram(tmp_path)
