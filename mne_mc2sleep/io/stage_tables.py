@@ -68,6 +68,11 @@ def read_rows(lines: Sequence[str]) -> list[list[str]]:
     if any(len(row) > width and any(row[width:]) for row in rows):
         raise ValueError("The rows of the table have more cells than its header.")
     if any(len(row) < width for row in rows):
+        if not any(_is_stage(cell) or _is_number(cell) for row in rows for cell in row):
+            raise ValueError(
+                "The file cannot be read as a hypnogram: it begins with "
+                f"{lines[0][:50]!r} and holds no stage."
+            )
         raise _missing_cell("in the last column")
     return [[cell.strip() for cell in row[:width]] for row in rows]
 

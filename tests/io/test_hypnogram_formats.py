@@ -383,6 +383,7 @@ REFUSED = {
     "events.tsv": ("onset\tduration\ttrial_type\n0\t30\tGo\n", "No column .* stages"),
     "other.csv": ("a,b\n1,2\n", "No column .* holds sleep stages"),
     "words.txt": ("Dear all\nhello\n", "cannot be read as a hypnogram: .*'Dear all'"),
+    "letter.txt": ("Dear all,\nhello\n", "as a hypnogram: it begins with 'Dear all,'"),
     "title.txt": ("Dr. X\nW\nN1\n", "first line, 'Dr. X', is neither"),
     "binary.txt": (b"\x00\x01\x02", "cannot be read as a hypnogram: it is none of"),
     "night.xlsx": (b"PK\x03\x04", "spreadsheet; save it as 'CSV UTF-8'"),
