@@ -96,6 +96,10 @@ to a human (`epochs_to_review`), on the resynthesised nights:
 
 {review_table}
 
+Fpz-Cz, all its epochs; below the diagonal on the left, the weights are too confident:
+
+![Reliability diagram and risk-coverage curve](figures/calibration.png)
+
 ## Limits
 
 - N1 is found least often; see its F1 above.
