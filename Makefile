@@ -6,15 +6,17 @@ PYTEST := -m pytest -m "not slow"
 # Other versions of Python that the tests run on, where there is an interpreter.
 OTHER_PYTHONS ?= 3.12 3.13
 
+# Threads of OpenMP wait actively, which is slow on a busy machine.
+export OMP_NUM_THREADS ?= 1
+
 .PHONY: demo docs test test-slow test-oldest test-pythons lint types words
 
 # Stages a simulated night from an EDF file; see examples/demo.py.
 demo: $(INSTALLED)
 	$(VENV)/bin/python examples/demo.py
 
-# Threads of OpenMP wait actively, which is slow on a busy machine.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python $(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(VENV)/bin/python $(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 # Trains for minutes on data beside the repository; skips without them.
 test-slow: $(INSTALLED)
