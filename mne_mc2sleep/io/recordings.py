@@ -132,6 +132,8 @@ def read_recording(
     """
     if isinstance(raw, BaseRaw):
         ch_name = pick_channel(raw, picks)
+        if (found := header_of(raw)) is not None:
+            _check_file(found[0])
     else:
         raw, ch_name = _open(raw, picks)
     sfreq = raw.info["sfreq"]
@@ -242,11 +244,15 @@ def _read(path: Path, **kwargs: Any) -> BaseRaw:
             # Annotations in Latin-1: only names of stages and BAD matter, in ASCII.
             return mne.io.read_raw(path, encoding="latin1", **kwargs)
     except Exception as error:
-        advice = "Pass a file that mne.io.read_raw can read, or a Raw."
         if path.suffix.lower() in _HYPNOGRAMS:
+            raise ValueError(
+                f"{str(path)!r} is not a recording. If it is a hypnogram, pass the "
+                "recording that it belongs to, and this file as its hypnogram."
+            ) from error
+        advice = "Pass a file that mne.io.read_raw can read, or a Raw."
+        if "must be in" in str(error):
             advice = (
-                "If it is a hypnogram, pass the recording that it belongs to, and this "
-                "file as its hypnogram."
+                "The start time in its header does not exist. Correct it in the header."
             )
         raise ValueError(
             f"MNE cannot read {str(path)!r} as a recording: {error} {advice}"

@@ -292,6 +292,9 @@ def test_an_edf_recording_of_another_length_than_stated_warns(
         recording = read_recording(fname)
     assert recording.n_epochs == (1 if cut < 1 else 2)
     assert len(found) == 1
+    raw = mne.io.read_raw(fname, verbose="ERROR")
+    with pytest.warns(RuntimeWarning, match=match):
+        read_recording(raw, "EEG C4-A1")
 
 
 @pytest.mark.parametrize(
@@ -457,3 +460,14 @@ def test_a_home_recorders_file(picks):
     assert recording.ch_name == "C4-M1"
     assert recording.usable.tolist() == [True] * 4
     assert 5 < np.median(recording.signals.std(axis=1)) < 100
+
+
+@pytest.mark.parametrize("time", [b"25.61.00", b"24.00.00", b"10.00.99"])
+def test_a_start_that_does_not_exist_is_told(time, edf):
+    """MNE refuses such a file; the message says where the fault is."""
+    fname = edf[0]
+    content = bytearray(fname.read_bytes())
+    content[176:184] = time
+    fname.write_bytes(content)
+    with pytest.raises(ValueError, match="start time in its header does not exist"):
+        read_recording(fname)
