@@ -131,8 +131,10 @@ def describe_stages(stages, good, far):
     parts = [f"{len(stages)} epochs"]
     if n_unscored := (stages == "UNS").sum():
         parts.append(f"{n_unscored} UNS")
-    far = far[: len(stages)]
-    n_changed = (stages != good[: len(stages)])[far].sum()
+    # Pauses make a recording longer.
+    n_common = min(len(stages), len(good))
+    far = far[:n_common]
+    n_changed = (stages[:n_common] != good[:n_common])[far].sum()
     where = "" if far.all() else " far from it"
     return f"{', '.join(parts)}, {n_changed} of {far.sum()} stages{where} changed"
 
