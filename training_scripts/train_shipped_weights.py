@@ -80,6 +80,8 @@ EPOCHS_PER_STEP = 310
 # The third step: passes, passes that the learning rate is planned for, its highest
 # value, whether runs of UCDDB are read, and the share of nearly flat recorders. It was
 # found step by step: a phase begins where the one before was stopped.
+# The shipped weights were made phase by phase, with other drawings of some nights, so a
+# run of this script does not give them to the bit.
 PHASES = (
     Phase(4, 4, 4e-4, False, 0.0),
     Phase(6, 9, 4e-4, False, 0.0),

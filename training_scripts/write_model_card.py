@@ -42,8 +42,9 @@ Each recording is filtered towards a common spectrum (`scaling="{scaling}"`).
 ## Scores on real EEG
 
 None of these subjects was trained on, except SC412 (see below). The first four sets and
-the validation heads served to choose between weights; the test heads were looked at
-once, at the end. Written by `benchmarks/real_eeg.py`:
+the validation heads served to choose between weights, and to choose the models of
+RobustSleepNet; no choice was made on the test heads. Written by
+`benchmarks/real_eeg.py`:
 
 {real_table}
 
