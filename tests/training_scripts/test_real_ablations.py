@@ -1,0 +1,77 @@
+"""Tests of the ablations on real EEG, with heads of noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "training_scripts"
+VARIANTS = ["whole method", "no pretraining"]
+
+
+@pytest.fixture(scope="module")
+def script():
+    """Import the script as it is run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        import real_ablations
+
+        yield real_ablations
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    """Write heads of four subjects; return the command line of a rehearsal."""
+    folder, rng = tmp_path_factory.mktemp("heads"), np.random.default_rng(0)
+    names = [f"SC4{subject}1E0" for subject in ("00", "01", "04", "07")]
+    np.savez(
+        folder / "heads.npz",
+        x=rng.normal(0, 200, (4 * 44, 500)).astype(np.int16),
+        scale=0.1,
+        night=np.repeat(names, 44),
+        stage=np.tile(np.repeat([0, 2, 3, 4], 11), 4),
+    )
+    paths = ["--heads", folder / "heads.npz", "--drawn", folder / "drawn"]
+    options = [*paths, "--fast", "--variants", *VARIANTS]
+    return [str(option) for option in [folder / "results.json", *options]]
+
+
+def test_only_subjects_who_are_not_scored_are_trained_on(script, arguments, tmp_path):
+    """A night of a subject who is validated or tested on would leak."""
+    args = script.parse_args(arguments)
+    nights = script.RealNights(args.heads, tmp_path)
+    assert [night.subject for night in nights.nights] == ["SC400", "SC401"]
+    sets = script.read_sets(args)
+    assert {name: len(found) for name, found in sets.items()} == {
+        "heads, validation": 1,
+        "heads, test": 1,
+    }
+
+
+def test_a_pass_reads_the_same_epochs_of_signals_and_targets(script, arguments):
+    """Half of each night; with one-stage gluing the targets are the stages."""
+    args = script.parse_args(arguments)
+    nights = script.RealNights(args.heads, args.drawn)
+    for number in range(3):
+        for night in nights.draw(script.Variant(gluing="one stage"), number):
+            assert len(night.signals) == len(night.stages) == 22
+            np.testing.assert_array_equal(night.soft_stages.argmax(1), night.stages)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_rehearsal_fills_the_file_and_is_not_repeated(script, arguments, capsys):
+    """Each variant is scored on each set; the same command only prints the tables."""
+    script.main(arguments)
+    text = capsys.readouterr().out
+    results = json.loads(Path(arguments[0]).read_text())
+    runs = [f"{name}|0" for name in VARIANTS]
+    assert sorted(results) == sorted([*runs, *script.MECHANISMS])
+    for run in results.values():
+        assert {"heads, validation", "heads, test"} <= set(run["scores"])
+    script.main(arguments)
+    again = capsys.readouterr().out
+    assert again.count("|") > 30
+    assert text.endswith(again)

@@ -1,0 +1,422 @@
+"""Leave parts of the method out on real EEG, and see what each is worth.
+
+::
+
+    python training_scripts/real_ablations.py docs/real_ablations.json \
+        --heads sleep_edf_heads.npz --ucddb ucddb.npz --pydynamo pydynamo.npz \
+        --drawn drawn
+    python training_scripts/real_ablations.py docs/real_ablations.json --table
+
+Every variant trains from scratch on the same real nights, which are glued from 5-s
+heads, for as many passes, with the same three seeds, and is scored on real EEG of other
+people. The last part needs no training: it turns off what the shipped weights do to a
+recording. What the file holds already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from functools import lru_cache, partial
+from itertools import product
+from pathlib import Path
+from sys import path
+from typing import NamedTuple
+
+import mne
+import numpy as np
+import torch
+from ablations import ALONE, OneModalityNet, SpectrogramOnlyNet
+from sleep_edf_heads import draw_donors, glue, read_heads, record_signal, stage_shares
+from teachers import mix_targets, yasa_teacher
+from train_shipped_weights import HEADS_TEST_SUBJECTS, HEADS_VALIDATION_SUBJECTS
+
+from mne_mc2sleep import (
+    MC2SleepClassifier,
+    expected_calibration_error,
+    score_stages,
+    training,
+)
+from mne_mc2sleep._constants import N_TIMES, SFREQ
+from mne_mc2sleep.data.nights import Night
+from mne_mc2sleep.inference.calibration import calibrate, temperature_factor
+from mne_mc2sleep.inference.sliding_window import encode_epochs
+from mne_mc2sleep.io.recordings import read_recording
+from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.preprocessing.novelty import soften
+from mne_mc2sleep.preprocessing.scaling import scale_signals
+from mne_mc2sleep.preprocessing.short_recordings import fit_levels
+from mne_mc2sleep.stager import Stager
+from mne_mc2sleep.training import TrainingOptions
+
+path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from real_eeg import cut_half_hours, glue_nights, make_raw, read_pydynamo, read_ucddb
+
+SEEDS = (0, 1, 2)
+# A pass reads one half of each night, glued in one of the two ways.
+PRETRAIN_PASSES, FINETUNE_PASSES = 2, 3
+BATCH_SIZE, LEARNING_RATE = 5, 1.5e-3
+DRAW_SEED = 80_000
+WHOLE_METHOD = "whole method"
+
+
+class Variant(NamedTuple):
+    """What differs from the whole method."""
+
+    options: dict = {}
+    network: type = MC2SleepNet
+    passes: tuple = (PRETRAIN_PASSES, FINETUNE_PASSES)
+    frozen: bool = True
+    scaling: str = "spectrum"
+    teacher_weight: float = 0.0
+    gluing: str = "both"
+
+
+VARIANTS = {
+    "parts of the method": {
+        WHOLE_METHOD: Variant(),
+        "raw signal only": Variant(ALONE, OneModalityNet),
+        "spectrogram only": Variant(ALONE, SpectrogramOnlyNet),
+        "without InfoNCE": Variant({"contrastive_weight": 0.0}),
+        "without cross-masking": Variant({"reconstruction_weight": 0.0}),
+        "without both": Variant(ALONE),
+        "mask ratio 0.25": Variant({"mask_ratio": 0.25}),
+        "mask ratio 0.75": Variant({"mask_ratio": 0.75}),
+        "backbones not frozen": Variant(frozen=False),
+        "no pretraining": Variant(
+            passes=(0, PRETRAIN_PASSES + FINETUNE_PASSES), frozen=False
+        ),
+    },
+    "scaling, teacher and gluing": {
+        "scaling robust": Variant(scaling="robust"),
+        "scaling none": Variant(scaling="none"),
+        "teacher weight 0.25": Variant(teacher_weight=0.25),
+        "teacher weight 0.5": Variant(teacher_weight=0.5),
+        "teacher weight 0.75": Variant(teacher_weight=0.75),
+        "glued whatever the stage": Variant(gluing="neighbors"),
+        "glued within a stage": Variant(gluing="one stage"),
+    },
+}
+# What is turned off in the shipped weights: rescaling, temperature by length, novelty.
+MECHANISMS = {
+    "as shipped": set(),
+    "no rescaling of short recordings": {"rescaling"},
+    "no temperature by length": {"temperature"},
+    "no lowering by novelty": {"novelty"},
+}
+GLUINGS = {"both": (False, True), "neighbors": (False,), "one stage": (True,)}
+# The set that is looked at last is not part of the difference from the whole method.
+TEST_SET = "heads, test"
+
+
+class RealNights:
+    """Nights of the training subjects, glued once and kept on the disk.
+
+    Parameters
+    ----------
+    fname : path-like
+        ``sleep_edf_heads.npz``.
+    folder : Path
+        Where glued nights and the teacher's probabilities are kept.
+    n_nights : int | None
+        The first nights only, for a rehearsal.
+    """
+
+    def __init__(self, fname, folder, n_nights=None):
+        others = {*HEADS_VALIDATION_SUBJECTS, *HEADS_TEST_SUBJECTS}
+        nights = [n for n in read_heads(fname) if n.subject not in others]
+        self.nights, self.folder = nights[:n_nights], folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @lru_cache  # noqa: B019
+    def glued(self, index, same_stage):
+        """Return a night in µV through a random recorder, and the stages' shares."""
+        night = self.nights[index]
+        fname = self.folder / f"{night.name}_{same_stage:d}.npz"
+        if not fname.exists():
+            rng = np.random.default_rng([DRAW_SEED, index, same_stage])
+            donors = draw_donors(night.stages, same_stage, rng)
+            signal = record_signal(glue(night.heads, donors), rng)
+            shares = stage_shares(night.stages, donors)
+            save_array(fname, x=signal.reshape(-1, N_TIMES), shares=shares)
+        with np.load(fname) as file:
+            return file["x"].astype(np.float32), file["shares"]
+
+    @lru_cache  # noqa: B019
+    def teacher(self, index, same_stage):
+        """Return YASA's probabilities for a glued night."""
+        fname = self.folder / f"{self.nights[index].name}_{same_stage:d}_yasa.npz"
+        if not fname.exists():
+            signals, _ = self.glued(index, same_stage)
+            save_array(fname, p=yasa_teacher(signals.ravel().astype(float), SFREQ))
+        with np.load(fname) as file:
+            return file["p"]
+
+    @lru_cache  # noqa: B019
+    def scaled(self, index, same_stage, scaling):
+        """Return the scaled signals of a glued night."""
+        signals, _ = self.glued(index, same_stage)
+        usable = np.ones(len(signals), dtype=bool)
+        return torch.from_numpy(scale_signals(signals, usable, scaling))
+
+    def draw(self, variant, number):
+        """Return the nights of one pass: one half of each, glued in turn."""
+        nights, gluings = [], GLUINGS[variant.gluing]
+        for index, night in enumerate(self.nights):
+            n_epochs = len(night.stages) // 2
+            half = slice(number % 2 * n_epochs, (number % 2 + 1) * n_epochs)
+            same_stage = gluings[(number // 2 + number + index) % len(gluings)]
+            _, soft = self.glued(index, same_stage)
+            if variant.teacher_weight:
+                proba = self.teacher(index, same_stage)
+                soft = mix_targets(None, proba, variant.teacher_weight, soft)
+            signals = self.scaled(index, same_stage, variant.scaling)[half]
+            usable = np.ones(n_epochs, dtype=bool)
+            stages = night.stages[half]
+            nights.append(Night(signals, stages, usable, night.subject, soft[half]))
+        return nights
+
+    @lru_cache  # noqa: B019
+    def levels(self):
+        """Return the spectra of the stages, by which short recordings are scaled."""
+        nights = []
+        for index, night in enumerate(self.nights):
+            signals = self.scaled(index, False, "spectrum")
+            usable = np.ones(len(signals), dtype=bool)
+            nights.append(Night(signals, night.stages, usable, night.subject))
+        return fit_levels(nights)
+
+
+def save_array(fname, **arrays):
+    """Save arrays; an incomplete file is not read as a complete one."""
+    temporary = fname.with_suffix(".part")
+    with temporary.open("wb") as file:
+        np.savez(file, **{k: v.astype(np.float16) for k, v in arrays.items()})
+    temporary.rename(fname)
+
+
+def train(nights, variant, seed):
+    """Train a variant from scratch; return its stager."""
+    n_pretrain, n_finetune = variant.passes
+    options = TrainingOptions(
+        pretrain_train_epochs=max(n_pretrain, 1),
+        finetune_train_epochs=n_finetune,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        patience=100,
+        validation_fraction=0.0,
+        seed=seed,
+        precision="bfloat16",
+    )
+    options = replace(options, **variant.options)
+    draw = partial(nights.draw, variant)
+    with training.seeded(seed):
+        net = variant.network(MC2SleepConfig.from_size("small"))
+    training.fit_input_statistics(net, draw(0), seed)
+    if n_pretrain:
+        training.pretrain(net, draw, [], options, [])
+    if variant.frozen:
+        versions = [
+            [n.encoded(encode_epochs(net, n.signals)) for n in draw(number)]
+            for number in range(2)
+        ]
+        training.finetune(net, lambda number: versions[number % 2], [], options, [])
+    else:
+        # All of the network goes on, by the losses of the stages alone.
+        more = replace(
+            options, pretrain_train_epochs=n_finetune, seed=seed + 1000, **ALONE
+        )
+        training.pretrain(net, draw, [], more, [])
+    is_spectrum = variant.scaling == "spectrum"
+    levels = nights.levels() if is_spectrum else None
+    return Stager(net, scaling=variant.scaling, can_stage=True, levels=levels)
+
+
+def read_sets(args, half_hours=("022",)):
+    """Return by name the recordings of each set, read but not scaled."""
+    sets = {}
+    if args.heads:
+        for part, subjects in (
+            ("validation", HEADS_VALIDATION_SUBJECTS),
+            ("test", HEADS_TEST_SUBJECTS),
+        ):
+            nights = glue_nights(args.heads, subjects)
+            sets[f"heads, {part}"] = [(*n, np.arange(len(n[1]))) for n in nights], 100
+    if args.ucddb:
+        sets["022"] = [read_ucddb(args.ucddb)], 128
+    if args.pydynamo:
+        sets["pyDYNAM-O"] = [read_pydynamo(args.pydynamo)], 100
+    for name in half_hours:
+        if name in sets:
+            nights, sfreq = sets[name]
+            cuts = [cut for night in nights for cut in cut_half_hours(*night)]
+            sets[f"{name}, half hours"] = cuts, sfreq
+    # The test set comes last.
+    order = sorted(sets, key=lambda name: (name.startswith(TEST_SET), name))
+    return {name: read_set(*sets[name]) for name in order}
+
+
+def read_set(recordings, sfreq):
+    """Read recordings as MNE's are read; return each with its stages."""
+    return [
+        (read_recording(make_raw(signals, sfreq)), stages)
+        for signals, stages, *_ in recordings
+    ]
+
+
+def stage(stager, recording, without=frozenset()):
+    """Stage a recording; return its probabilities and whether it is novel."""
+    signals = [scale_signals(recording.signals, recording.usable, stager.scaling)]
+    usable = [recording.usable]
+    novelties = stager.novelty(signals, usable)
+    factor = temperature_factor(recording.usable.sum()) if stager.levels else 1.0
+    if "rescaling" in without:
+        # Weights without levels have no temperature by length either.
+        unscaled = replace(stager, levels=None).probabilities(signals, usable)
+        proba = calibrate(np.log(unscaled.clip(1e-12)), factor)
+    else:
+        proba = stager.probabilities(signals, usable)
+    if "temperature" in without:
+        proba = calibrate(np.log(proba.clip(1e-12)), 1 / factor)
+    if "novelty" not in without:
+        proba = soften(proba, novelties, usable)
+    return proba, any(novelty.is_novel for novelty in novelties)
+
+
+def score(stager, recordings, without=frozenset()):
+    """Stage recordings; return the scores of all their epochs."""
+    found = [stage(stager, recording, without) for recording, _ in recordings]
+    stages = np.concatenate([stages for _, stages in recordings])
+    proba = np.concatenate([proba for proba, _ in found])
+    scores = score_stages(stages, proba.argmax(axis=1))
+    scores["ece"] = expected_calibration_error(proba, stages)
+    scores["n_novel"] = sum(is_novel for _, is_novel in found)
+    names = ("n_epochs", "kappa", "macro_f1", "ece", "n_novel")
+    return {name: round(float(scores[name]), 4) for name in names}
+
+
+def do_runs(args, results):
+    """Do the runs that the results do not hold, and save each."""
+    nights = RealNights(args.heads, args.drawn, 2 if args.fast else None)
+    sets = read_sets(args)
+    seeds = SEEDS[:1] if args.fast else SEEDS
+    for group, seed in product(VARIANTS.values(), seeds):
+        for name, variant in group.items():
+            key = f"{name}|{seed}"
+            if key in results or name not in args.variants:
+                continue
+            if args.fast:
+                passes = tuple(min(n, 1) for n in variant.passes)
+                variant = variant._replace(passes=passes)
+            start = time.process_time()
+            stager = train(nights, variant, seed)
+            seconds = round(time.process_time() - start)
+            scores = {name: score(stager, sets[name]) for name in sets}
+            results[key] = {"cpu_seconds": seconds, "scores": scores}
+            args.results.write_text(json.dumps(results, indent=1) + "\n")
+            kappas = {name: scores[name]["kappa"] for name in sets if name != TEST_SET}
+            print(key, seconds, kappas, flush=True)
+
+
+def do_mechanisms(args, results):
+    """Score the shipped weights with one mechanism less at a time."""
+    sets = read_sets(args, ("heads, validation", "022", "pyDYNAM-O", TEST_SET))
+    stager = MC2SleepClassifier.from_pretrained("small").stager_
+    for name, without in MECHANISMS.items():
+        if name not in results:
+            scores = {of: score(stager, sets[of], without) for of in sets}
+            results[name] = {"scores": scores}
+            args.results.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def runs_of(results, name):
+    """Return the scores of the runs of a variant by seed."""
+    keys = [f"{name}|{seed}" for seed in SEEDS]
+    return {k[-1]: results[k]["scores"] for k in keys if k in results}
+
+
+def differences(runs, whole, figure):
+    """Return by seed how far a variant is from the whole method, mean over the sets."""
+    return [
+        np.mean(
+            [
+                scores[name][figure] - whole[seed][name][figure]
+                for name in scores
+                if name != TEST_SET
+            ]
+        )
+        for seed, scores in runs.items()
+    ]
+
+
+def spread(values, sign=""):
+    """Return mean and standard deviation over the seeds as text."""
+    return f"{np.mean(values):{sign}.3f} ± {np.std(values):.3f}"
+
+
+def print_rows(title, columns, rows):
+    """Print a table as Markdown."""
+    print("|", " | ".join([title, *columns]), "|")
+    print("|" + "---|" * (len(columns) + 1))
+    for name, cells in rows.items():
+        print("|", " | ".join([name, *cells]), "|")
+    print()
+
+
+def print_tables(results):
+    """Print all figures that the results hold."""
+    whole = runs_of(results, WHOLE_METHOD)
+    for figure, group in product(("kappa", "macro_f1"), VARIANTS.values()):
+        rows, sets = {}, []
+        for name in dict.fromkeys([WHOLE_METHOD, *group]):
+            if runs := runs_of(results, name):
+                sets = list(next(iter(runs.values())))
+                rows[name] = [
+                    spread([scores[of][figure] for scores in runs.values()])
+                    for of in sets
+                ]
+                rows[name].append(spread(differences(runs, whole, figure), "+"))
+        print_rows(figure.replace("_f1", "-F1"), [*sets, "difference"], rows)
+    for figure in ("kappa", "ece"):
+        found = {k: results[k]["scores"] for k in MECHANISMS if k in results}
+        rows = {
+            name: [f"{of[figure]:.3f}" for of in scores.values()]
+            for name, scores in found.items()
+        }
+        sets = next(iter(found.values()), ())
+        print_rows(figure.replace("ece", "ECE"), sets, rows)
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="a JSON file")
+    parser.add_argument("--heads", help="sleep_edf_heads.npz, to train on and to score")
+    parser.add_argument("--ucddb", help="ucddb.npz, to score")
+    parser.add_argument("--pydynamo", help="pydynamo.npz, to score")
+    parser.add_argument("--drawn", type=Path, default=Path("drawn"), help="a folder")
+    names = [name for group in VARIANTS.values() for name in group]
+    parser.add_argument("--variants", nargs="*", default=names, help="by name")
+    parser.add_argument(
+        "--fast", action="store_true", help="a rehearsal: one short run"
+    )
+    parser.add_argument("--table", action="store_true", help="print what is there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    """Do the runs, or print the tables of those that were done."""
+    args = parse_args(arguments)
+    results = json.loads(args.results.read_text()) if args.results.exists() else {}
+    if not args.table:
+        torch.set_num_threads(1)
+        mne.set_log_level("error")
+        do_runs(args, results)
+        do_mechanisms(args, results)
+    print_tables(results)
+
+
+if __name__ == "__main__":
+    main()
