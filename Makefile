@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
+DOCS_INSTALLED := $(VENV)/docs-installed
 OLDEST := .venv-oldest
 PYTEST := -m pytest -m "not slow"
 # Other versions of Python that the tests run on, where there is an interpreter.
@@ -11,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo docs test test-slow test-oldest test-pythons lint types words
 
-# Stages a simulated night from an EDF file; see examples/demo.py.
+# Stages a real recording, or a simulated night without a network; see examples/demo.py.
 demo: $(INSTALLED)
 	$(VENV)/bin/python examples/demo.py
 
@@ -50,14 +51,17 @@ words:
 	@$(PYTHON) docs/check_words.py
 
 # Builds the site into docs/_build/html; needs no network once installed.
-docs: $(INSTALLED)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --group docs
+docs: $(DOCS_INSTALLED)
 	$(VENV)/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --group docs
 	touch $@
 
 $(OLDEST)/installed: pyproject.toml constraints.txt

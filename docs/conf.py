@@ -1,14 +1,19 @@
 """How Sphinx builds the site."""
 
+import contextlib
+import re
 import runpy
 import sys
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import matplotlib
+from sphinx.util import logging
 
 import mne_mc2sleep
+from mne_mc2sleep import fetch_sample
+
+logger = logging.getLogger(__name__)
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures"
@@ -23,6 +28,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
 ]
@@ -31,6 +37,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "ignore_pattern": r"demo\.py$",
+    # The example on real EEG shows kept output, see `renew_kept_output`.
+    "filename_pattern": r"/plot_(?!11_)",
     "within_subsection_order": "FileNameSortKey",
     "reference_url": {"mne_mc2sleep": None},
     # Their diagrams do not follow the page from light to dark.
@@ -41,10 +49,15 @@ sphinx_gallery_conf = {
 }
 default_role = "py:obj"
 bibtex_bibfiles = ["references.bib"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 # Messages and options are to be found as they are written.
 smartquotes = False
 autosummary_generate = True
+templates_path = ["_templates"]
+# The docstrings describe the types; a line for each parameter fits small screens.
+autodoc_typehints = "none"
+maximum_signature_line_length = 60
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL03", "GL08", "PR01", "PR02", "RT01", "SS05"}
 # The methods of scikit-learn's base class have another style, and `pretrain` and
@@ -69,25 +82,34 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 
 
+OTHERS = {
+    "python": "https://docs.python.org/3/",
+    "joblib": "https://joblib.readthedocs.io/en/stable/",
+    "mne": "https://mne.tools/stable/",
+    "sklearn": "https://scikit-learn.org/stable/",
+    "yasa": "https://yasa-sleep.org/",
+}
+
+
 def reachable(mapping):
     """Leave out the inventories of other projects where there is no network."""
     found = {}
     for name, url in mapping.items():
         try:
             urlopen(f"{url}objects.inv", timeout=3).close()
-        except (URLError, OSError):
-            continue
+        except OSError:
+            # The others would only wait as long.
+            break
         found[name] = (url, None)
     return found
 
 
-intersphinx_mapping = reachable(
-    {
-        "python": "https://docs.python.org/3/",
-        "mne": "https://mne.tools/stable/",
-        "sklearn": "https://scikit-learn.org/stable/",
-    }
-)
+intersphinx_mapping = reachable(OTHERS)
+# Every reference to this project's own names must resolve.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", rf"({'|'.join(OTHERS)})\..*")]
+if len(intersphinx_mapping) < len(OTHERS):
+    nitpick_ignore_regex.append((r"py:(exc|class)", r"[A-Z]\w+"))
 
 
 def draw_figures(app):
@@ -102,6 +124,29 @@ def draw_figures(app):
             draw().savefig(fname, metadata={"Date": None})
 
 
+def renew_kept_output(app):
+    """Run the example on real EEG where its recording can be downloaded.
+
+    Elsewhere its page shows the output that is kept in figures/.
+    """
+    try:
+        fetch_sample()
+    except OSError:
+        logger.info("The recording of plot_11 is not here: its kept output is shown.")
+        return
+    with contextlib.chdir(FIGURES):
+        runpy.run_path(str(DOCS.parent / "examples" / "plot_11_real_recording.py"))
+
+
+def simplify_inherited(app, what, name, obj, options, lines):
+    """Drop scikit-learn's links into its own guide from inherited methods."""
+    if getattr(obj, "__module__", "").startswith("sklearn"):
+        text = "\n".join(lines)
+        lines[:] = re.sub(r":\w+:`([^<`]+?)\s*<[^`]*>`", r"\1", text).split("\n")
+
+
 def setup(app):
     """Draw before the pages are read."""
     app.connect("builder-inited", draw_figures)
+    app.connect("builder-inited", renew_kept_output)
+    app.connect("autodoc-process-docstring", simplify_inherited)

@@ -4,8 +4,6 @@ Stage a night
 
 From an EDF file to a hypnogram, to sleep statistics, and to files for other programs,
 with the weights that ship with the package.
-
-The night is **simulated**; it says nothing about how well people are staged.
 """
 
 import tempfile
@@ -16,6 +14,7 @@ import pandas as pd
 
 from mne_mc2sleep import (
     MC2SleepClassifier,
+    fetch_sample,
     plot_night,
     simulate_night,
     write_hypnogram,
@@ -24,33 +23,45 @@ from mne_mc2sleep import (
 mne.set_log_level("warning")
 
 # %%
-# An EDF file, as a recorder would write it. Take the path of your own instead.
+# A recording: 84 minutes of **real** sleep (pyDYNAM-O, BSD-3-Clause) or, where they
+# cannot be downloaded, a **simulated** night, which says nothing about how well people
+# are staged.
+
+try:
+    raw, _ = fetch_sample()
+    print("A real recording, from pyDYNAM-O")
+except OSError:
+    raw, _ = simulate_night(8 * 3600, random_state=0)
+    print("A simulated night: the real recording could not be downloaded")
+
+# %%
+# An EDF file, as a recorder would write it. Use the path of your own instead.
 
 folder = Path(tempfile.mkdtemp())
 fname = folder / "night.edf"
-raw, _ = simulate_night(8 * 3600, random_state=0)
 raw.export(fname)
+raw.ch_names
 
 # %%
-# Stage it. ``picks`` names the EEG channel; without it, the stager takes the first in
-# its order of preference that the recording has.
+# Stage it. ``picks`` names the EEG channel.
 
+channel = raw.ch_names[0]
 clf = MC2SleepClassifier.from_pretrained()
-hypno = clf.predict(fname, picks="EEG Fpz-Cz")
+hypno = clf.predict(fname, picks=channel)
 hypno
 
 # %%
-# What comes back is a :class:`yasa.Hypnogram`, with all that YASA can do with one.
+# The result is a :class:`yasa.Hypnogram`, with all that YASA can do with one.
 
 pd.Series(hypno.sleep_statistics())
 
 # %%
-# Do hypnogram and spectrogram fit each other, and how sure was the stager?
+# Do hypnogram and spectrogram agree, and how sure was the stager?
 
-fig = plot_night(fname, hypno, picks="EEG Fpz-Cz")
+fig = plot_night(fname, hypno, picks=channel)
 
 # %%
-# The same as a table with probabilities, as BIDS events, and as EDF+ annotations.
+# Write a table with probabilities, BIDS events, and EDF+ annotations.
 
 for suffix in (".csv", ".tsv", ".edf"):
     write_hypnogram(folder / f"night_hypnogram{suffix}", hypno)

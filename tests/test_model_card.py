@@ -1,27 +1,43 @@
 """Tests of the model card of the shipped weights."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mne_mc2sleep import MC2SleepClassifier
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
-def test_the_card_is_what_its_script_writes(tmp_path):
-    """No figure in it was typed, and it is of the weights and scores that are here."""
+def test_card_metrics_and_readme_are_what_their_script_writes(tmp_path):
+    """No figure in them was typed, and they are of the weights and scores here."""
     script = ROOT / "training_scripts" / "write_model_card.py"
-    made = tmp_path / "card.md"
-    figures = [ROOT / "docs" / f"{name}.json" for name in ("accuracy", "real_eeg")]
-    command = [sys.executable, script, *figures, made]
+    scores = [DOCS / "accuracy.json", DOCS / "real_eeg.json"]
+    card = tmp_path / "model_card.md"
+    readme = shutil.copy(ROOT / "README.md", tmp_path)
+    command = [sys.executable, script, *scores, card, "--readme", readme]
     subprocess.run(command, check=True)
-    assert made.read_text() == (ROOT / "docs" / "model_card.md").read_text()
+    for written in (DOCS / card.name, DOCS / "metrics.json", ROOT / "README.md"):
+        made = tmp_path / written.name
+        assert made.read_text("utf-8") == written.read_text("utf-8")
 
 
-def test_the_card_begins_with_a_warning():
-    """The weights are not a medical device."""
-    assert "Not a medical device" in (ROOT / "docs" / "model_card.md").read_text()[:900]
+def test_front_matter_of_the_card_gives_the_scores_of_the_metrics():
+    """As Hugging Face reads them."""
+    yaml = pytest.importorskip("yaml")
+    _, front, text = (DOCS / "model_card.md").read_text("utf-8").split("---\n", 2)
+    (model,) = yaml.safe_load(front)["model-index"]
+    metrics = json.loads((DOCS / "metrics.json").read_text("utf-8"))
+    assert model["name"] == metrics["model"]
+    kappas = {r["dataset"]["name"]: r["metrics"][0]["value"] for r in model["results"]}
+    real = {name: round(found["kappa"], 3) for name, found in metrics["real"].items()}
+    assert kappas == real
+    assert "Not a medical device" in text[:500]
 
 
 def test_subjects_of_the_tests_were_not_trained_on():

@@ -1,119 +1,137 @@
-r"""Write the model card of the shipped weights: no figure in it is typed by hand.
+r"""Write the model card of the shipped weights and its metrics.
 
-::
+No figure in them, nor in the README's table of real EEG, is typed by hand::
 
     python benchmarks/accuracy.py band_power_nights.npz --json docs/accuracy.json
     python benchmarks/real_eeg.py --ucddb ucddb.npz --pydynamo pydynamo.npz \
         --heads sleep_edf_heads.npz --json docs/real_eeg.json
     python training_scripts/write_model_card.py docs/accuracy.json docs/real_eeg.json \
-        docs/model_card.md
+        docs/model_card.md --readme README.md
+
+``metrics.json`` is written beside the card.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
-from mne_mc2sleep import MC2SleepClassifier
+from mne_mc2sleep import MC2SleepClassifier, __version__
 
 STAGES = ("WAKE", "N1", "N2", "N3", "REM")
+OURS = "mne_mc2sleep"
 STAGERS = {
-    "mne_mc2sleep": "**ours**",
-    "yasa": "YASA",
+    OURS: "`small`",
+    "yasa": "YASA {yasa}",
     "robust_teacher:stage": "RobustSleepNet",
 }
+METRICS = ("kappa", "accuracy", "macro_f1", *(f"f1_{stage}" for stage in STAGES), "ece")
+# The names of Hugging Face's metrics.
+FRONT_METRICS = {"kappa": "cohen_kappa", "accuracy": "accuracy", "macro_f1": "f1"}
+README_TABLE = re.compile(r"(?<=<!-- real EEG -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
-TEMPLATE = """# Model card: `small`
+TEMPLATE = """---
+license: bsd-3-clause
+library_name: mne-mc2sleep
+tags: [sleep-staging, eeg, polysomnography, mne, yasa]
+metrics: {front_metrics}
+model-index:
+  - name: {name}
+    results:
+{front_results}
+---
 
-The weights that `MC2SleepClassifier.from_pretrained()` loads. This page is written by
-`training_scripts/write_model_card.py`.
+# Model card: `{name}`
+
+The weights that `MC2SleepClassifier.from_pretrained()` loads:
+[MC2SleepNet](https://arxiv.org/abs/2502.17470) for one EEG channel, {n_parameters:,}
+parameters. The network reads {sequence_length} epochs of 30 s at once.
 
 > **Not a medical device.** The weights were tested on few real recordings. Compare them
-> with your own scorer before you rely on them, and adapt them to your laboratory with
-> scored nights of your own (`clf.finetune`, see [how](finetune.md)).
+> with your own scorer before you rely on them, and
+> [adapt them to your laboratory](finetune.md).
 
-## What they are
+## Use
 
-MC2SleepNet (arXiv 2502.17470), size `small` ({n_parameters:,} parameters, our choice
-of sizes), for one EEG channel. The network reads sequences of {sequence_length} epochs.
-Each recording is filtered towards a common spectrum (`scaling="{scaling}"`).
+```python
+from mne_mc2sleep import MC2SleepClassifier
+
+clf = MC2SleepClassifier.from_pretrained()
+hypno = clf.predict("night.edf")
+```
+
+For one EEG channel of an adult. The output is one of WAKE, N1, N2, N3 and REM per 30 s,
+with calibrated probabilities.
 
 ## Scores on real EEG
 
-None of these subjects was trained on, except SC412 (see below). The first four sets and
-the validation heads served to choose between weights, and to choose the models of
-RobustSleepNet; no choice was made on the test heads. Written by
-`benchmarks/real_eeg.py`:
+Cohen's kappa by `benchmarks/real_eeg.py`, with a 95 % interval (bootstrap over
+recordings, or over blocks of 10 minutes where a set has fewer than five recordings):
+
+{peers_table}
+
+The scores of `{name}` in detail; F1 by stage, and the expected calibration error (ECE):
 
 {real_table}
 
-- *UCDDB 022*: a whole night of a patient with suspected sleep apnea, and the same night
-  cut into half hours that are staged alone.
-- *pyDYNAM-O*: 84 minutes of one sleeper, whole and cut.
+- *UCDDB 022*: a whole night of a patient with suspected sleep apnea. *pyDYNAM-O*: 84
+  minutes of one sleeper. *Half hours*: each half hour is staged alone.
 - *Glued heads*: Sleep-EDF, of which only the first 5 s of each epoch were available.
   Each epoch is glued from its own 5 s and those of its neighbors, so its stage is less
   clear than in a real epoch.
-- The interval of kappa is a bootstrap over recordings, or over blocks of 10 minutes
-  where a set has fewer than five recordings.
-
-## What they were trained on
-
-{steps}
-
-Teachers of the last step: {teachers}. A teacher stages the same signal that the network
-is trained on; the target is a mixture of its probabilities and of the expert's stage.
-Subjects of the test and validation sets were left out of every source, except that
-SC412 (validation heads) was among the resynthesised nights of the first step.
-
-Resynthesised nights have the band powers of real nights. Montage, recorder and texture
-are drawn at random, and never from the stage. The experts scored by R&K; stages 3 and 4
-became N3. In most of these nights bouts of a single epoch are missing, so there is less
-N1 than in real nights.
-
-The calibration temperature is {temperature:.2f}.
+- No subject was trained on, except that the first step of the training included SC412
+  (validation heads) as a resynthesised night. All sets but the test heads served to
+  choose between weights, and between the models of RobustSleepNet.
 
 ## Scores on resynthesised nights
 
-{n_test_nights} nights of {n_test} subjects that were not trained on, by
-`benchmarks/accuracy.py`. Such nights are in-distribution for our weights and
-out-of-distribution for YASA, which was trained on real EEG: the table shows our own
-progress and does not compare the stagers. "Powers" is gradient boosting on the band
-powers from which the signals were made, trained on the same nights.
+{n_test_nights} nights of {n_test} subjects that were not trained on
+(`benchmarks/accuracy.py`). Resynthesised nights are in-distribution for our weights and
+out-of-distribution for YASA, so the table shows our own progress and does not compare
+the stagers. "Powers" is gradient boosting on the band powers from which the signals
+were made. "Reviewed" is the accuracy after a human has corrected the least certain
+10 % of the epochs.
 
-{scores_table}
+{accuracy_table}
 
-F1 by stage:
-
-{stages_table}
-
-"30 min" cuts each night into recordings of 30 minutes. YASA does not accept 50 Hz.
-"Drawn spindles" adds spindles and K-complexes by stage, which no training signal has.
-
-## Calibration
-
-Expected calibration error (15 bins), and accuracy if the least certain epochs are left
-to a human (`epochs_to_review`), on the resynthesised nights:
-
-{review_table}
-
-Fpz-Cz, all its epochs; below the diagonal on the left, the weights are too confident:
+YASA does not accept 50 Hz. "Drawn spindles" adds spindles and K-complexes by stage,
+which no training signal has. The calibration on Fpz-Cz; below the diagonal, the weights
+are too confident:
 
 ![Reliability diagram and risk-coverage curve](figures/calibration.png)
 
+## Training
+
+{steps}
+
+Teachers: {teachers}. A teacher stages the same signal that the network is trained on;
+the target mixes its probabilities with the expert's stage. Subjects of the validation
+and test sets were left out of every source, with the exception above.
+
+Resynthesised nights have the band powers of real nights; montage, recorder and texture
+are drawn at random, never from the stage. The experts scored by R&K; stages 3 and 4
+became N3. Most of these nights lack bouts of a single epoch, so they have less N1 than
+real nights. Recordings are filtered towards a common spectrum
+(`scaling="{scaling}"`); the calibration temperature is {temperature:.2f}.
+
 ## Limits
 
-- N1 is found least often; see its F1 above.
-- Whole nights on which the weights were tested: one. How they stage children, patients
-  with other diseases, or other channels than those above is not known.
-- They use one EEG channel; EOG and EMG are not used.
+- N1 is found least often.
+- The only whole night in the test is that of one patient. Children, patients with other
+  diseases, and other channels than those above were not tested.
+- EOG and EMG are not used.
 - Recordings of a few epochs, of a single stage, or with a band of less than 25 Hz are
   staged with less confidence.
 
-The data are under the Open Data Commons Attribution License 1.0. Cite Kemp et al.
-(2000, <https://doi.org/10.1109/10.867928>), Goldberger et al. (2000,
-<https://doi.org/10.1161/01.CIR.101.23.e215>) and, for UCDDB,
-<https://doi.org/10.13026/C26C7D>.
+## Data
+
+All figures are in [metrics.json](metrics.json). The data are under the Open Data
+Commons Attribution License 1.0: Sleep-EDF (Kemp et al. 2000,
+<https://doi.org/10.1109/10.867928>; Goldberger et al. 2000,
+<https://doi.org/10.1161/01.CIR.101.23.e215>) and UCDDB
+(<https://doi.org/10.13026/C26C7D>).
 """
 
 
@@ -123,61 +141,84 @@ def table(header, rows):
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def scores_table(results):
-    """Return the table of pooled scores."""
+def peers_table(real):
+    """Return the table of kappa on real EEG, a column for each stager."""
     rows = []
-    for key, scores in results.items():
-        low, _, middle, _, high = scores["kappa_of_subjects"]
-        figures = [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1", "kappa")]
-        spread = f"{middle:.2f} ({low:.2f} to {high:.2f})"
-        rows.append([*key.split("|"), scores["n_epochs"], *figures, spread])
-    header = ["montage", "stager", "epochs", "accuracy", "macro-F1", "kappa"]
-    return table([*header, "median subject's kappa (range)"], rows)
+    for name, by_stager in real["results"].items():
+        row = [name, f"{by_stager[OURS]['n_epochs']:,}"]
+        for stager in STAGERS:
+            if scores := by_stager.get(stager):
+                low, high = scores["kappa_interval"]
+                row.append(f"{scores['kappa']:.3f} ({low:.2f} to {high:.2f})")
+            else:
+                row.append("not measured")
+        rows.append(row)
+    names = [name.format(**real["versions"]) for name in STAGERS.values()]
+    return table(["recordings", "epochs", *names], rows)
 
 
-def stages_table(results):
-    """Return the table of F1 by stage."""
+def real_table(real):
+    """Return the table of our other scores on real EEG."""
     rows = [
-        [*key.split("|"), *(f"{scores[f'f1_{stage}']:.3f}" for stage in STAGES)]
-        for key, scores in results.items()
+        [name, *(f"{by_stager[OURS][metric]:.3f}" for metric in METRICS[1:])]
+        for name, by_stager in real["results"].items()
     ]
-    return table(["montage", "stager", *STAGES], rows)
+    return table(["recordings", "accuracy", "macro-F1", *STAGES, "ECE"], rows)
 
 
-def review_table(results):
-    """Return the table of calibration and of what review brings."""
-    rows, shares = [], []
-    for key, scores in results.items():
-        montage, stager = key.split("|")
-        if stager == "mne_mc2sleep":
-            after = scores["accuracy_after_review"]
-            shares = [f"{float(share):.0%} reviewed" for share in after]
-            figures = [
-                f"{value:.3f}" for value in (scores["accuracy"], *after.values())
-            ]
-            rows.append([montage, f"{scores['ece']:.3f}", *figures])
-    return table(["montage", "ECE", "accuracy of all", *shares], rows)
-
-
-def real_table(results):
-    """Return the table of the scores on real EEG."""
+def accuracy_table(accuracy):
+    """Return the table of the resynthesised nights, a row for each montage."""
+    results = accuracy["results"]
     rows = []
-    for name, by_stager in results.items():
-        for stager, scores in sorted(by_stager.items()):
-            low, high = scores["kappa_interval"]
-            rows.append(
-                [
-                    name,
-                    STAGERS.get(stager, stager),
-                    scores["n_epochs"],
-                    f"{scores['kappa']:.3f} ({low:.2f} to {high:.2f})",
-                    f"{scores['macro_f1']:.3f}",
-                    f"{scores['f1_N1']:.2f}",
-                    f"{scores['ece']:.3f}",
-                ]
-            )
-    header = ["recordings", "stager", "epochs", "kappa (95 % interval)"]
-    return table([*header, "macro-F1", "F1 of N1", "ECE"], rows)
+    for key, ours in results.items():
+        montage, stager = key.split("|")
+        if stager != OURS:
+            continue
+        others = (results.get(f"{montage}|{other}") for other in ("YASA", "powers"))
+        kappas = [f"{scores['kappa']:.3f}" if scores else "" for scores in others]
+        reviewed = ours["accuracy_after_review"]["0.1"]
+        figures = [ours["accuracy"], reviewed, ours["ece"]]
+        row = [montage, f"{ours['kappa']:.3f}", *kappas]
+        rows.append(row + [f"{figure:.3f}" for figure in figures])
+    header = ["signal", f"kappa of {STAGERS[OURS]}", "YASA", "powers"]
+    return table([*header, "accuracy", "reviewed", "ECE"], rows)
+
+
+def collect_metrics(accuracy, real):
+    """Return our scores by set, for ``metrics.json``."""
+    wanted = ("n_epochs", *METRICS, "kappa_interval", "interval_over")
+    sets = {
+        "real": {name: found[OURS] for name, found in real["results"].items()},
+        "resynthesised": {
+            key.split("|")[0]: scores
+            for key, scores in accuracy["results"].items()
+            if key.endswith(f"|{OURS}")
+        },
+    }
+    return {
+        kind: {
+            name: {metric: found[metric] for metric in wanted if metric in found}
+            for name, found in by_name.items()
+        }
+        for kind, by_name in sets.items()
+    }
+
+
+def front_results(metrics):
+    """Return the results on real EEG as Hugging Face's front matter lists them."""
+    entries = [
+        {
+            "task": {"type": "time-series-classification", "name": "Sleep staging"},
+            "dataset": {"type": re.sub(r"\W+", "-", name.lower()), "name": name},
+            "metrics": [
+                {"type": known, "name": metric, "value": round(scores[metric], 3)}
+                for metric, known in FRONT_METRICS.items()
+            ],
+        }
+        for name, scores in metrics["real"].items()
+    ]
+    # JSON is YAML.
+    return "\n".join(f"      - {json.dumps(entry)}" for entry in entries)
 
 
 def describe_step(number, step):
@@ -200,31 +241,42 @@ def describe_step(number, step):
 
 
 def main():
-    """Write the card."""
+    """Write the card, its metrics, and the README's table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("accuracy", type=Path, help="the file that accuracy.py wrote")
     parser.add_argument("real_eeg", type=Path, help="the file that real_eeg.py wrote")
     parser.add_argument("card", type=Path, help="the page to write")
+    parser.add_argument("--readme", type=Path, help="whose table to write, if any")
     args = parser.parse_args()
-    found = json.loads(args.accuracy.read_text())
-    real = json.loads(args.real_eeg.read_text())
+    accuracy = json.loads(args.accuracy.read_text("utf-8"))
+    real = json.loads(args.real_eeg.read_text("utf-8"))
     stager = MC2SleepClassifier.from_pretrained("small", device="cpu").stager_
     steps = stager.provenance
+    metrics = collect_metrics(accuracy, real)
     text = TEMPLATE.format(
+        name="small",
+        front_metrics=json.dumps(list(FRONT_METRICS.values())),
+        front_results=front_results(metrics),
         n_parameters=sum(p.numel() for p in stager.net.parameters()),
         sequence_length=stager.net.config.sequence_length,
-        scaling=stager.scaling,
-        real_table=real_table(real["results"]),
+        peers_table=peers_table(real),
+        real_table=real_table(real),
+        n_test_nights=accuracy["n_nights"],
+        n_test=len(steps[0]["test_subjects"]),
+        accuracy_table=accuracy_table(accuracy),
         steps="\n".join(describe_step(i, step) for i, step in enumerate(steps, 1)),
         teachers="; ".join(steps[-1]["teachers"]),
-        n_test=len(steps[0]["test_subjects"]),
+        scaling=stager.scaling,
         temperature=stager.calibration_temperature,
-        n_test_nights=found["n_nights"],
-        scores_table=scores_table(found["results"]),
-        stages_table=stages_table(found["results"]),
-        review_table=review_table(found["results"]),
     )
-    args.card.write_text(text, encoding="utf-8")
+    args.card.write_text(text, "utf-8")
+    written = {"model": "small", "version": __version__, **metrics}
+    text = json.dumps(written, indent=1) + "\n"
+    args.card.with_name("metrics.json").write_text(text, "utf-8")
+    if args.readme:
+        text = args.readme.read_text("utf-8")
+        text = README_TABLE.sub(f"{peers_table(real)}\n", text)
+        args.readme.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import mne
 
+_TIMEOUT = (5, 60)  # s, to connect and to read
+
 
 def data_folder(path: str | os.PathLike | None, name: str) -> Path:
     """Return the folder of a data set.
@@ -63,7 +65,7 @@ def download(url: str, fname: Path, sha256: str | None = None) -> Path:
                 sha256 and f"sha256:{sha256}",
                 fname.name,
                 fname.parent,
-                progressbar=False,
+                downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
             )
         )
     except RequestException as error:
