@@ -26,16 +26,16 @@ FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 
 @pytest.mark.skipif(not FUZZ.exists(), reason="benchmarks/ is not in the sdist")
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
-@pytest.mark.parametrize("kind", ["weights", "edf", "hypnogram"])
-def test_hostile_files_at_random(kind):
+def test_hostile_files_at_random():
     """Each is refused with a message or read; no crash, hang or waste of memory."""
-    command = [sys.executable, FUZZ, "--cases", "60", "--seed", "7", "--kind", kind]
+    command = [sys.executable, FUZZ, "--cases", "40", "--first", "100000"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"| {kind} | 60 |" in ended.stdout
+    for kind in ("weights", "edf", "hypnogram"):
+        assert f"| {kind} | 40 |" in ended.stdout
 
 
 @pytest.fixture
