@@ -3,6 +3,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 DOCS_INSTALLED := $(VENV)/docs-installed
 OLDEST := .venv-oldest
+PLAIN := .venv-plain
 PYTEST := -m pytest -m "not slow"
 # Other versions of Python that the tests run on, where there is an interpreter.
 OTHER_PYTHONS ?= 3.12 3.13
@@ -10,7 +11,7 @@ OTHER_PYTHONS ?= 3.12 3.13
 # Threads of OpenMP wait actively, which is slow on a busy machine.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo docs test test-slow test-oldest test-pythons lint types words
+.PHONY: demo docs test test-slow test-docs-code test-oldest test-pythons lint types words
 
 # Stages a real recording, or a simulated night without a network; see examples/demo.py.
 demo: $(INSTALLED)
@@ -23,14 +24,20 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(VENV)/bin/python -m pytest -m slow -s
 
+# The code of the pages, where nothing but `pip install .` was done.
+test-docs-code: $(PLAIN)/installed
+	$(PLAIN)/bin/python docs/run_code.py
+
 # The tests with the oldest versions that pyproject.toml allows, except of torch.
 # Warnings are not treated as errors, because old versions give more of them.
 test-oldest: $(OLDEST)/installed
 	$(OLDEST)/bin/python $(PYTEST) -W default
 
 # The tests on each other version of Python, in an environment of its own.
+# pyenv, where it is used, starts only the version that PYENV_VERSION names.
 test-pythons:
 	@for version in $(OTHER_PYTHONS); do \
+		export PYENV_VERSION=$$version; \
 		if python$$version --version >/dev/null 2>&1; then \
 			$(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
 		else echo "Skipped Python $$version: no interpreter is installed."; fi; \
@@ -41,6 +48,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
+	$(VENV)/bin/python docs/check_readme_types.py
 	$(VENV)/bin/python docs/check_words.py
 
 types: $(INSTALLED)
@@ -62,6 +70,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --group docs
+	touch $@
+
+$(PLAIN)/installed: pyproject.toml constraints.txt $(shell find mne_mc2sleep -type f ! -name '*.pyc')
+	$(PYTHON) -m venv $(PLAIN)
+	$(PLAIN)/bin/python -m pip install --quiet --constraint constraints.txt .
 	touch $@
 
 $(OLDEST)/installed: pyproject.toml constraints.txt

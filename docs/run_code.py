@@ -2,8 +2,8 @@
 
     python docs/run_code.py [docs/first_night.md ...]
 
-``make test-docs-code`` runs it where only ``pip install .`` was done. Each page starts in
-a folder of its own that holds six simulated nights, and with the variables that
+``make test-docs-code`` runs it where only ``pip install .`` was done. Each page starts
+in a folder of its own that holds six simulated nights, and with the variables that
 `name_nights` returns. Its blocks of Python run in one session; then come the lines that
 begin with ``mne-mc2sleep``. Trainings take one pass per phase. A warning is an error.
 """
@@ -34,7 +34,7 @@ from mne_mc2sleep import MC2SleepClassifier, simulate_night, write_hypnogram
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SEEDS = (3, 10, 69)  # short nights that hold all five stages
+SEEDS = (10, 3, 69)  # of short nights: the first holds all five stages
 (PROGRAM,) = entry_points(group="console_scripts", name="mne-mc2sleep")
 
 
@@ -49,7 +49,7 @@ def find_blocks(text, language):
 
 def write_nights(folder):
     """Write the files that a reader has, and return the nights."""
-    nights = [simulate_night(2400, random_state=seed) for seed in SEEDS * 2]
+    nights = [simulate_night(1200, random_state=seed) for seed in SEEDS * 2]
     (folder / "recordings").mkdir(parents=True)
     table = ["recording,subject,hypnogram"]
     for number, (raw, hypno) in enumerate(nights, start=1):
@@ -59,7 +59,7 @@ def write_nights(folder):
         table.append(f"{fnames[0]},S{number},{fnames[1]}")
     (folder / "nights.csv").write_text("\n".join(table), "utf-8")
     shutil.copy(folder / "recordings" / "S1-PSG.edf", folder / "night.edf")
-    (folder / "scores.txt").write_text("\n".join(["W", "N1", "N2"] * 80))
+    (folder / "scores.txt").write_text("\n".join(["W", "N1", "N2"] * 40))
     return nights
 
 
@@ -134,7 +134,8 @@ def main():
                     result = f"FAILED\n{output.getvalue()}\n{traceback.format_exc()}"
             plt.close("all")
             seconds = time.process_time() - start
-            print(f"{name} ({seconds:.0f} s of CPU): {result}", flush=True)
+            if not result.startswith("0 "):
+                print(f"{name} ({seconds:.0f} s of CPU): {result}", flush=True)
     return n_failed > 0
 
 

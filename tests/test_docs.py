@@ -1,16 +1,20 @@
 """The site names all that is public, and its figures come from scripts."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
+
+import ablations
+import pytest
 
 import mne_mc2sleep
 from mne_mc2sleep import datasets, network, simulation
 
 ROOT = Path(__file__).parents[1]
 API_PAGE = ROOT / "docs" / "api.rst"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
+COMMANDS = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_every_public_name_is_on_the_api_page():
@@ -24,13 +28,12 @@ def test_every_public_name_is_on_the_api_page():
             assert any(f"{entry}.".startswith(f"{prefix}.{name}.") for entry in listed)
 
 
-def test_the_table_of_the_ablations_is_what_its_script_prints():
+def test_the_table_of_the_ablations_is_what_its_script_prints(capsys):
     """No figure in it was typed."""
-    script = ROOT / "training_scripts" / "ablations.py"
-    command = [sys.executable, script, ROOT / "docs" / "ablations.json", "--table"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert done.stdout.count("|") > 50
-    assert done.stdout in (ROOT / "docs" / "ablations.md").read_text("utf-8")
+    ablations.print_table(ROOT / "docs" / "ablations.json")
+    table = capsys.readouterr().out
+    assert table.count("|") > 50
+    assert table in (ROOT / "docs" / "ablations.md").read_text("utf-8")
 
 
 def test_the_table_of_layers_is_the_import_contract():
@@ -41,3 +44,58 @@ def test_the_table_of_layers_is_the_import_contract():
     cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     listed = [sorted(re.findall(r"`(\w+)`", cell)) for cell in cells]
     assert listed == [sorted(re.split(r" [|:] ", layer)) for layer in layers]
+
+
+def anchors(page):
+    """Return the headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+
+
+def broken_links(page):
+    """Return the links of a page that lead to no file, or to no heading of it."""
+    for link in LINK.findall(page.read_text("utf-8")):
+        name, _, heading = link.partition("#")
+        if name == "auto_examples/index.rst":
+            name = "../examples/README.txt"
+        # The site's pages of the examples are made from the scripts.
+        name = re.sub(r"auto_examples/(plot_\w+)\.rst", r"../examples/\1.py", name)
+        target = (page.parent / name) if name else page
+        if not target.exists() or (heading and heading not in anchors(target)):
+            yield link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_a_page_and_its_heading(page):
+    """Within the repository; links to the examples lead to their scripts."""
+    assert list(broken_links(page)) == []
+
+
+def test_what_the_pages_make_is_in_the_makefile():
+    """Of each ``make`` in a block of commands the first target."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    blocks = [b for page in PAGES for b in COMMANDS.findall(page.read_text("utf-8"))]
+    made = set(re.findall(r"^make ([\w-]+)", "\n".join(blocks), re.MULTILINE))
+    assert made >= {"demo", "test"}
+    assert made <= set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+
+
+def test_every_figure_has_its_picture():
+    """What the pages show is drawn by scripts, and committed for GitHub's readers."""
+    figures = ROOT / "docs" / "figures"
+    drawn = {script.stem.removeprefix("draw_") for script in figures.glob("draw_*.py")}
+    assert {picture.stem for picture in figures.glob("*.svg")} == drawn
+
+
+def test_documented_messages_exist():
+    """In the source, with the same words in the same order; ``...`` is what varies."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    tables = re.findall(r"^\| Message .*?\n\n", page, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| (.*?) \|", "".join(tables), re.MULTILINE)
+    messages = set(rows) - {"Message"}
+    assert messages
+    files = (ROOT / "mne_mc2sleep").rglob("*.py")
+    source = "\n".join(path.read_text("utf-8") for path in files)
+    source = re.sub(r'"\s+f?"', "", source)  # strings that Python joins
+    patterns = [".*".join(map(re.escape, text.split("..."))) for text in messages]
+    assert [words for words in patterns if not re.search(words, source)] == []
