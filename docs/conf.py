@@ -40,11 +40,11 @@ sphinx_gallery_conf = {
     # The example on real EEG shows kept output, see `renew_kept_output`.
     "filename_pattern": r"/plot_(?!11_)",
     "within_subsection_order": "FileNameSortKey",
-    "reference_url": {"mne_mc2sleep": None},
     # Their diagrams do not follow the page from light to dark.
     "ignore_repr_types": "MC2SleepClassifier|GridSearchCV",
     "min_reported_time": 60,
     "show_signature": False,
+    "remove_config_comments": True,
     "download_all_examples": False,
 }
 default_role = "py:obj"
@@ -58,11 +58,14 @@ templates_path = ["_templates"]
 # The docstrings describe the types; a line for each parameter fits small screens.
 autodoc_typehints = "none"
 maximum_signature_line_length = 60
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL03", "GL08", "PR01", "PR02", "RT01", "SS05"}
-# The methods of scikit-learn's base class have another style, and `pretrain` and
-# `finetune` refer to `fit` for their parameters.
+# The methods of scikit-learn's base class have another style, `pretrain` and `finetune`
+# refer to `fit` for their parameters, and tuples and networks have no such sections.
 numpydoc_validation_exclude = {
+    r"\.datasets\.(Fold|FoundNights)$",
+    r"\.(network|training)\.",
     r"\.set_\w+_request$",
     r"\.(get|set)_params$",
     r"MC2SleepClassifier\.(pretrain|finetune)$",
@@ -142,11 +145,27 @@ def simplify_inherited(app, what, name, obj, options, lines):
     """Drop scikit-learn's links into its own guide from inherited methods."""
     if getattr(obj, "__module__", "").startswith("sklearn"):
         text = "\n".join(lines)
-        lines[:] = re.sub(r":\w+:`([^<`]+?)\s*<[^`]*>`", r"\1", text).split("\n")
+        text = re.sub(r":\w+:`([^<`]+?)(\s*<[^`]*>)?`", r"\1", text)
+        lines[:] = text.split("\n")
+
+
+def resolve_short_name(app, env, node, contnode):
+    """Find names that docstrings and pages write without their module or class."""
+    name = node["reftarget"].rpartition(".")[2]
+    for prefix in ("", "network.", "MC2SleepClassifier."):
+        target = f"mne_mc2sleep.{prefix}{name}"
+        arguments = (env, node["refdoc"], app.builder, "obj", target, node, contnode)
+        if node.get("refdomain") == "py" and (
+            found := env.get_domain("py").resolve_xref(*arguments)
+        ):
+            return found
+    return None
 
 
 def setup(app):
     """Draw before the pages are read."""
     app.connect("builder-inited", draw_figures)
-    app.connect("builder-inited", renew_kept_output)
+    # Before the gallery takes its thumbnails.
+    app.connect("builder-inited", renew_kept_output, priority=100)
     app.connect("autodoc-process-docstring", simplify_inherited)
+    app.connect("missing-reference", resolve_short_name)

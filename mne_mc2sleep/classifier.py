@@ -76,9 +76,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Epochs that the network reads at once. None is that of the weights, or 20 if
         there are none.
     scaling : {"none", "robust", "spectrum"} | None
-        How the signals are scaled, see
-        `mne_mc2sleep.preprocessing.scaling.scale_signals`. None is that of the weights,
-        or ``"none"`` (µV) if there are none.
+        How the signals are scaled: not, by a robust amplitude, or towards a common
+        spectrum. None is that of the weights, or ``"none"`` (µV) if there are none.
     mask_ratio : float
         Share of the epochs hidden by cross-masking in pretraining (0.5 in the paper).
     contrastive_temperature : float
@@ -129,6 +128,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     The method is that of Na et al., "Multi-modal Cross-masking with Contrastive
     Learning for Sleep Stage Classification" (arXiv 2502.17470).
     """
+
+    stager_: Stager
 
     _parameter_constraints = TrainingOptions.constraints() | {
         "picks": [str, list, tuple, None],

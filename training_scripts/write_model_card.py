@@ -149,7 +149,7 @@ def peers_table(real):
         for stager in STAGERS:
             if scores := by_stager.get(stager):
                 low, high = scores["kappa_interval"]
-                row.append(f"{scores['kappa']:.3f} ({low:.2f} to {high:.2f})")
+                row.append(f"{scores['kappa']:.3f} ({low:.2f}-{high:.2f})")
             else:
                 row.append("not measured")
         rows.append(row)

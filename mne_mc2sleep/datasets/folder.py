@@ -46,7 +46,7 @@ def find_nights(
         A ``.csv`` file with the columns ``recording`` and ``subject``, and optionally
         ``hypnogram`` and ``picks``: paths count from the table's folder, and an empty
         hypnogram means the recording's own annotations. Or a folder, BIDS or not, in
-        which hypnograms lie beside their recordings, see `pair_by_name`.
+        which hypnograms lie beside their recordings, see ``pair_by_name``.
     picks : str | sequence of str | None
         The channel of the nights for which the table names none, as in
         ``MC2SleepClassifier``.

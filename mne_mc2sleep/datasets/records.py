@@ -49,7 +49,7 @@ class NightRecord:
         the first and after the last epoch of sleep (the convention of Sleep-EDF);
         ``"balance"`` cuts wake outside sleep, in the evening first, until there is not
         more of it than of the most frequent sleep stage (the convention of SHHS,
-        see :mod:`mne_mc2sleep.datasets.shhs`); None keeps all.
+        see ``mne_mc2sleep.datasets.shhs``); None keeps all.
 
     Raises
     ------

@@ -233,7 +233,7 @@ def annotations_to_hypnogram(
     TypeError
         If they are not Annotations.
     ValueError
-        As :func:`stages_on_grid`, or if the stages span more than a year.
+        As ``stages_on_grid``, or if the stages span more than a year.
     """
     return _as_hypnogram(intervals_from_annotations(annotations), scorer)
 

@@ -35,7 +35,7 @@ class _Module(Protocol):
 
 @runtime_checkable
 class SleepNetwork(_Module, Protocol):
-    """A network of two modalities: an `nn.Module` with these members.
+    """A network of two modalities: an ``nn.Module`` with these members.
 
     `MC2SleepNet` documents their arguments; the easiest network of your own is a
     subclass of it.
