@@ -32,21 +32,10 @@ def describe(powers):
 
 
 def boost(train_nights, nights, montage, n_epochs=None):
-    """Train on some nights and stage others; return by recording what was said.
+    """Train on some nights and stage others, by a montage (weights of both channels).
 
-    Parameters
-    ----------
-    train_nights, nights : list of PowerNight
-        Scored nights.
-    montage : tuple of float
-        Weights of both channels' log powers.
-    n_epochs : int | None
-        Of a cut, to train on and to stage; None takes whole nights.
-
-    Returns
-    -------
-    said : list of tuple
-        The subject, the expert's stages, those found, and their probabilities.
+    Returns for each cut of ``n_epochs`` (None: each night) the subject, the expert's
+    stages, those found, and their probabilities.
     """
     pieces = [
         piece for night in train_nights for piece in cut(night, montage, n_epochs)

@@ -90,23 +90,6 @@ def save_weights(fname, size):
     clf.fit(raw, np.arange(40) % 5, verbose="error").save(fname)
 
 
-def train_briefly():
-    """Train a small stager on simulated nights for half a minute of one core."""
-    from mne_mc2sleep import MC2SleepClassifier, simulate_night
-
-    pairs = [simulate_night(3600, random_state=100 + i) for i in range(8)]
-    raws, hypnos = map(list, zip(*pairs, strict=True))
-    clf = MC2SleepClassifier(
-        raws[0].ch_names[0],
-        pretrain_train_epochs=10,
-        finetune_train_epochs=5,
-        batch_size=2,
-        learning_rate=2e-3,
-        random_state=0,
-    )
-    return clf.fit(raws, hypnos, verbose="error")
-
-
 def clock(function):
     """Call a function; return its wall and CPU seconds (of all threads)."""
     wall, cpu = time.perf_counter(), time.process_time()

@@ -22,7 +22,7 @@ from mne_mc2sleep.simulation import make_raw
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 CHANNEL = "EEG Fpz-Cz"
-N_TRAIN_SUBJECTS = 12
+N_TRAIN_SUBJECTS, N_TRAIN_EPOCHS = 12, 400
 TEST_SUBJECTS = ("SC400", "SC401", "SC402", "SC403")
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no {DATA}")
@@ -39,9 +39,10 @@ class Nights:
             self.names = [str(name) for name in file["night"]]
             self.edges = file["first_epoch"]
 
-    def make(self, index, meas_date=None):
-        """Return one night's recording and its experts' stages."""
-        part = slice(self.edges[index], self.edges[index + 1])
+    def make(self, index, n_epochs=None):
+        """Return the first epochs of a night as a recording, and experts' stages."""
+        start, stop = self.edges[index : index + 2]
+        part = slice(start, start + n_epochs if n_epochs else stop)
         # A dozen nights are too few to learn what the texture's random draws hide.
         signal = resynthesize(
             self.log_band_power[part],
@@ -49,7 +50,7 @@ class Nights:
             texture=0,
             random_state=index,
         )
-        return make_raw(signal, [CHANNEL], meas_date=meas_date), self.stage[part]
+        return make_raw(signal, [CHANNEL]), self.stage[part]
 
     def first_of_each(self, n_subjects, without):
         """Return the first nights of ``n_subjects`` subjects."""
@@ -81,9 +82,8 @@ def _write_night(nights, index, folder):
 def test_stages_people_it_has_not_seen(tmp_path):
     """Trained on 12 subjects, `small` has kappa 0.55 or more on 4 others' EDFs."""
     nights = Nights()
-    train = [
-        nights.make(i) for i in nights.first_of_each(N_TRAIN_SUBJECTS, TEST_SUBJECTS)
-    ]
+    subjects = nights.first_of_each(N_TRAIN_SUBJECTS, TEST_SUBJECTS)
+    train = [nights.make(i, N_TRAIN_EPOCHS) for i in subjects]
     raws, stages = zip(*train, strict=True)
     clf = MC2SleepClassifier(
         CHANNEL, pretrain_train_epochs=5, finetune_train_epochs=10, random_state=0

@@ -1,6 +1,6 @@
 """List the licences of the packages that ``pip install mne-mc2sleep`` brings.
 
-``python benchmarks/licences.py > docs/licences.md`` writes the page.
+``python docs/write_licences.py > docs/licences.md`` writes the page.
 """
 
 import re
@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 TITLE = """# Licences of the dependencies
 
 The packages that `pip install mne-mc2sleep` brings, and the licence that each one
-declares. `python benchmarks/licences.py` writes this page from the installed packages,
+declares. `python docs/write_licences.py` writes this page from the installed packages,
 with the CPU build of PyTorch; a build for GPUs brings more packages. "Indirect"
 packages are needed by another package.
 
