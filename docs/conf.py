@@ -8,12 +8,15 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import matplotlib
+import pooch
 from sphinx.util import logging
 
 import mne_mc2sleep
 from mne_mc2sleep import fetch_sample
 
 logger = logging.getLogger(__name__)
+# The pages show the examples' output, which must not name folders of this machine.
+pooch.get_logger().setLevel("WARNING")
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures"
