@@ -188,9 +188,16 @@ def two_nights():
     return [(raw, hypno.as_int().to_numpy()) for raw, hypno in pairs]
 
 
-@pytest.fixture(scope="module")
-def tiny_clf(two_nights, tiny_small):
-    """Return a tiny stager after one train epoch; it must not be modified."""
+@pytest.fixture(scope="session")
+def tiny_trained(two_nights):
+    """Train a tiny stager for one train epoch; it must not be modified."""
     settings = {"finetune_train_epochs": 1, "sequence_length": 8}
     clf = MC2SleepClassifier(**QUICK | settings, validation_fraction=0)
-    return clf.fit(*map(list, zip(*two_nights, strict=True)))
+    with _tiny_small():
+        return clf.fit(*map(list, zip(*two_nights, strict=True)))
+
+
+@pytest.fixture(scope="module")
+def tiny_clf(tiny_trained, tiny_small):
+    """Return that stager in a module where all stagers are tiny."""
+    return tiny_trained
