@@ -140,9 +140,9 @@ def test_powers_are_kept_whatever_the_texture(texture):
 
 def test_nights_of_equal_powers_differ_in_their_peaks():
     """What the powers leave open, the height of sigma in beta, is drawn by night."""
-    asked = make_powers(60, n_channels=1)
+    asked = make_powers(20, n_channels=1)
     shares = []
-    for seed in range(12):
+    for seed in range(8):
         signals = resynthesize(*asked, texture=1, random_state=seed)
         freqs, density = welch(signals[0], SFREQ, nperseg=256)
         beta, sigma = (density[(freqs >= 13) & (freqs < f)].sum() for f in (30, 16))

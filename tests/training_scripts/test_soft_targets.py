@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.network import MC2SleepNet
 
 SCRIPTS = Path(__file__).parents[2] / "training_scripts"
 
@@ -68,14 +68,13 @@ def test_a_teacher_has_a_name(scripts):
         teachers.load_teacher("nobody")
 
 
-def test_training_on_soft_targets_continues(scripts, tmp_path):
+def test_training_on_soft_targets_continues(scripts, config, tmp_path):
     """A run that stopped after one pass ends with the same weights."""
     continuation = scripts["continuation"]
     rng = np.random.default_rng(0)
-    signals = rng.normal(0, 20, (80, 3000)).astype(np.float16)
-    targets = np.full((80, 5), 0.2, np.float32)
+    signals = rng.normal(0, 20, (24, 3000)).astype(np.float16)
+    targets = np.full((24, 5), 0.2, np.float32)
     recordings = [continuation.Recording(signals, targets, "a")]
-    config = MC2SleepConfig.from_size("small", 60)
     ends = []
     for passes in ([2], [1, 2]):
         torch.manual_seed(0)
@@ -87,7 +86,7 @@ def test_training_on_soft_targets_continues(scripts, tmp_path):
                 lambda _: recordings,
                 n_passes,
                 4,
-                n_epochs=40,
+                n_epochs=12,
                 checkpoint=checkpoint,
             )
         ends.append(net.total_head.bias.detach().clone())
