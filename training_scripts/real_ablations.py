@@ -71,7 +71,6 @@ class Variant(NamedTuple):
     frozen: bool = True
     scaling: str = "spectrum"
     teacher_weight: float = 0.0
-    gluing: str = "both"
 
 
 VARIANTS = {
@@ -88,15 +87,16 @@ VARIANTS = {
         "no pretraining": Variant(
             passes=(0, PRETRAIN_PASSES + FINETUNE_PASSES), frozen=False
         ),
+        "whole method, pretrained twice as long": Variant(
+            passes=(2 * PRETRAIN_PASSES, FINETUNE_PASSES)
+        ),
     },
-    "scaling, teacher and gluing": {
+    "scaling and teacher": {
         "scaling robust": Variant(scaling="robust"),
         "scaling none": Variant(scaling="none"),
         "teacher weight 0.25": Variant(teacher_weight=0.25),
         "teacher weight 0.5": Variant(teacher_weight=0.5),
         "teacher weight 0.75": Variant(teacher_weight=0.75),
-        "glued whatever the stage": Variant(gluing="neighbors"),
-        "glued within a stage": Variant(gluing="one stage"),
     },
 }
 # What is turned off in the shipped weights: rescaling, temperature by length, novelty.
@@ -106,7 +106,7 @@ MECHANISMS = {
     "no temperature by length": {"temperature"},
     "no lowering by novelty": {"novelty"},
 }
-GLUINGS = {"both": (False, True), "neighbors": (False,), "one stage": (True,)}
+TITLES = {"kappa": "kappa", "macro_f1": "macro-F1", "ece": "ECE"}
 # The set that is looked at last is not part of the difference from the whole method.
 TEST_SET = "heads, test"
 
@@ -163,11 +163,11 @@ class RealNights:
 
     def draw(self, variant, number):
         """Return the nights of one pass: one half of each, glued in turn."""
-        nights, gluings = [], GLUINGS[variant.gluing]
+        nights = []
         for index, night in enumerate(self.nights):
             n_epochs = len(night.stages) // 2
             half = slice(number % 2 * n_epochs, (number % 2 + 1) * n_epochs)
-            same_stage = gluings[(number // 2 + number + index) % len(gluings)]
+            same_stage = bool((number // 2 + number + index) % 2)
             _, soft = self.glued(index, same_stage)
             if variant.teacher_weight:
                 proba = self.teacher(index, same_stage)
@@ -323,12 +323,21 @@ def do_runs(args, results):
 def do_mechanisms(args, results):
     """Score the shipped weights with one mechanism less at a time."""
     sets = read_sets(args, ("heads, validation", "022", "pyDYNAM-O", TEST_SET))
+    if args.ucddb:
+        sets["other patients"] = read_set(read_patients(args.ucddb), 128)
     stager = MC2SleepClassifier.from_pretrained("small").stager_
-    for name, without in MECHANISMS.items():
-        if name not in results:
-            scores = {of: score(stager, sets[of], without) for of in sets}
-            results[name] = {"scores": scores}
+    for (name, without), of in product(MECHANISMS.items(), sets):
+        scores = results.setdefault(name, {"scores": {}})["scores"]
+        if of not in scores:
+            scores[of] = score(stager, sets[of], without)
             args.results.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def read_patients(fname):
+    """Return the other patients of UCDDB, of whom only wake and N3 are known."""
+    with np.load(fname) as file:
+        subjects = set(file["subject"].tolist()) - {"022"}
+    return [read_ucddb(fname, subject) for subject in sorted(subjects)]
 
 
 def runs_of(results, name):
@@ -353,7 +362,8 @@ def differences(runs, whole, figure):
 
 def spread(values, sign=""):
     """Return mean and standard deviation over the seeds as text."""
-    return f"{np.mean(values):{sign}.3f} ± {np.std(values):.3f}"
+    deviation = np.std(values, ddof=min(len(values) - 1, 1))
+    return f"{np.mean(values):{sign}.3f} ± {deviation:.3f}"
 
 
 def print_rows(title, columns, rows):
@@ -378,15 +388,20 @@ def print_tables(results):
                     for of in sets
                 ]
                 rows[name].append(spread(differences(runs, whole, figure), "+"))
-        print_rows(figure.replace("_f1", "-F1"), [*sets, "difference"], rows)
+        if len(rows) > 1:
+            print_rows(TITLES[figure], [*sets, "difference"], rows)
+    found = {k: results[k]["scores"] for k in MECHANISMS if k in results}
+    sets = next(iter(found.values()), ())
     for figure in ("kappa", "ece"):
-        found = {k: results[k]["scores"] for k in MECHANISMS if k in results}
         rows = {
-            name: [f"{of[figure]:.3f}" for of in scores.values()]
-            for name, scores in found.items()
+            of: [f"{scores[of][figure]:.3f}" for scores in found.values()]
+            for of in sets
         }
-        sets = next(iter(found.values()), ())
-        print_rows(figure.replace("ece", "ECE"), sets, rows)
+        if rows:
+            print_rows(TITLES[figure], found, rows)
+    if found:
+        novel = {of: [f"{s['n_novel']:.0f}"] for of, s in found["as shipped"].items()}
+        print_rows("set", ["novel recordings"], novel)
 
 
 def parse_args(arguments=None):
