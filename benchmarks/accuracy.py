@@ -152,7 +152,7 @@ def summarise(rows):
 def parse_args():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("fname", help="band_power_nights.npz")
+    parser.add_argument("fname", help="the file of make_band_powers.py")
     parser.add_argument("--weights", default="small", help="a name or a file")
     parser.add_argument("--montages", nargs="+", default=list(MONTAGES))
     parser.add_argument("--n-nights", type=int, help="fewer nights, for a trial")

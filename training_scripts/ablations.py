@@ -4,12 +4,14 @@
 
     python training_scripts/ablations.py band_power_nights.npz docs/ablations.json
     python training_scripts/ablations.py --table docs/ablations.json
+    python training_scripts/ablations.py band_power_nights.npz trial.json --fast
 
 Every variant sees the same nights for as many passes, with the same three seeds. Nights
 are resynthesised from the band powers of real ones by Fpz-Cz, without the montages and
 recorders at random that the shipped weights are trained on. A run that is in the file
 already is not done again. The budget is small on purpose: 48 runs in about an hour of
 one core. What helps here may not help in a long training, nor the other way round.
+``--fast`` tries every variant in minutes, with one seed, few nights and few passes.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,10 +35,22 @@ from mne_mc2sleep.metrics import score_stages
 from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.training import TrainingOptions
 
-SEEDS = (0, 1, 2)
-N_NIGHTS, N_TEST_NIGHTS, N_EPOCHS = 20, 8, 500
-PRETRAIN_PASSES, FINETUNE_PASSES = 4, 8
-NO_LABELS = np.full(N_EPOCHS, -1, dtype=np.int8)
+# The evening that is left out, in epochs.
+N_EVENING = 30
+
+
+class Budget(NamedTuple):
+    """How long and on how many nights every variant is trained."""
+
+    seeds: tuple = (0, 1, 2)
+    n_nights: int = 20
+    n_test_nights: int = 8
+    n_epochs: int = 500
+    pretrain_passes: int = 4
+    finetune_passes: int = 8
+
+
+FAST = Budget((0,), n_nights=2, n_test_nights=1, n_epochs=80, finetune_passes=1)
 
 
 class OneModalityNet(MC2SleepNet):
@@ -82,27 +97,32 @@ VARIANTS = {
 }
 
 
-def make_nights(power_nights, seed):
+def make_nights(power_nights, n_epochs, seed):
     """Resynthesise the beginning of nights by Fpz-Cz."""
     nights = []
     for index, night in enumerate(power_nights):
-        part = slice(30, 30 + N_EPOCHS)
+        part = slice(N_EVENING, N_EVENING + n_epochs)
         signals = resynthesize(
             night.log_band_power[part, :1],
             night.log_variance[part, :1],
             random_state=np.random.default_rng([seed, index]),
         )
-        signals = torch.from_numpy(signals.reshape(N_EPOCHS, -1))
-        usable = np.ones(N_EPOCHS, dtype=bool)
+        signals = torch.from_numpy(signals.reshape(n_epochs, -1))
+        usable = np.ones(n_epochs, dtype=bool)
         nights.append(Night(signals, night.stages[part], usable, night.subject))
     return nights
 
 
-def make_options(seed, changes):
+def without_stages(night):
+    """Return the night as if nobody had scored it."""
+    return replace(night, stages=np.full_like(night.stages, -1))
+
+
+def make_options(budget, seed, changes):
     """Return the options of the whole method, with some changed."""
     options = TrainingOptions(
-        pretrain_train_epochs=PRETRAIN_PASSES,
-        finetune_train_epochs=FINETUNE_PASSES,
+        pretrain_train_epochs=budget.pretrain_passes,
+        finetune_train_epochs=budget.finetune_passes,
         batch_size=10,
         learning_rate=2e-3,
         patience=100,
@@ -120,7 +140,7 @@ def run(
     network=MC2SleepNet,
     frozen=True,
     finetune=True,
-    n_scored=N_NIGHTS,
+    n_scored=None,
     unlabelled=False,
 ):
     """Train a variant; return its kappa and macro-F1 on the test nights."""
@@ -128,13 +148,13 @@ def run(
         net = network(MC2SleepConfig.from_size("small"))
     training.fit_input_statistics(net, nights, options.seed)
     scored = nights[:n_scored]
-    seen = [replace(n, stages=NO_LABELS) for n in nights] if unlabelled else scored
+    seen = [without_stages(n) for n in nights] if unlabelled else scored
     # The same number of steps, whatever the nights.
-    passes = PRETRAIN_PASSES * len(nights) // len(seen)
+    n_pretrain, n_finetune = options.pretrain_train_epochs, options.finetune_train_epochs
     options = replace(
         options,
-        pretrain_train_epochs=passes,
-        finetune_train_epochs=FINETUNE_PASSES * len(nights) // len(scored),
+        pretrain_train_epochs=n_pretrain * len(nights) // len(seen),
+        finetune_train_epochs=n_finetune * len(nights) // len(scored),
     )
     training.pretrain(net, seen, [], options, [])
     if finetune and frozen:
@@ -153,20 +173,21 @@ def run(
     return {name: scores[name] for name in ("kappa", "macro_f1", "n_epochs")}
 
 
-def do_all(powers, fname):
+def do_all(powers, fname, budget):
     """Do the runs that the file does not hold, and add each to it."""
     train, _, unseen = split_nights(read_power_nights(powers))
-    long = [n for n in train if len(n.stages) >= N_EPOCHS + 30]
-    order = np.random.default_rng(0).permutation(len(long))[:N_NIGHTS]
-    test = make_nights(unseen[:N_TEST_NIGHTS], seed=1000)
+    long = [n for n in train if len(n.stages) >= budget.n_epochs + N_EVENING]
+    order = np.random.default_rng(0).permutation(len(long))[: budget.n_nights]
+    test = make_nights(unseen[: budget.n_test_nights], budget.n_epochs, seed=1000)
     results = json.loads(fname.read_text()) if fname.exists() else {}
-    for seed in SEEDS:
-        nights = make_nights([long[i] for i in order], seed)
+    for seed in budget.seeds:
+        nights = make_nights([long[i] for i in order], budget.n_epochs, seed)
         for name, (changes, arguments) in VARIANTS.items():
             if f"{name}|{seed}" in results:
                 continue
             start = time.monotonic()
-            scores = run(nights, test, make_options(seed, changes), **arguments)
+            options = make_options(budget, seed, changes)
+            scores = run(nights, test, options, **arguments)
             scores["seconds"] = round(time.monotonic() - start)
             results[f"{name}|{seed}"] = scores
             fname.write_text(json.dumps(results, indent=1) + "\n")
@@ -190,13 +211,14 @@ def print_table(fname):
 def main():
     """Do the runs, or print the table of those that were done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("powers", nargs="?", help="band_power_nights.npz")
+    parser.add_argument("powers", nargs="?", help="the file of make_band_powers.py")
     parser.add_argument("results", type=Path, help="a JSON file")
     parser.add_argument("--table", action="store_true", help="print what is there")
+    parser.add_argument("--fast", action="store_true", help="a trial, in minutes")
     args = parser.parse_args()
     if not args.table:
         torch.set_num_threads(1)
-        do_all(args.powers, args.results)
+        do_all(args.powers, args.results, FAST if args.fast else Budget())
     print_table(args.results)
 
 

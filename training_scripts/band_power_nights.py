@@ -3,7 +3,8 @@
 The file ``band_power_nights.npz`` holds, for nights
 ``first_epoch[i]:first_epoch[i + 1]`` named ``night``, the arrays ``log_band_power``
 (n_epochs, 2, 5), ``log_variance`` and Hjorth's ``mobility`` (n_epochs, 2) and ``stage``
-(0-4, or -1 for unscored), all of real people.
+(0-4, or -1 for unscored), all of real people. ``make_band_powers.py`` makes it from
+Sleep-EDF.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def write_array(values):
 def main():
     """Read the nights, fit and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("fname", help="band_power_nights.npz")
+    parser.add_argument("fname", help="the file of make_band_powers.py")
     with np.load(parser.parse_args().fname) as data:
         names, measured = data["night"], data["measured"]
         night = np.repeat(np.arange(len(names)), np.diff(data["first_epoch"]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 
+from mne.utils import logger
 from protocol import Cohort, count_epochs, make_parser, run
 
 from mne_mc2sleep.datasets import folder, make_folds, prepare_nights
@@ -25,15 +26,36 @@ def load(args):
     records = folder.find_nights(args.data, args.picks, args.trim).records
     n_folds = args.folds
     if args.fast:
-        first = {}
-        for record in records:
-            first.setdefault(record.subject, record)
-        records, n_folds = list(first.values())[:N_FAST], N_FAST
-    nights = prepare_nights(records, args.prepared, n_jobs=args.n_jobs)
+        n_folds = N_FAST
+        nights = prepare_first(records, args.prepared)
+    else:
+        nights = prepare_nights(records, args.prepared, n_jobs=args.n_jobs)
     subjects = dict.fromkeys(night.subject for night in nights)
     n_validation = max(1, len(subjects) // 10)
     folds = make_folds(subjects, n_folds, n_validation)
     return Cohort(args.data, nights, folds, count_epochs(nights), args.picks)
+
+
+def prepare_first(records, prepared):
+    """Prepare the first night that can be read of each of the first subjects."""
+    nights, failed = {}, []
+    for record in records:
+        if len(nights) == N_FAST:
+            break
+        if record.subject in nights:
+            continue
+        try:
+            nights[record.subject] = prepare_nights([record], prepared)[0]
+        except (ValueError, IndexError) as error:
+            failed.append(f"{record.name}: {error}")
+    for reason in failed:
+        logger.warning("Left out %s", reason)
+    if len(nights) < N_FAST:
+        raise ValueError(
+            f"--fast needs a night of each of {N_FAST} subjects that can be read, but "
+            f"only {len(nights)} were found. Add recordings, or leave --fast out."
+        )
+    return list(nights.values())
 
 
 def main(argv=None):

@@ -328,7 +328,7 @@ def max_score(history):
 def parse_args():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("fname", help="band_power_nights.npz")
+    parser.add_argument("fname", help="the file of make_band_powers.py")
     parser.add_argument("--out-dir", type=Path, required=True)
     parser.add_argument("--size", default="small", choices=["small", "base"])
     parser.add_argument("--fold", type=int, default=0)
