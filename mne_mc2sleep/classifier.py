@@ -31,13 +31,13 @@ from .metrics import score_stages
 from .network import MC2SleepConfig
 from .preprocessing.scaling import SCALINGS
 from .stager import Stager
-from .training import TrainingOptions, interruptible
+from .training import TrainingOptions, interruptible, useful_threads
 from .weights.file_format import MAX_LENGTH
 from .weights.registry import KNOWN_WEIGHTS, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self, TypeAlias
+    from typing import Any, Self, TypeAlias
 
     from mne.io import BaseRaw
     from numpy.random import RandomState
@@ -50,7 +50,13 @@ if TYPE_CHECKING:
 # Parameters that are not saved: what belongs to the weights is stored with them, and
 # the others depend on the machine and the call.
 _OF_WEIGHTS = {"network", "size", "sequence_length", "scaling"}
-_NOT_SAVED = _OF_WEIGHTS | {"weights", "device", "random_state"}
+_NOT_SAVED = _OF_WEIGHTS | {
+    "weights",
+    "precision",
+    "callback",
+    "device",
+    "random_state",
+}
 
 
 class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
@@ -107,12 +113,17 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         with the weights, and reused by every later `pretrain` and `finetune`. The same
         subjects serve early stopping and calibration, so their scores are optimistic:
         evaluate on other subjects.
+    precision : {"float32", "bfloat16"}
+        Of matrix products and convolutions in training; weights are float32. bfloat16
+        is quicker where the hardware has it.
+    callback : callable | None
+        Called with a dict after each pass, the new row of ``history_``. Not saved.
     device : str | torch.device | None
         Where to compute. None takes CUDA, else MPS, else the CPU.
     random_state : int | RandomState | None
         Seed of the training. The same number gives the same weights only on a CPU, on
-        the same machine, and with the same number of threads
-        (``torch.set_num_threads``): other sums are rounded in another order.
+        the same machine, and with the same number of threads: other sums are rounded in
+        another order. Set the environment variable ``OMP_NUM_THREADS`` to fix it.
 
     Attributes
     ----------
@@ -139,6 +150,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         "sequence_length": [Interval(Integral, 1, MAX_LENGTH, closed="both"), None],
         "scaling": [StrOptions(set(SCALINGS)), None],
         "device": [str, torch.device, None],
+        "callback": [callable, None],
         "random_state": ["random_state"],
     }
 
@@ -165,6 +177,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float = TrainingOptions.weight_decay,
         patience: int = TrainingOptions.patience,
         validation_fraction: float = TrainingOptions.validation_fraction,
+        precision: str = TrainingOptions.precision,
+        callback: Callable[[dict], Any] | None = None,
         device: str | torch.device | None = None,
         random_state: int | RandomState | None = None,
     ):
@@ -188,6 +202,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.precision = precision
+        self.callback = callback
         self.device = device
         self.random_state = random_state
 
@@ -327,9 +343,10 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         )
         # Only now: an error above leaves the current weights.
         self.stager_ = stager
-        with interruptible():
+        with interruptible(), useful_threads(stager.device):
             for phase in phases:
-                getattr(stager, phase)(nights, options, ProgressBar)
+                train = getattr(stager, phase)
+                train(nights, options, ProgressBar, callback=self.callback)
         return self
 
     def _new_stager(self, seed: int) -> Stager:

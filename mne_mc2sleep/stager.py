@@ -110,6 +110,11 @@ class Stager:
     started_from: dict[str, str] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.net.parameters()).device
+
     @classmethod
     def untrained(
         cls,
@@ -132,6 +137,7 @@ class Stager:
         progress: Callable | None = None,
         checkpoint: str | Path | None = None,
         held_out: Sequence[Night] | None = None,
+        callback: Callable[[dict], Any] | None = None,
     ) -> None:
         """Train on signals, see `training.pretrain`.
 
@@ -139,7 +145,7 @@ class Stager:
         ----------
         nights : sequence of Night
             All nights, as signals.
-        options, progress, checkpoint
+        options, progress, checkpoint, callback
             As in `training.pretrain`.
         held_out : sequence of Night | None
             More nights, to validate on. If None, hold out the validation subjects among
@@ -157,6 +163,7 @@ class Stager:
                 self.history,
                 progress,
                 checkpoint,
+                callback,
             )
         finally:
             self._record("pretraining", train, held_out, n_before)
@@ -170,6 +177,7 @@ class Stager:
         progress: Callable | None = None,
         checkpoint: str | Path | None = None,
         held_out: Sequence[Night] | None = None,
+        callback: Callable[[dict], Any] | None = None,
     ) -> None:
         """Train the sequence level, see `training.finetune`, and calibrate.
 
@@ -181,7 +189,7 @@ class Stager:
         nights : sequence of Night
             All nights, as signals, which are encoded once. The embeddings of signals on
             the disk are on the disk, too.
-        options, progress, checkpoint
+        options, progress, checkpoint, callback
             As in `training.finetune`.
         held_out : sequence of Night | None
             As in `pretrain`. If None, and weights that were fine-tuned before are
@@ -221,6 +229,7 @@ class Stager:
                     self.history,
                     progress,
                     checkpoint,
+                    callback,
                 )
             finally:
                 self._record("fine-tuning", train, held_out, n_before)

@@ -4,6 +4,7 @@ import pickle
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yasa
@@ -102,6 +103,18 @@ def test_copies_by_pickle_and_by_save_stage_identically(fitted, raw, tmp_path):
         assert copy.picks == "EEG Fpz-Cz"
         assert copy.batch_size == QUICK["batch_size"]
     assert loaded.stager_.net.config.sequence_length == QUICK["sequence_length"]
+
+
+def test_training_can_be_watched(scored_raws, tmp_path):
+    """The callback gets each row of the history, and is not saved."""
+    rows = []
+    clf = MC2SleepClassifier(**QUICK, precision="bfloat16", callback=rows.append)
+    clf.fit(*scored_raws)
+    assert clf.history_.equals(pd.DataFrame(rows))
+    assert {row["phase"] for row in rows} == {"Pretraining", "Fine-tuning"}
+    clf.save(tmp_path / "watched.safetensors")
+    loaded = MC2SleepClassifier.from_pretrained(tmp_path / "watched.safetensors")
+    assert loaded.callback is None
 
 
 def test_clone_has_parameters_but_no_weights(fitted, raw):

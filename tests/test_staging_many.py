@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 from joblib import parallel_config
+from mne.utils import logger
 from pandas.testing import assert_frame_equal
 
 from mne_mc2sleep._utils import collect_warnings
@@ -45,9 +46,27 @@ def assert_same(found, expected):
         assert_frame_equal(one.proba, other.proba, check_exact=True)
 
 
+@contextmanager
+def processes():
+    """Let joblib work in processes, as it does with many recordings."""
+    with parallel_config(backend="loky"):
+        yield
+
+
+def test_jobs_give_the_same_hypnograms(tiny_clf, recordings):
+    """Threads, as the recordings are few; the verbosity of MNE stays the same."""
+    level = logger.level
+    found = tiny_clf.predict(recordings * 3, n_jobs=2)
+    assert_same(found, tiny_clf.predict(recordings) * 3)
+    assert logger.level == level
+
+
 def test_processes_give_the_same_hypnograms(tiny_clf, recordings):
     """The order is that of the recordings, in memory or in files."""
-    assert_same(tiny_clf.predict(recordings, n_jobs=2), tiny_clf.predict(recordings))
+    expected = tiny_clf.predict(recordings)
+    with processes():
+        found = tiny_clf.predict(recordings, n_jobs=2)
+    assert_same(found, expected)
 
 
 def test_a_cluster_gives_the_same_hypnograms(tiny_clf, recordings):
@@ -81,10 +100,10 @@ def test_the_recording_that_fails_is_named(tiny_clf, recordings, tmp_path, n_job
     [
         (1, nullcontext),
         (2, nullcontext),
-        (2, lambda: parallel_config(backend="threading")),
+        (2, processes),
         (None, local_cluster),
     ],
-    ids=["one job", "processes", "threads", "cluster"],
+    ids=["one job", "threads", "processes", "cluster"],
 )
 def test_warnings_name_the_recording_and_point_to_the_user(
     n_jobs, backend, tiny_clf, recordings

@@ -150,7 +150,10 @@ def run(
     scored = nights[:n_scored]
     seen = [without_stages(n) for n in nights] if unlabelled else scored
     # The same number of steps, whatever the nights.
-    n_pretrain, n_finetune = options.pretrain_train_epochs, options.finetune_train_epochs
+    n_pretrain, n_finetune = (
+        options.pretrain_train_epochs,
+        options.finetune_train_epochs,
+    )
     options = replace(
         options,
         pretrain_train_epochs=n_pretrain * len(nights) // len(seen),

@@ -1,4 +1,4 @@
-"""Describe the nights of Sleep-EDF by their band powers: makes ``band_power_nights.npz``.
+"""Describe the nights of Sleep-EDF by their band powers: ``band_power_nights.npz``.
 
 ::
 

@@ -94,6 +94,11 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         help="the same number on the same machine gives the same weights "
         "(default: %(default)s)",
     )
+    parser.add_argument(
+        "--history",
+        metavar="FILE.csv",
+        help="write the losses and the validation score here after each pass",
+    )
     add_device(parser)
 
 
@@ -107,6 +112,8 @@ def run(args: Namespace) -> int:
             "--groups. Pass one for each recording."
         )
     clf = _make_classifier(args)
+    if args.history:
+        clf.set_params(callback=_HistoryFile(args.history, args.overwrite))
     learn = clf.finetune if args.weights else clf.fit
     from mne.utils import use_log_level
 
@@ -129,6 +136,23 @@ def run(args: Namespace) -> int:
     print(history[columns].to_string(index=False, float_format="{:.3f}".format))
     print(f"Wrote {args.out}")
     return 0
+
+
+class _HistoryFile:
+    """Write the history of the training to a CSV file while it runs."""
+
+    def __init__(self, fname: str, overwrite: bool):
+        self.fname = check_output(fname, (".csv",), overwrite)
+        self.rows: list[dict] = []
+
+    def __call__(self, row: dict) -> None:
+        import pandas as pd
+
+        from .._utils import replace_file
+
+        self.rows.append(row)
+        table = pd.DataFrame(self.rows).to_csv(index=False)
+        replace_file(self.fname, table.encode())
 
 
 def _make_classifier(args: Namespace) -> MC2SleepClassifier:

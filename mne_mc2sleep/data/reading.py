@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from mne.utils import logger, use_log_level
 
 from .._constants import UNSCORED
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from ..io.recordings import Recording
     from ..preprocessing.novelty import Novelty
 
+# Fewer recordings for each job are worked on by threads: a new process first imports
+# MNE, torch and YASA, which takes as long as staging ten nights (measured by
+# benchmarks/cohort.py --what jobs).
+_MIN_FOR_PROCESSES = 20
 _INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
 
 
@@ -78,6 +82,9 @@ def run_on_recordings(
 ) -> Iterator[Any]:
     """Call a function with each recording, several at once by joblib.
 
+    They are worked on by threads if they are few, else by processes, unless
+    :func:`joblib.parallel_config` names a backend.
+
     Parameters
     ----------
     function : callable
@@ -101,10 +108,14 @@ def run_on_recordings(
     here, point to the user's code and name the recording. An error ends the calls.
     """
     arguments = zip(recordings, *others, strict=True)
-    calls = Parallel(n_jobs, return_as="generator")(
+    n_workers = effective_n_jobs(n_jobs)
+    are_few = len(recordings) < _MIN_FOR_PROCESSES * n_workers
+    prefer = "threads" if are_few else "processes"
+    calls = Parallel(n_jobs, return_as="generator", prefer=prefer)(
         delayed(_call)(function, values, logger.level) for values in arguments
     )
-    with closing(calls):
+    # Threads that change the level at the same time can leave another one behind.
+    with use_log_level(logger.level), closing(calls):
         for index, (result, error, messages) in enumerate(calls):
             name = _name(index, recordings)
             for message, category in messages:

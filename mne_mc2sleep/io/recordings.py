@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from .._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
-from .._utils import warn
+from .._utils import collect_warnings, warn
 from .bad_epochs import (
     FLAT,
     NOT_FINITE,
@@ -182,7 +182,7 @@ def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
     # MNE brings all channels that it reads to the highest of their rates, so the one is
     # chosen on the header and read alone if its rate is lower. The warnings of MNE are
     # about other channels, or about what is checked here.
-    whole = _read(path, exclude_after_unique=True, verbose="ERROR")
+    whole = _read_silently(path)
     ch_name = pick_channel(whole, picks)
     header = read_edf_header(path)
     n_samples = [
@@ -192,10 +192,17 @@ def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
     ]
     if n_samples[whole.ch_names.index(ch_name)] == max(n_samples):
         return whole, ch_name
-    raw = _read(path, include=[ch_name], exclude_after_unique=True, verbose="ERROR")
+    raw = _read_silently(path, include=[ch_name])
     # Annotations of other channels can only be told apart where those are known.
     raw.set_annotations(whole.annotations, emit_warning=False, on_missing="ignore")
     return raw, ch_name
+
+
+def _read_silently(path: Path, **options) -> BaseRaw:
+    """Read an EDF file without the warnings of MNE."""
+    # The level "ERROR" would be that of all threads, and silence their warnings too.
+    with collect_warnings():
+        return _read(path, exclude_after_unique=True, verbose="WARNING", **options)
 
 
 def _check_file(path: Path) -> None:

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "fit_input_statistics",
             "pretrain",
         ],
+        "threads": ["useful_threads"],
         "trainer": ["interruptible", "logger", "seeded", "train"],
     },
 )

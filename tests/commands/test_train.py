@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -54,6 +55,15 @@ def interrupt_pass(monkeypatch, n_done):
 def fnames(nights):
     """Return the recordings' names."""
     return [night.fname for night in nights]
+
+
+def test_history_is_written_while_training(run, nights, out, monkeypatch):
+    """After Ctrl-C in the second pass, the file has the first one."""
+    interrupt_pass(monkeypatch, 1)
+    history = out.with_suffix(".csv")
+    options = ("--train-epochs", 2, "--history", history, "-q")
+    run("train", *fnames(nights), "--out", out, *options)
+    assert list(pd.read_csv(history)["train_epoch"]) == [1]
 
 
 def test_recordings_with_annotations_train_a_stager(run, nights, out):
