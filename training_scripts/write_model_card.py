@@ -81,24 +81,21 @@ The scores of `{name}` in detail; F1 by stage, and the expected calibration erro
 - *Glued heads*: Sleep-EDF, of which only the first 5 s of each epoch were available.
   Each epoch is glued from its own 5 s and those of its neighbors, so its stage is less
   clear than in a real epoch.
-- No subject was trained on, except that the first step of the training included SC412
-  (validation heads) as a resynthesised night. All sets but the test heads served to
-  choose between weights, and between the models of RobustSleepNet.
+- No subject was trained on{exception}. All sets but the
+  test heads served to choose between weights, and between models of RobustSleepNet.
 
 ## Scores on resynthesised nights
 
 {n_test_nights} nights of {n_test} subjects that were not trained on
-(`benchmarks/accuracy.py`). Resynthesised nights are in-distribution for our weights and
-out-of-distribution for YASA, so the table shows our own progress and does not compare
-the stagers. "Powers" is gradient boosting on the band powers from which the signals
-were made. "Reviewed" is the accuracy after a human has corrected the least certain
-10 % of the epochs.
+(`benchmarks/accuracy.py`). They are in-distribution for our weights and
+out-of-distribution for YASA, so the table does not compare the stagers. "Powers" is
+gradient boosting on the band powers from which the signals were made. "Reviewed" is the
+accuracy after a human has corrected the least certain 10 % of the epochs.
 
 {accuracy_table}
 
-YASA does not accept 50 Hz. "Drawn spindles" adds spindles and K-complexes by stage,
-which no training signal has. The calibration on Fpz-Cz; below the diagonal, the weights
-are too confident:
+YASA does not accept 50 Hz. "Drawn spindles" adds spindles and K-complexes by stage.
+Calibration on Fpz-Cz; below the diagonal, the weights are too confident:
 
 ![Reliability diagram and risk-coverage curve](figures/calibration.png)
 
@@ -106,15 +103,13 @@ are too confident:
 
 {steps}
 
-Teachers: {teachers}. A teacher stages the same signal that the network is trained on;
-the target mixes its probabilities with the expert's stage. Subjects of the validation
-and test sets were left out of every source, with the exception above.
+Teachers: {teachers}.
 
 Resynthesised nights have the band powers of real nights; montage, recorder and texture
-are drawn at random, never from the stage. The experts scored by R&K; stages 3 and 4
-became N3. Most of these nights lack bouts of a single epoch, so they have less N1 than
-real nights. Recordings are filtered towards a common spectrum
-(`scaling="{scaling}"`); the calibration temperature is {temperature:.2f}.
+are drawn at random, never from the stage. Most lack bouts of a single epoch, so they
+have less N1 than real nights. The experts scored by R&K; stages 3 and 4 became N3.
+Recordings are scaled by `scaling="{scaling}"`; the calibration temperature is
+{temperature:.2f}. [The method](method.md) explains the steps.
 
 ## Limits
 
@@ -240,6 +235,15 @@ def describe_step(number, step):
     return text + f". Seed {step['seed']}."
 
 
+def describe_exception(steps):
+    """Name the validation subjects that a step was trained on in another form."""
+    first, last = steps[0], steps[-1]
+    left_out = {*first["test_subjects"], *first["validation_subjects"]}
+    seen = sorted(set(last["heads_validation_subjects"]) - left_out)
+    where = "among the resynthesised nights of the first step"
+    return f", except {', '.join(seen)} (validation heads), {where}" if seen else ""
+
+
 def main():
     """Write the card, its metrics, and the README's table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -261,6 +265,7 @@ def main():
         sequence_length=stager.net.config.sequence_length,
         peers_table=peers_table(real),
         real_table=real_table(real),
+        exception=describe_exception(steps),
         n_test_nights=accuracy["n_nights"],
         n_test=len(steps[0]["test_subjects"]),
         accuracy_table=accuracy_table(accuracy),
