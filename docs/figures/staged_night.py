@@ -15,6 +15,7 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import mne
 import numpy as np
 from PIL import Image
@@ -56,9 +57,16 @@ def main(fname):
     raw, expert = read_array(fname) if fname else fetch()
     picks = CHANNEL if fname else list(ucddb.CHANNELS)
     hypno = MC2SleepClassifier.from_pretrained().predict(raw, picks=picks)
-    fig = plot_night(
-        raw, hypno, expert, picks=picks, title=f"UCDDB {SUBJECT}", show=False
+    # Lower than by default, so that the README fits one screen.
+    fig, axes = plt.subplots(
+        5,
+        figsize=(11, 7),
+        layout="constrained",
+        sharex=True,
+        height_ratios=[5, 5, 8, 7, 4],
     )
+    title = f"UCDDB {SUBJECT}"
+    plot_night(raw, hypno, expert, picks=picks, title=title, axes=axes, show=False)
     picture = BytesIO()
     fig.savefig(picture, dpi=90, facecolor="white")
     # 64 colours are enough, and make a quarter of the size.
