@@ -12,6 +12,7 @@ from ._common import (
     check_output,
     find_scored,
     load_stager,
+    log_level,
     names,
     positive,
     tell,
@@ -118,7 +119,7 @@ def run(args: Namespace) -> int:
     from mne.utils import use_log_level
 
     # Training takes long, so its progress is shown unless -q is given.
-    with use_log_level("INFO" if args.verbosity == 0 else None):
+    with use_log_level(log_level(args.verbosity or 1)):
         try:
             learn(
                 found.recordings,
