@@ -4,9 +4,9 @@ Compare with a scorer
 
 Agreement, confusion matrix and both hypnograms of one night.
 
-The night is **simulated**, and the "scorer" is who simulated it. The shipped weights
-learnt from resynthesised nights of people, to which this one is not much alike: the
-figures say nothing about how well they stage people.
+The night is **simulated**, and the "scorer" is the simulation. The scores do not show
+how well people are staged: for a real sleeper, see
+:ref:`sphx_glr_auto_examples_plot_11_real_recording.py`.
 """
 
 import matplotlib.pyplot as plt

@@ -1,6 +1,6 @@
 """
-Uncertainty, and what to look at again
-======================================
+Uncertainty, and what to review
+===============================
 
 Check the calibration of the probabilities, find the epochs that a human should review,
 and estimate how much the review improves the accuracy.

@@ -6,8 +6,8 @@ Stage nights, let a human correct the least certain 10 % of the epochs in MNE's 
 fine-tune on the corrected nights, and measure the gain on a night that was not
 corrected.
 
-The nights are **simulated**, and their true stages stand for the human. On your nights
-the gain is another one: measure it with `evaluate` on a night that you scored.
+The nights are **simulated**, and their true stages stand for the human. The gain on
+your nights differs: measure it with `evaluate` on a night that you scored.
 """
 
 import mne
