@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ablations
 import pytest
+import real_ablations
 
 import mne_mc2sleep
 from mne_mc2sleep import datasets, network, simulation
@@ -34,6 +35,15 @@ def test_the_table_of_the_ablations_is_what_its_script_prints(capsys):
     table = capsys.readouterr().out
     assert table.count("|") > 50
     assert table in (ROOT / "docs" / "ablations.md").read_text("utf-8")
+
+
+def test_the_tables_of_real_eeg_are_what_their_script_prints(capsys):
+    """Of each figure one table."""
+    real_ablations.main([str(ROOT / "docs" / "real_ablations.json"), "--table"])
+    page = (ROOT / "docs" / "ablations.md").read_text("utf-8")
+    tables = capsys.readouterr().out.strip().split("\n\n")
+    assert len(tables) == 5
+    assert all(table in page for table in tables)
 
 
 def test_the_table_of_layers_is_the_import_contract():

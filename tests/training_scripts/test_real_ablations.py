@@ -7,19 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import real_ablations
 
-SCRIPTS = Path(__file__).parents[2] / "training_scripts"
 VARIANTS = ["whole method", "no pretraining"]
-
-
-@pytest.fixture(scope="module")
-def script():
-    """Import the script as it is run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        import real_ablations
-
-        yield real_ablations
 
 
 @pytest.fixture(scope="module")
@@ -39,40 +29,40 @@ def arguments(tmp_path_factory):
     return [str(option) for option in [folder / "results.json", *options]]
 
 
-def test_only_subjects_who_are_not_scored_are_trained_on(script, arguments, tmp_path):
+def test_only_subjects_who_are_not_scored_are_trained_on(arguments, tmp_path):
     """A night of a subject who is validated or tested on would leak."""
-    args = script.parse_args(arguments)
-    nights = script.RealNights(args.heads, tmp_path)
+    args = real_ablations.parse_args(arguments)
+    nights = real_ablations.RealNights(args.heads, tmp_path)
     assert [night.subject for night in nights.nights] == ["SC400", "SC401"]
-    sets = script.read_sets(args)
+    sets = real_ablations.read_sets(args)
     assert {name: len(found) for name, found in sets.items()} == {
         "heads, validation": 1,
         "heads, test": 1,
     }
 
 
-def test_a_pass_reads_the_same_epochs_of_signals_and_targets(script, arguments):
+def test_a_pass_reads_the_same_epochs_of_signals_and_targets(arguments):
     """Half of each night; a part of each target is the epoch's own stage."""
-    args = script.parse_args(arguments)
-    nights = script.RealNights(args.heads, args.drawn)
+    args = real_ablations.parse_args(arguments)
+    nights = real_ablations.RealNights(args.heads, args.drawn)
     for number in range(3):
-        for night in nights.draw(script.Variant(), number):
+        for night in nights.draw(real_ablations.Variant(), number):
             assert len(night.signals) == len(night.stages) == 22
             own = night.soft_stages[np.arange(22), night.stages]
             assert (own > 0.14).all()
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_rehearsal_fills_the_file_and_is_not_repeated(script, arguments, capsys):
+def test_a_rehearsal_fills_the_file_and_is_not_repeated(arguments, capsys):
     """Each variant is scored on each set; the same command only prints the tables."""
-    script.main(arguments)
+    real_ablations.main(arguments)
     text = capsys.readouterr().out
     results = json.loads(Path(arguments[0]).read_text())
     runs = [f"{name}|0" for name in VARIANTS]
-    assert sorted(results) == sorted([*runs, *script.MECHANISMS])
+    assert sorted(results) == sorted([*runs, *real_ablations.MECHANISMS])
     for run in results.values():
         assert {"heads, validation", "heads, test"} <= set(run["scores"])
-    script.main(arguments)
+    real_ablations.main(arguments)
     again = capsys.readouterr().out
     assert again.count("|") > 30
     assert text.endswith(again)
