@@ -12,6 +12,7 @@ import mne
 import numpy as np
 import pytest
 import torch
+from band_power_nights import read_power_nights
 from synthesis import resynthesize
 
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
@@ -21,59 +22,39 @@ from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.simulation import make_raw
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+SLEEP_EDF = DATA / "sleep_edf"
 CHANNEL = "EEG Fpz-Cz"
-N_TRAIN_SUBJECTS, N_TRAIN_EPOCHS = 12, 400
 TEST_SUBJECTS = ("SC400", "SC401", "SC402", "SC403")
+N_TRAIN_SUBJECTS, N_TRAIN_EPOCHS = 12, 400
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no {DATA}")
 
 
-class Nights:
-    """The nights of band_power_nights.npz."""
-
-    def __init__(self):
-        with np.load(DATA / "sleep_edf" / "band_power_nights.npz") as file:
-            self.log_band_power = file["log_band_power"][:, :1].astype(float)
-            self.log_variance = file["log_variance"][:, :1].astype(float)
-            self.stage = file["stage"]
-            self.names = [str(name) for name in file["night"]]
-            self.edges = file["first_epoch"]
-
-    def make(self, index, n_epochs=None):
-        """Return the first epochs of a night as a recording, and experts' stages."""
-        start, stop = self.edges[index : index + 2]
-        part = slice(start, start + n_epochs if n_epochs else stop)
-        # A dozen nights are too few to learn what the texture's random draws hide.
-        signal = resynthesize(
-            self.log_band_power[part],
-            self.log_variance[part],
-            texture=0,
-            random_state=index,
-        )
-        return make_raw(signal, [CHANNEL]), self.stage[part]
-
-    def first_of_each(self, n_subjects, without):
-        """Return the first nights of ``n_subjects`` subjects."""
-        first = {name[:5]: i for i, name in reversed([*enumerate(self.names)])}
-        return [i for s, i in sorted(first.items()) if s not in without][:n_subjects]
+def make_recording(night, seed, n_epochs=None):
+    """Return the first epochs of a night as a recording, and its experts' stages."""
+    powers = night.log_band_power[:n_epochs, :1], night.log_variance[:n_epochs, :1]
+    # A dozen nights are too few to learn what the texture's random draws hide.
+    signal = resynthesize(
+        *(power.astype(float) for power in powers), texture=0, random_state=seed
+    )
+    return make_raw(signal, [CHANNEL]), night.stages[:n_epochs]
 
 
-def _write_night(nights, index, folder):
+def write_night(night, seed, folder):
     """Write a night as EDF that starts when it did; return its path and hypnogram's.
 
     None if the data lack some of its epochs, so that their times are not known.
     """
-    hypnograms = DATA / "sleep_edf" / "hypnograms"
-    hypnogram = next(hypnograms.glob(nights.names[index][:6] + "*"))
+    hypnogram = next((SLEEP_EDF / "hypnograms").glob(night.name[:6] + "*"))
     hypno = read_hypnogram(hypnogram)
     day = stages_on_grid(hypno.as_int().to_numpy(), len(hypno))
-    raw, stages = nights.make(index)
+    raw, stages = make_recording(night, seed)
     # The data are trimmed to 30 min of wake before the first sleep.
     offset = np.flatnonzero(day > 0)[0] - 60
     if not np.array_equal(day[offset : offset + stages.size], stages):
         return None
     raw.set_meas_date(hypno.start + timedelta(seconds=30 * int(offset)))
-    fname = folder / f"{nights.names[index]}.edf"
+    fname = folder / f"{night.name}.edf"
     raw.export(fname, verbose="error")
     return fname, hypnogram
 
@@ -81,16 +62,19 @@ def _write_night(nights, index, folder):
 @pytest.mark.slow
 def test_stages_people_it_has_not_seen(tmp_path):
     """Trained on 12 subjects, `small` has kappa 0.55 or more on 4 others' EDFs."""
-    nights = Nights()
-    subjects = nights.first_of_each(N_TRAIN_SUBJECTS, TEST_SUBJECTS)
-    train = [nights.make(i, N_TRAIN_EPOCHS) for i in subjects]
+    nights = read_power_nights(SLEEP_EDF / "band_power_nights.npz")
+    first = {night.subject: i for i, night in reversed([*enumerate(nights)])}
+    known = [i for s, i in sorted(first.items()) if s not in TEST_SUBJECTS]
+    train = [
+        make_recording(nights[i], i, N_TRAIN_EPOCHS) for i in known[:N_TRAIN_SUBJECTS]
+    ]
     raws, stages = zip(*train, strict=True)
     clf = MC2SleepClassifier(
         CHANNEL, pretrain_train_epochs=5, finetune_train_epochs=10, random_state=0
     )
     clf.fit(list(raws), list(stages))
-    unseen = [i for i, n in enumerate(nights.names) if n[:5] in TEST_SUBJECTS]
-    files = [*filter(None, (_write_night(nights, i, tmp_path) for i in unseen))]
+    unseen = [i for i, night in enumerate(nights) if night.subject in TEST_SUBJECTS]
+    files = [*filter(None, (write_night(nights[i], i, tmp_path) for i in unseen))]
     assert {fname.name[:5] for fname, _ in files} == set(TEST_SUBJECTS)
     fnames, hypnograms = map(list, zip(*files, strict=True))
     kappa = clf.score(fnames, hypnograms, verbose="info")
@@ -103,18 +87,17 @@ def test_stages_a_device_s_recording():
     clf = MC2SleepClassifier(
         pretrain_train_epochs=1, finetune_train_epochs=1, random_state=0
     ).fit(raw, hypno)
-    staged = clf.predict(DATA / "device_edf" / "noxturnal_2min.edf", picks="C4-M1")
+    fname = DATA / "device_edf" / "noxturnal_2min.edf"
+    staged = clf.predict(fname, picks="C4-M1")
     assert len(staged) == 4
     assert not staged.hypno.isin(["UNS", "ART"]).any()
-    header = mne.io.read_raw_edf(
-        DATA / "device_edf" / "noxturnal_2min.edf", verbose="error"
-    )
+    header = mne.io.read_raw_edf(fname, verbose="error")
     assert staged.start == header.info["meas_date"]
 
 
 def test_real_epochs_pass_the_network():
     """Nine real epochs give finite, normalised probabilities by both sizes."""
-    with np.load(DATA / "sleep_edf" / "real_epochs.npz") as file:
+    with np.load(SLEEP_EDF / "real_epochs.npz") as file:
         signals = file["signal_uV"].reshape(-1, 3000)
     for size in ("small", "base"):
         net = MC2SleepNet(MC2SleepConfig.from_size(size))
