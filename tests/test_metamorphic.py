@@ -92,7 +92,7 @@ def test_dates_and_other_annotations_do_not_matter(clf, night, proba):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda raw: raw.apply_function(np.negative),
+        lambda raw: raw.apply_function(lambda x: -x),
         lambda raw: raw.apply_function(lambda x: x + 1e-3),
         lambda raw: raw.resample(256),
     ],
