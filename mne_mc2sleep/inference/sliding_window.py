@@ -25,7 +25,7 @@ logger = logging.getLogger("mne")
 
 # Epochs in one batch of the backbones, which fit into the cache of a CPU, and windows
 # in one batch of the sequence level.
-_EPOCHS_AT_ONCE = 32
+_EPOCHS_AT_ONCE = 64
 _WINDOWS_AT_ONCE = 16
 # Each epoch is in this many windows, except at the ends (our choice).
 _WINDOWS_PER_EPOCH = 4

@@ -110,7 +110,8 @@ def find_near_flat(
     These have less than 1 % of the amplitude of the median epoch without a reason.
     """
     # A median, because the filter carries a little of the EEG over a flat epoch's edge.
-    levels = np.median(np.abs(signals), axis=1)
+    # Every seventh sample is enough, and not in step with any rhythm.
+    levels = np.median(np.abs(signals[:, ::7]), axis=1)
     return levels < NEAR_FLAT * np.median(levels[reasons == ""])
 
 

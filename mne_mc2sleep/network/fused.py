@@ -1,35 +1,31 @@
-"""Fuse each BatchNorm with the convolution before it, for faster inference."""
+"""A copy of a network for inference: fewer operations, shared parameters."""
 
 from __future__ import annotations
 
-from copy import deepcopy
+from copy import copy
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-if TYPE_CHECKING:
-    from .protocol import SleepNetwork
+_Module = TypeVar("_Module")
 
 
-def fuse(net: SleepNetwork) -> SleepNetwork:
-    """Return a copy without BatchNorm, which encodes about 5 % faster.
+def fuse(net: _Module) -> _Module:
+    """Return a copy of a network in eval mode without BatchNorm.
 
-    Parameters
-    ----------
-    net : SleepNetwork
-        A network in eval mode. It is not modified.
-
-    Returns
-    -------
-    net : SleepNetwork
-        Its outputs differ by rounding errors. It cannot be trained or saved.
+    It encodes about 5 % faster; its outputs differ by rounding errors. It shares all
+    other parameters with ``net``, which is not modified. Neither train nor save it.
     """
-    net = deepcopy(net)
-    for block in [m for m in net.modules() if isinstance(m, nn.Sequential)]:
-        for index, (layer, norm) in enumerate(pairwise(block)):
+    fused: Any = copy(net)
+    fused._modules = {
+        name: None if module is None else fuse(module)
+        for name, module in fused._modules.items()
+    }
+    if isinstance(fused, nn.Sequential):
+        for index, (layer, norm) in enumerate(pairwise(fused)):
             if isinstance(layer, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d):
-                block[index] = fuse_conv_bn_eval(layer, norm)
-                block[index + 1] = nn.Identity()
-    return net
+                fused[index] = fuse_conv_bn_eval(layer, norm)
+                fused[index + 1] = nn.Identity()
+    return fused

@@ -33,7 +33,8 @@ class MaskToken(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.token = nn.Parameter(torch.empty(width).normal_(std=0.02))
+        # Not on "meta", for which torch would import its compiler.
+        self.token = nn.Parameter(torch.empty(width, device="cpu").normal_(std=0.02))
 
     def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
         """Replace the ``embeddings`` (batch, sequence, width) where ``mask`` is True.

@@ -23,9 +23,10 @@ def sinusoidal_positions(n_positions: int, width: int) -> Tensor:
     positions : Tensor of shape (n_positions, width)
         Sines in the even columns, cosines in the odd ones.
     """
-    position = torch.arange(n_positions)[:, None]
-    rate = torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2) / width)
-    positions = torch.zeros(n_positions, width)
-    positions[:, 0::2] = torch.sin(position * rate)
-    positions[:, 1::2] = torch.cos(position * rate)
-    return positions
+    # Not on "meta", for which torch would import its compiler.
+    position, column = (
+        torch.arange(0, stop, step, device="cpu")
+        for stop, step in ((n_positions, 1), (width, 2))
+    )
+    angle = position[:, None] * torch.exp(-math.log(10_000.0) * column / width)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)

@@ -30,23 +30,17 @@ class LogSpectrogram(nn.Module):
     standard deviation of each bin of the training signals are saved with the weights.
     """
 
-    basis: Tensor
+    window: Tensor
     mean: Tensor
     std: Tensor
 
     def __init__(self):
         super().__init__()
-        window = torch.hamming_window(_N_WINDOW, dtype=torch.float64)
-        bins = torch.arange(1, N_BINS + 1, dtype=torch.float64)
-        times = torch.arange(_N_WINDOW, dtype=torch.float64)[:, None]
-        phase = 2 * torch.pi * times * bins / _N_FFT
-        density = (2 / (SFREQ * window.square().sum())).sqrt() * window[:, None]
-        # One-sided: all bins except the last, at half the sampling rate, count twice.
-        density = density * torch.where(bins == N_BINS, 0.5**0.5, 1.0)
-        basis = torch.cat([density * phase.cos(), density * phase.sin()], dim=1)
-        basis = basis.float()
-        # A fixed Fourier basis, which is not saved with the weights.
-        self.register_buffer("basis", basis, persistent=False)
+        # Not on "meta", for which torch would import its compiler.
+        window = torch.hamming_window(_N_WINDOW, dtype=torch.float64, device="cpu")
+        # One-sided: each bin counts twice.
+        window *= (2 / (SFREQ * window.square().sum())).sqrt()
+        self.register_buffer("window", window.float(), persistent=False)
         self.register_buffer("mean", torch.zeros(N_BINS))
         self.register_buffer("std", torch.ones(N_BINS))
 
@@ -58,11 +52,13 @@ class LogSpectrogram(nn.Module):
         log_power : Tensor of shape (n_epochs, N_FRAMES, N_BINS)
             Natural log of µV²/Hz.
         """
-        frames = signals.unfold(-1, _N_WINDOW, _HOP)
+        frames = signals.unfold(-1, _N_WINDOW, _HOP) * self.window
         # In bfloat16, rounding errors of slow waves would be larger than fast waves.
-        with torch.autocast(signals.device.type, enabled=False):
-            cosine, sine = (frames @ self.basis).chunk(2, dim=-1)
-        return torch.log(cosine.square() + sine.square() + _POWER_FLOOR)
+        spectrum = torch.fft.rfft(frames.float(), n=_N_FFT)[..., 1:]
+        density = spectrum.real.square() + spectrum.imag.square()
+        # Except the bin at half the sampling rate, which there is only once.
+        density[..., -1] *= 0.5
+        return torch.log(density + _POWER_FLOOR)
 
     def fit(self, signals: Tensor) -> None:
         """Store the mean and the standard deviation by bin of training ``signals``."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.model_selection import GroupKFold
 
 from .._constants import UNSCORED
 from ..inference.calibration import fit_temperature
@@ -70,6 +69,9 @@ def cross_validate(
         The best share.
     """
     subjects = np.array([str(night.subject) for night in nights])
+    # Staging does without it.
+    from sklearn.model_selection import GroupKFold
+
     folds = GroupKFold(min(len(set(subjects)), _MAX_FOLDS))
     before = deepcopy(net.state_dict())
     posteriors: dict[float, list[NDArray]] = {share: [] for share in SHARES}
