@@ -1,4 +1,4 @@
-"""Atomic file writing, warnings, and the choice of the device."""
+"""Files, downloads, warnings, and the choice of the device."""
 
 from __future__ import annotations
 
@@ -33,15 +33,8 @@ def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
 
 @contextmanager
 def collect_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
-    """Collect the warnings of this thread instead of showing them.
+    """Collect the different warnings of this thread instead of showing them.
 
-    Yields
-    ------
-    messages : list of (str, type)
-        The text and the category of each different warning.
-
-    Notes
-    -----
     Unlike :func:`warnings.catch_warnings`, this works in several threads at once.
     """
     thread = threading.get_ident()
@@ -78,17 +71,36 @@ def _start_collecting() -> None:
     warnings.showwarning = show
 
 
+def check_fname(
+    fname: str | os.PathLike, suffixes: tuple[str, ...], overwrite: bool
+) -> Path:
+    """Return the path of a file to write; raise if it cannot be written there."""
+    path = Path(fname).expanduser()
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(
+            f"The name of the file must end in {' or '.join(suffixes)}, got "
+            f"{path.name!r} instead."
+        )
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists. Pass overwrite=True to replace it, or another name."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder {str(path.parent)!r} for {path.name} does not exist. Create "
+            "it, or pass another name."
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(
+            f"The folder {str(path.parent)!r} is not writable. Pass another name."
+        )
+    return path
+
+
 def replace_file(fname: Path, content: bytes) -> None:
     """Write a file atomically: it has the old content or the new one, never a part.
 
     A link of that name is replaced, not followed.
-
-    Parameters
-    ----------
-    fname : Path
-        The file.
-    content : bytes
-        Its new content.
     """
     fname = Path(fname).expanduser()
     if not fname.parent.is_dir():
@@ -106,24 +118,44 @@ def replace_file(fname: Path, content: bytes) -> None:
         part.replace(fname)
 
 
-def find_device(device: str | torch.device | None) -> torch.device:
-    """Return the device that torch computes on.
+def data_folder(path: str | os.PathLike | None, name: str) -> Path:
+    """Return the folder of a data set below ``path``, by default ``MNE_DATA``."""
+    import mne
 
-    Parameters
-    ----------
-    device : str | torch.device | None
-        The device or torch's name of it. None takes CUDA, else MPS, else the CPU.
+    if path is None:
+        path = mne.get_config("MNE_DATA", Path.home() / "mne_data")
+    return Path(path).expanduser() / name
 
-    Returns
-    -------
-    device : torch.device
-        The device.
 
-    Raises
-    ------
-    ValueError
-        If torch cannot compute on it.
+def download(url: str, fname: Path, known_hash: str | None = None) -> Path:
+    """Download a file, unless it is there and intact; return its path.
+
+    Raise a ConnectionError if the server cannot be reached or stops in the middle, and
+    an OSError if the file arrives with another hash.
     """
+    import pooch
+    from requests.exceptions import RequestException
+
+    try:
+        pooch.retrieve(url, known_hash, fname.name, fname.parent, progressbar=False)
+    except RequestException as error:
+        raise ConnectionError(
+            f"{url} could not be downloaded. Run the same call again when online "
+            f"(complete files are kept), or put the file into {fname.parent} as "
+            f"{fname.name}. Cause: {error}"
+        ) from error
+    # pooch raises a ValueError for a wrong hash and deletes the file.
+    except ValueError as error:
+        raise OSError(
+            f"The download from {url} does not have the hash {known_hash} and was "
+            "deleted. Run the same call again (complete files are kept), or check URL "
+            "and hash."
+        ) from error
+    return fname
+
+
+def find_device(device: str | torch.device | None) -> torch.device:
+    """Return a device that torch can compute on; None is CUDA, else MPS, else CPU."""
     # Hypnograms are written without torch.
     import torch
 

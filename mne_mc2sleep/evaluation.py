@@ -63,11 +63,6 @@ def evaluate(
         One row per recording, one per subject if ``groups`` are given, and one for the
         pooled epochs of all recordings. See Notes.
 
-    Raises
-    ------
-    ValueError
-        If a recording or a hypnogram cannot be used, or no epoch is scored.
-
     Notes
     -----
     The index holds the paths of the recordings (or their positions, from 0, if they are
@@ -115,21 +110,15 @@ def tabulate_scores(
         for reference, hypno in zip(references, predicted, strict=True)
     ]
     rows = [
-        ("recording", name, [night]) for name, night in zip(names, nights, strict=True)
+        {"name": name, "level": "recording"} | _score([night])
+        for name, night in zip(names, nights, strict=True)
     ]
-    members: dict[Any, list] = {}
-    if groups is not None:
-        for group, night in zip(groups, nights, strict=True):
-            members.setdefault(group, []).append(night)
-    rows += [("subject", group, part) for group, part in members.items()]
-    rows.append(("pooled", "pooled", nights))
-    table = pd.DataFrame(
-        [
-            {"level": level} | _score(*map(np.concatenate, zip(*members, strict=True)))
-            for level, _, members in rows
-        ],
-        index=pd.Index([name for _, name, _ in rows], name="name"),
-    )
+    groups = [] if groups is None else groups
+    for group in dict.fromkeys(groups):
+        own = [night for night, g in zip(nights, groups, strict=True) if g == group]
+        rows.append({"name": group, "level": "subject"} | _score(own))
+    rows.append({"name": "pooled", "level": "pooled"} | _score(nights))
+    table = pd.DataFrame(rows).set_index("name")
     if not table["n_epochs"].iloc[-1]:
         raise ValueError(
             "No epoch is scored both in the hypnograms and by the stager: nothing to "
@@ -174,11 +163,8 @@ def read_reference(
     return stages_on_grid(hypno, len(predicted), predicted.start)
 
 
-def _score(
-    reference: NDArray[np.int8],
-    predicted: NDArray[np.int8],
-    proba: NDArray[np.float64],
-) -> dict[str, float]:
+def _score(nights: list[tuple[NDArray, NDArray, NDArray]]) -> dict[str, float]:
+    reference, predicted, proba = map(np.concatenate, zip(*nights, strict=True))
     scored = (reference != UNSCORED) & (predicted != UNSCORED)
     if not scored.any():
         return {"n_epochs": 0} | dict.fromkeys(_SCORES, np.nan)

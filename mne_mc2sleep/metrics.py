@@ -23,18 +23,9 @@ if TYPE_CHECKING:
 
 
 def as_stages(stages: AnyStages) -> NDArray[np.int8]:
-    """Convert a hypnogram in any form to integers, one per epoch of 30 s.
+    """Convert a hypnogram in any form to positions in ``STAGES``, -1 where unscored.
 
-    Parameters
-    ----------
-    stages : Hypnogram | Annotations | path-like | array-like of shape (n_epochs,)
-        The stages. An array holds YASA's integers or names. The start of a hypnogram is
-        ignored: its first epoch comes first.
-
-    Returns
-    -------
-    stages : array of int8 of shape (n_epochs,)
-        The positions in ``STAGES``, -1 where unscored.
+    The start of a hypnogram is ignored: its first epoch comes first.
     """
     if isinstance(stages, list | tuple) and not stages:
         stages = np.empty(0, dtype=np.int8)
@@ -66,11 +57,6 @@ def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]
         ``n_epochs`` that count, ``accuracy``, ``macro_f1`` over the stages of the
         reference, Cohen's ``kappa``, and ``f1_WAKE`` ... ``f1_REM`` (NaN for a stage
         that occurs in neither).
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ or no epoch is scored in both.
     """
     reference, predicted = as_stages(reference), as_stages(predicted)
     if reference.shape != predicted.shape:
@@ -143,11 +129,6 @@ def reliability_bins(
     bins : DataFrame of shape (n_bins, 5)
         ``lower`` and ``upper`` edge, ``n_epochs``, mean ``confidence`` and ``accuracy``
         (NaN in an empty bin).
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ or no epoch is scored in both.
     """
     confidence, is_right = _confidence(probabilities, reference)
     members = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
@@ -176,22 +157,13 @@ def risk_coverage(
         One row for each ``confidence`` that occurs, in descending order: the share
         (``coverage``) and the ``accuracy`` of the epochs with at least this confidence.
         One minus the accuracy is the risk.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ or no epoch is scored in both.
     """
     confidence, is_right = _confidence(probabilities, reference)
     order = np.argsort(-confidence, kind="stable")
     n_kept = np.arange(1, order.size + 1)
-    curve = pd.DataFrame(
-        {
-            "confidence": confidence[order],
-            "coverage": n_kept / order.size,
-            "accuracy": np.cumsum(is_right[order]) / n_kept,
-        }
-    )
+    curve = pd.DataFrame({"confidence": confidence[order]})
+    curve["coverage"] = n_kept / order.size
+    curve["accuracy"] = np.cumsum(is_right[order]) / n_kept
     # No threshold separates epochs of the same confidence.
     return curve.drop_duplicates("confidence", keep="last", ignore_index=True)
 
@@ -213,11 +185,6 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
         One row per epoch: ``epoch`` (from 0), ``onset`` in seconds from the start of
         the recording, ``stage``, ``confidence`` (its probability), and the ``second``
         most probable stage. Unscored epochs (``UNS``) are not listed.
-
-    Raises
-    ------
-    ValueError
-        If the hypnogram has no probabilities, or ``share`` is not from 0 to 1.
     """
     if hypno.proba is None:
         raise ValueError(
@@ -228,15 +195,11 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
         raise ValueError(f"'share' must be from 0 to 1, got {share} instead.")
     proba = hypno.proba[list(STAGES)].to_numpy()
     ranks = np.argsort(-proba, axis=1)
-    epochs = pd.DataFrame(
-        {
-            "epoch": np.arange(len(proba)),
-            "onset": np.arange(len(proba)) * EPOCH_DURATION,
-            "stage": np.array(STAGES)[ranks[:, 0]],
-            "confidence": proba.max(axis=1),
-            "second": np.array(STAGES)[ranks[:, 1]],
-        }
-    )
+    names, numbers = np.array(STAGES), np.arange(len(proba))
+    epochs = pd.DataFrame({"epoch": numbers, "onset": numbers * EPOCH_DURATION})
+    epochs["stage"] = names[ranks[:, 0]]
+    epochs["confidence"] = proba.max(axis=1)
+    epochs["second"] = names[ranks[:, 1]]
     # Unscored epochs have all their probability in the column UNS.
     epochs = epochs[proba.sum(axis=1) > 0]
     n_listed = round(share * len(epochs))

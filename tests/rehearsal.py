@@ -104,11 +104,10 @@ def write_sleep_edf(folder, subjects):
     return fname
 
 
-def write_shhs_night(folder, subject, stages=STAGES, seed=0, ch_name="EEG"):
+def write_shhs_night(folder, subject, stages=STAGES, seed=0):
     """Write a recording and its annotations in the layout of the NSRR."""
-    polysomnography = folder / "polysomnography"
-    edfs = polysomnography / "edfs" / "shhs1"
-    events = polysomnography / "annotations-events-nsrr" / "shhs1"
+    edfs = folder / "polysomnography" / "edfs" / "shhs1"
+    events = folder / "polysomnography" / "annotations-events-nsrr" / "shhs1"
     edfs.mkdir(parents=True, exist_ok=True)
     events.mkdir(parents=True, exist_ok=True)
     c4, c3 = simulate_signals(stages, seed, sfreq=125)
@@ -116,7 +115,7 @@ def write_shhs_night(folder, subject, stages=STAGES, seed=0, ch_name="EEG"):
     signals = [
         _signal(slow, 1, "SaO2", ""),
         _signal(c3, 125, "EEG(sec)"),
-        _signal(c4, 125, ch_name),
+        _signal(c4, 125, "EEG"),
     ]
     edf = edfio.Edf(signals, data_record_duration=1, starttime=time(22, 12, 30))
     edf.write(edfs / f"shhs1-{subject}.edf")
@@ -209,9 +208,9 @@ def serve(folder):
 
 @contextmanager
 def physionet(folder, subjects):
-    """Let MNE fetch the nights of some subjects from a server of ours.
+    """Let the nights of some subjects be fetched from a server of ours.
 
-    MNE's own fetcher does the work, with the address and the hashes of ours.
+    Its address and the hashes of its files replace those in MNE.
     """
     served = Path(folder) / "physionet"
     if not served.exists():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
 from stagers import QUICK
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
@@ -56,21 +55,13 @@ def test_validation_subjects_are_drawn_once(ten_nights, random_state, tmp_path):
 def test_validation_subjects_are_drawn_again_if_none_is_there(ten_nights, training_log):
     """Of other subjects, some are held out, and the log says so."""
     raws, stages = ten_nights
-    clf = MC2SleepClassifier(**QUICK)
-    clf.pretrain(raws[:5], stages[:5], groups=list("abcde"))
-    clf.finetune(raws[5:], stages[5:], groups=list("vwxyz"))
+    # A subject may be a number in one call and text in another.
+    clf = MC2SleepClassifier(**QUICK).pretrain(raws[:5], stages[:5], groups=range(5))
+    clf.finetune(raws[5:], stages[5:], groups=list("56789"))
     first, second = _held_out(clf)
-    assert set(second) <= set("vwxyz")
+    assert set(second) <= set("56789")
     assert clf.stager_.validation_subjects == sorted(first + second)
     assert any("Others are drawn" in message for message in training_log.messages)
-
-
-def test_subjects_are_compared_as_text(ten_nights):
-    """A subject may be a number in one call and text in another."""
-    clf = MC2SleepClassifier(**QUICK).pretrain(*ten_nights, groups=np.arange(10))
-    clf.finetune(*ten_nights, groups=list("0123456789"))
-    first, second = _held_out(clf)
-    assert first == second
 
 
 def test_groups_are_held_out_whole(scored_raws):
@@ -144,21 +135,13 @@ def test_size_length_and_scaling_come_from_the_weights(scored_raws, tmp_path):
 def test_clones_of_loaded_weights_are_fine_tuned(fname, scored_raws):
     """A clone remembers its weights: fit adapts them, and the backbones stay."""
     loaded = MC2SleepClassifier.from_pretrained(fname)
-    adapted = clone(loaded).set_params(adaptation=1.0).fit(*scored_raws)
+    parameters = {"adaptation": 1.0, "device": torch.device("cpu")}
+    adapted = clone(loaded).set_params(**parameters).fit(*scored_raws)
     before, after = _state(loaded), _state(adapted)
     backbones = {name: t for name, t in before.items() if "backbone" in name}
     assert all(torch.equal(t, after[name]) for name, t in backbones.items())
     assert not torch.equal(before["total_head.weight"], after["total_head.weight"])
     assert set(adapted.history_["phase"]) == {"Fine-tuning"}
-
-
-def test_loaded_weights_are_cross_validated(fname, scored_raws):
-    """Every fold adapts them: with adaptation 0, all score as they are."""
-    loaded = MC2SleepClassifier.from_pretrained(fname).set_params(adaptation=0.0)
-    raws, stages = scored_raws
-    scores = cross_val_score(loaded, raws, stages, cv=3, error_score="raise")
-    expected = [loaded.score(raw, s) for raw, s in zip(raws, stages, strict=True)]
-    np.testing.assert_allclose(scores, expected)
 
 
 @pytest.mark.parametrize("phase", ["pretrain", "finetune"])
@@ -191,14 +174,6 @@ def test_provenance_names_every_step(fname, ten_nights, tmp_path):
     ]
 
 
-def test_shipped_weights_have_a_provenance():
-    """Both steps of their training are recorded."""
-    stager = MC2SleepClassifier.from_pretrained(device="cpu").stager_
-    assert stager.was_finetuned
-    assert stager.validation_subjects == stager.provenance[0]["validation_subjects"]
-    assert stager.provenance[0]["n_nights"] > 0
-
-
 def test_saved_weights_name_no_folder_of_this_machine(fitted, tmp_path):
     """Where weights came from is not saved with them."""
     for name in ("first", "second"):
@@ -214,13 +189,3 @@ def test_unknown_saved_parameters_are_named(fitted, tmp_path):
     fitted.stager_.save(fname, {"n_heads": 8})
     with pytest.raises(ValueError, match=r"\['n_heads'\], which this version"):
         MC2SleepClassifier.from_pretrained(fname)
-
-
-def test_device_may_be_an_object_everywhere(fitted, fname, scored_raws):
-    """In the constructor, in from_pretrained and in finetune."""
-    device = torch.device("cpu")
-    loaded = MC2SleepClassifier.from_pretrained(fname, device=device)
-    clone(loaded).fit(*scored_raws)
-    assert loaded.predict(scored_raws[0][0]).proba.equals(
-        fitted.predict(scored_raws[0][0]).proba
-    )

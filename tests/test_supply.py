@@ -46,11 +46,11 @@ def test_nothing_connects_at_import_load_and_predict(tmp_path):
     assert ended.stdout.endswith("20 epochs\n")
 
 
-def build(folder, environment=None):
+def build(folder, **environment):
     """Build wheel and sdist as a build front end would; return their paths."""
     pytest.importorskip("hatchling", reason="hatchling, the build backend, is missing")
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
-    environment = os.environ | (environment or {})
+    environment = os.environ | environment
     subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     return wheel, sdist
@@ -69,6 +69,14 @@ def sources(folder):
         for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+
+
+def test_two_builds_have_the_same_bytes(built, tmp_path):
+    """Whenever and wherever they are made."""
+    other = build(tmp_path, TZ="Asia/Tokyo", PYTHONHASHSEED="7")
+    for first, second in zip(built, other, strict=True):
+        assert first.name == second.name
+        assert first.read_bytes() == second.read_bytes()
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built):
@@ -92,41 +100,23 @@ def test_the_sdist_holds_package_and_tests(built):
     assert {n for n in names if not n.startswith(("mne_mc2sleep/", "tests/"))} == texts
 
 
-def test_two_builds_have_the_same_bytes(built, tmp_path):
-    """Whenever and wherever they are made."""
-    environment = {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}
-    for first, second in zip(built, build(tmp_path, environment), strict=True):
-        assert first.name == second.name
-        assert first.read_bytes() == second.read_bytes()
-
-
-def licences():
-    """Return the licence of each package of the page."""
-    if not LICENCES.exists():
-        pytest.skip("docs/licences.md is in the repository, not in the sdist")
+@pytest.mark.skipif(not LICENCES.exists(), reason="the sdist has no docs")
+def test_all_dependencies_are_under_permissive_licences():
+    """The page names each, and none that would bind users, such as the (A)GPL."""
     rows = re.findall(r"^\| (\S+) \| \S+ \| (.*?) \|", LICENCES.read_text(), re.M)
-    return dict(rows[1:] if rows[0][0] == "package" else rows)
-
-
-def test_the_page_of_licences_names_every_dependency():
-    """Those of pyproject.toml at least; the others come by the script."""
+    found = {name: text for name, text in rows if name not in ("package", "---")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.match(r"[\w-]+", text)[0] for text in project["dependencies"]}
-    assert {name.replace("_", "-") for name in names} <= licences().keys()
-
-
-def test_all_dependencies_are_under_permissive_licences():
-    """None that would bind who uses the package, such as the (A)GPL."""
-    found = licences()
+    assert {name.replace("_", "-") for name in names} <= found.keys()
     assert [name for name, text in found.items() if not PERMISSIVE.search(text)] == []
     assert [name for name, text in found.items() if "GPL" in text] == []
 
 
-@pytest.mark.parametrize("module", ["pickle", "marshal", "shelve", "dill"])
-def test_nothing_in_the_package_unpickles(module):
+def test_nothing_in_the_package_unpickles():
     """No module imports what could execute a file, or calls what could."""
     text = "\n".join(p.read_text() for p in (ROOT / "mne_mc2sleep").rglob("*.py"))
-    assert not re.search(rf"^\s*(import|from) {module}\b", text, re.M)
+    modules = "pickle|marshal|shelve|dill"
+    assert not re.search(rf"^\s*(import|from) ({modules})\b", text, re.M)
     assert "joblib.load(" not in text
     calls = re.findall(r"\btorch\.load\([^\n]*", text)
     assert all("weights_only=True" in call for call in calls)

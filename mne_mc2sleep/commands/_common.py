@@ -1,14 +1,12 @@
-"""Options, messages and provenance that the sub-commands share."""
+"""Options, messages and the search for nights that the sub-commands share."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import warnings
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..classifier import MC2SleepClassifier
+    from ..datasets import NightRecord
 
 PROGRAM = "mne-mc2sleep"
 
@@ -30,18 +29,11 @@ _OPTIONS = (
     (r"'average_channels'", "--average-channels"),
     (r"'(pretrain|finetune)_train_epochs'", "--train-epochs"),
     (r"'random_state'", "--random-state"),
+    (r"\bn_jobs\b", "--n-jobs"),
     (r"\boverwrite=True\b", "--overwrite"),
     (r"mne\.io\.read_raw", "MNE"),
     (r", or a Raw\b", ""),
 )
-
-
-class ScoredNights(NamedTuple):
-    """Recordings, the hypnogram of each (None: its own annotations), the subjects."""
-
-    recordings: list[str]
-    hypnograms: list[Path | None]
-    subjects: list[str]
 
 
 class Attempt(NamedTuple):
@@ -85,21 +77,11 @@ def add_command(
     )
     parser.set_defaults(run=run)
     loudness = parser.add_mutually_exclusive_group()
+    quiet = {"action": "store_const", "const": -1, "help": "report errors only"}
+    loudness.add_argument("-q", "--quiet", dest="verbosity", default=0, **quiet)
+    more = "report more; -vv also reports where in the code an error arose"
     loudness.add_argument(
-        "-q",
-        "--quiet",
-        dest="verbosity",
-        action="store_const",
-        const=-1,
-        default=0,
-        help="report errors only",
-    )
-    loudness.add_argument(
-        "-v",
-        "--verbose",
-        dest="verbosity",
-        action="count",
-        help="report more; -vv also reports where in the code an error arose",
+        "-v", "--verbose", dest="verbosity", action="count", help=more
     )
     return parser
 
@@ -141,12 +123,15 @@ def names(text: str) -> list[str]:
     return found
 
 
-def positive(text: str) -> int:
-    """Convert an argument to an integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise ArgumentTypeError(f"must be 1 or more, got {value}")
-    return value
+def add_picks(parser: Any, default: str) -> None:
+    """Add the option for the channel to a parser, or to a group of one."""
+    parser.add_argument(
+        "--picks",
+        type=names,
+        metavar="A,B,...",
+        help="the EEG channel; of several names, the first that a recording has "
+        f"(default: {default})",
+    )
 
 
 def add_stager(parser: ArgumentParser) -> None:
@@ -159,13 +144,7 @@ def add_stager(parser: ArgumentParser) -> None:
         f"'{PROGRAM} train' wrote (default: %(default)s)",
     )
     channels = parser.add_mutually_exclusive_group()
-    channels.add_argument(
-        "--picks",
-        type=names,
-        metavar="A,B,...",
-        help="the EEG channel; of several names, the first that a recording has "
-        "(default: the channel of the weights)",
-    )
+    add_picks(channels, "the channel of the weights")
     channels.add_argument(
         "--average-channels",
         type=names,
@@ -186,30 +165,20 @@ def add_jobs(parser: ArgumentParser) -> None:
     )
 
 
-def find_scored(args: Namespace) -> ScoredNights:
+def find_scored(args: Namespace) -> list[NightRecord]:
     """Find recordings, hypnograms and subjects; report what has no partner."""
-    from ..datasets.folder import (
-        find_nights,
-        find_subject,
-        list_hypnograms,
-        list_recordings,
-        pair_by_name,
-    )
+    from ..datasets import NightRecord, folder
 
-    found = ScoredNights([], [], [])
-    recordings = []
+    nights, recordings, hypnograms = [], [], None
     for name in args.recordings:
         if name.lower().endswith(".csv"):
-            for record in find_nights(name).records:
-                found.recordings.append(str(record.recording))
-                found.hypnograms.append(record.hypnogram)
-                found.subjects.append(str(record.subject))
+            nights += folder.find_nights(name).records
         else:
-            recordings += list_recordings(name)
-    hypnograms = None
+            recordings += folder.list_recordings(name)
     if args.hypnograms:
-        hypnograms = [f for name in args.hypnograms for f in list_hypnograms(name)]
-    partners = pair_by_name(recordings, hypnograms)
+        found = map(folder.list_hypnograms, args.hypnograms)
+        hypnograms = [fname for fnames in found for fname in fnames]
+    partners = folder.pair_by_name(recordings, hypnograms)
     if hypnograms and len(hypnograms) == len(recordings):
         # In the order given, unless a name says otherwise.
         pairs = list(zip(partners, hypnograms, strict=True))
@@ -226,10 +195,9 @@ def find_scored(args: Namespace) -> ScoredNights:
         if hypnogram is None and (hypnograms or any(partners)):
             message = "it has no hypnogram; its own annotations are used."
             tell("warning", message, str(recording))
-        found.recordings.append(str(recording))
-        found.hypnograms.append(hypnogram)
-        found.subjects.append(find_subject(recording))
-    return found
+        subject = folder.find_subject(recording)
+        nights.append(NightRecord(subject, recording, hypnogram))
+    return nights
 
 
 def load_stager(args: Namespace) -> MC2SleepClassifier:
@@ -238,25 +206,6 @@ def load_stager(args: Namespace) -> MC2SleepClassifier:
 
     clf = MC2SleepClassifier.from_pretrained(args.weights, device=args.device)
     return clf.set_params(picks=args.picks) if args.picks else clf
-
-
-def check_output(fname: str, suffixes: tuple[str, ...], overwrite: bool) -> Path:
-    """Return the path of a file to write; raise if it cannot be written."""
-    path = Path(fname).expanduser()
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"The name {fname!r} must end in {' or '.join(suffixes)}.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{fname} exists. Pass --overwrite, or another name.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder {str(path.parent)!r} for {path.name} does not exist. Create "
-            "it, or pass another name."
-        )
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(
-            f"The folder {str(path.parent)!r} is not writable. Pass another name."
-        )
-    return path
 
 
 def log_level(verbosity: int) -> str:

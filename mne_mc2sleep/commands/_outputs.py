@@ -1,16 +1,17 @@
-"""The files of a staged night: what made them, and how they appear together."""
+"""What ``stage`` writes: the files of a night, what made them, and the summary."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import __version__
-from .._constants import EPOCH_DURATION, SCORER
+from .._constants import EPOCH_DURATION, SCORER, STAGES
+from .._utils import check_fname, replace_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from yasa import Hypnogram
@@ -42,16 +43,6 @@ class MadeBy(NamedTuple):
     sha256: str
     version: str = __version__
 
-    @classmethod
-    def find(cls, weights: str) -> MadeBy:
-        """Identify weights by the name and the checksum of their file."""
-        from ..weights.registry import KNOWN_WEIGHTS, find_weights
-
-        fname = find_weights(weights)
-        name = weights if weights in KNOWN_WEIGHTS else fname.name
-        with fname.open("rb") as file:
-            return cls(name, hashlib.file_digest(file, "sha256").hexdigest())
-
     def scorer(self, channel: str) -> str:
         """Return the scorer of a hypnogram: method, software, weights and channel."""
         return (
@@ -59,40 +50,28 @@ class MadeBy(NamedTuple):
             f"sha256 {self.sha256[:12]}; channel {channel}"
         )
 
-    def as_json(self) -> list[dict[str, Any]]:
-        """Return the value of ``GeneratedBy`` in BIDS."""
-        weights = {"Name": self.weights, "SHA256": self.sha256}
-        return [
-            {
-                "Name": _PACKAGE,
-                "Version": self.version,
-                "Description": f"Sleep staging by {SCORER} ({_URL})",
-                "Weights": weights,
-            }
-        ]
-
 
 class NightFiles:
     """The files of one recording, of the kinds that are asked for."""
 
-    def __init__(self, recording: str, out_dir: Path, outputs: list[str]):
+    def __init__(self, recording: str, out_dir: Path, outputs: list[str], part: str):
         self.recording = recording
-        self.base = f"{stem(recording)}_hypnogram"
-        self.out_dir = out_dir
-        self.outputs = outputs
-        self.sidecar = out_dir / f"{self.base}.json"
+        base = f"{stem(recording)}_hypnogram"
+        # The files are written here, and appear in their place together.
+        self.folder = Path(part) / base
+        self.sidecar = out_dir / f"{base}.json"
         # The sidecar comes first: it marks the others as ours.
         self.fnames = [self.sidecar]
-        self.fnames += [out_dir / f"{self.base}.{kind}" for kind in outputs]
+        self.fnames += [out_dir / f"{base}.{kind}" for kind in outputs]
 
     def made_before(self) -> dict[str, Any] | None:
-        """Return the content of the sidecar if it is ours, else None."""
+        """Return the summary in the sidecar if it is ours, else None."""
         try:
             content = json.loads(self.sidecar.read_text("utf-8"))
             is_ours = content["GeneratedBy"][0]["Name"] == _PACKAGE
+            return content["Summary"] if is_ours else None
         except (OSError, ValueError, LookupError, TypeError):
             return None
-        return content if is_ours and "Summary" in content else None
 
     def is_complete(self) -> bool:
         """Return whether all files are there."""
@@ -107,42 +86,34 @@ class NightFiles:
                 "--overwrite to replace, or another --out-dir."
             )
 
-    def write(
-        self, folder: Path, hypno: Hypnogram, recording: Recording, made_by: MadeBy
-    ) -> None:
+    def write(self, hypno: Hypnogram, recording: Recording, made_by: MadeBy) -> None:
         """Write all files but the sidecar into a temporary folder."""
         from ..io.hypnograms import write_hypnogram
 
-        folder.mkdir()
-        for kind in self.outputs:
-            fname = folder / f"{self.base}.{kind}"
-            if kind == "png":
+        self.folder.mkdir()
+        for fname in [self.folder / fname.name for fname in self.fnames[1:]]:
+            if fname.suffix == ".png":
                 _draw(fname, hypno, recording, self.recording)
             else:
                 write_hypnogram(fname, hypno)
-            if kind == "edf":
+            if fname.suffix == ".edf":
                 _name_equipment(fname, made_by)
 
-    def write_sidecar(
-        self, folder: Path, hypno: Hypnogram, made_by: MadeBy, summary: dict[str, Any]
-    ) -> None:
-        """Write the sidecar, with the summary of the night, into the same folder."""
-        sidecar = describe(self.recording, hypno, made_by, summary)
-        content = json.dumps(sidecar, indent=2, ensure_ascii=False)
-        (folder / self.sidecar.name).write_text(content + "\n", "utf-8")
-
-    def publish(self, folder: Path) -> None:
-        """Move all files to their place, even if Ctrl-C comes meanwhile."""
+    def publish(self, made_by: MadeBy, summary: dict[str, Any]) -> None:
+        """Add the sidecar and move all files to their place, even if Ctrl-C comes."""
+        content = describe(self.recording, made_by, summary)
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        (self.folder / self.sidecar.name).write_text(text, "utf-8")
         try:
-            self._rename(folder)
+            self._rename()
         except KeyboardInterrupt:
-            self._rename(folder)
+            self._rename()
             raise
 
-    def _rename(self, folder: Path) -> None:
+    def _rename(self) -> None:
         for fname in self.fnames:
-            if (folder / fname.name).exists():
-                (folder / fname.name).replace(fname)
+            if (self.folder / fname.name).exists():
+                (self.folder / fname.name).replace(fname)
 
 
 def stem(recording: str) -> str:
@@ -171,29 +142,30 @@ def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:
 
 
 def describe(
-    recording: str, hypno: Hypnogram, made_by: MadeBy, summary: dict[str, Any]
+    recording: str, made_by: MadeBy, summary: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the sidecar of the TSV file, after BIDS derivatives.
 
     The tags are those of the HED library SCORE 2.1.0.
     """
-    start = None if hypno.start is None else hypno.start.isoformat()
+    software = {
+        "Name": _PACKAGE,
+        "Version": made_by.version,
+        "Description": f"Sleep staging by {SCORER} ({_URL})",
+        "Weights": {"Name": made_by.weights, "SHA256": made_by.sha256},
+    }
+    begin = "Begin of a run of one stage, from the recording's start"
+    length = f"Duration of the run, in epochs of {EPOCH_DURATION:g} s"
     return {
-        "GeneratedBy": made_by.as_json(),
+        "GeneratedBy": [software],
         "Sources": [recording],
-        "Scorer": hypno.scorer,
+        "Scorer": made_by.scorer(summary["channel"]),
         "Channel": summary["channel"],
         "SamplingFrequency": 1 / EPOCH_DURATION,
-        "StartTime": start,
+        "StartTime": summary["start"] or None,
         "HEDVersion": "score_2.1.0",
-        "onset": {
-            "Description": "Begin of a run of one stage, from the recording's start",
-            "Units": "s",
-        },
-        "duration": {
-            "Description": f"Duration of the run, in epochs of {EPOCH_DURATION:g} s",
-            "Units": "s",
-        },
+        "onset": {"Description": begin, "Units": "s"},
+        "duration": {"Description": length, "Units": "s"},
         "trial_type": {
             "LongName": "Sleep stage",
             "Description": "Sleep stage, staged automatically from one EEG channel",
@@ -224,3 +196,74 @@ def _draw(fname: Path, hypno: Hypnogram, recording: Recording, name: str) -> Non
     axes = fig.subplots(4, 1, gridspec_kw={"height_ratios": night_ratios(False)})
     draw_night(recording, hypno, axes, title=f"{Path(name).name}\n{hypno.scorer}")
     fig.savefig(fname, dpi=100)
+
+
+def summarize(
+    hypno: Hypnogram, channel: str, novelty: float | None, made_by: MadeBy
+) -> dict[str, Any]:
+    """Summarize a staged night."""
+    is_staged = (hypno.hypno != "UNS").to_numpy()
+    confidence = hypno.proba[list(STAGES)].to_numpy().max(axis=1)[is_staged]
+    start = hypno.start
+    return {
+        "channel": channel,
+        "weights": made_by.weights,
+        "weights_sha256": made_by.sha256,
+        "version": made_by.version,
+        "start": "" if start is None else start.tz_localize(None).isoformat(),
+        "n_epochs": hypno.n_epochs,
+        "n_uns": int((~is_staged).sum()),
+        "mean_confidence": round(float(confidence.mean()), 4),
+        "novelty": novelty,
+        **{name: round(float(x), 4) for name, x in hypno.sleep_statistics().items()},
+    }
+
+
+class Summary:
+    """The rows of a run, and the file of ``--summary`` if one is asked for."""
+
+    def __init__(self, fname: str | None, recordings: Sequence[str], overwrite: bool):
+        self.rows: dict[str, dict[str, Any]] = {}
+        self._recordings = recordings
+        self._fname = None
+        if fname is not None:
+            self._fname = check_fname(fname, (".csv", ".json"), overwrite=True)
+            if not overwrite and self._fname.exists():
+                self._check_content(self._fname)
+
+    @property
+    def n_recordings(self) -> int:
+        """The number of recordings of this run."""
+        return len(self._recordings)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add the row of a recording."""
+        self.rows[row["file"]] = row
+
+    def write(self) -> None:
+        """Write the file with all rows so far."""
+        if self._fname is None or not self.rows:
+            return
+        rows = [self.rows[name] for name in self._recordings if name in self.rows]
+        if self._fname.suffix.lower() == ".json":
+            content = json.dumps(rows, indent=2, ensure_ascii=False)
+        else:
+            import pandas as pd
+
+            content = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+        replace_file(self._fname, content.encode())
+
+    def _check_content(self, path: Path) -> None:
+        """Raise if rows of other recordings, or another file, would be lost."""
+        import pandas as pd
+
+        try:
+            read = pd.read_json if path.suffix.lower() == ".json" else pd.read_csv
+            known = set(read(path)["file"])
+        except (ValueError, KeyError):
+            known = {"anything else"}
+        if not known <= set(self._recordings):
+            raise FileExistsError(
+                f"{path} exists and holds more than the recordings of this run. Pass "
+                "--overwrite to replace it, or another --summary."
+            )

@@ -11,7 +11,6 @@ from ._common import (
     add_recordings,
     add_stager,
     attempt,
-    check_output,
     find_scored,
     load_stager,
     tell,
@@ -19,12 +18,12 @@ from ._common import (
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from yasa import Hypnogram
 
     from ..classifier import MC2SleepClassifier
+    from ..datasets import NightRecord
 
 _EXAMPLES = f"""\
   {PROGRAM} evaluate recordings/ --out scores.csv
@@ -57,34 +56,30 @@ def run(args: Namespace) -> int:
     """Evaluate a stager; a recording that fails does not stop the others."""
     from joblib import Parallel, delayed
 
-    from .._utils import replace_file
+    from .._utils import check_fname, replace_file
     from ..evaluation import tabulate_scores
 
-    out = check_output(args.out, (".csv",), args.overwrite) if args.out else None
-    found = find_scored(args)
+    out = check_fname(args.out, (".csv",), args.overwrite) if args.out else None
+    nights = find_scored(args)
     clf = load_stager(args)
-    references, predicted, kept = [], [], []
+    kept, staged = [], []
     tries = Parallel(args.n_jobs, return_as="generator")(
-        delayed(attempt)(_stage, clf, *night, args.average_channels)
-        for night in zip(found.recordings, found.hypnograms, strict=True)
+        delayed(attempt)(_stage, clf, night, args.average_channels) for night in nights
     )
-    for index, tried in enumerate(tries):
+    for night, tried in zip(nights, tries, strict=True):
         for message in tried.warnings if args.verbosity >= 0 else ():
-            tell("warning", message, found.recordings[index])
+            tell("warning", message, str(night.recording))
         if tried.error:
-            tell("error", tried.error, found.recordings[index])
-            continue
-        kept.append(index)
-        references.append(tried.result[0])
-        predicted.append(tried.result[1])
+            tell("error", tried.error, str(night.recording))
+        else:
+            kept.append(night)
+            staged.append(tried.result)
     if kept:
-        names, subjects = (
-            [values[index] for index in kept]
-            for values in (found.recordings, found.subjects)
-        )
-        several = len(set(subjects)) < len(subjects)
-        groups = subjects if several else None
+        subjects = [night.subject for night in kept]
+        groups = subjects if len(set(subjects)) < len(subjects) else None
+        names = [str(night.recording) for night in kept]
         try:
+            references, predicted = zip(*staged, strict=True)
             table = tabulate_scores(references, predicted, names, groups)
         except ValueError as error:
             tell("error", error)
@@ -92,17 +87,15 @@ def run(args: Namespace) -> int:
         print(table.rename_axis(None).to_string(float_format="{:.3f}".format))
         if out:
             replace_file(out, table.to_csv(lineterminator="\n").encode())
-    return 0 if len(kept) == len(found.recordings) else 1
+    return 0 if len(kept) == len(nights) else 1
 
 
 def _stage(
-    clf: MC2SleepClassifier,
-    recording: str,
-    hypno: Path | None,
-    average_channels: list[str] | None,
+    clf: MC2SleepClassifier, night: NightRecord, average_channels: list[str] | None
 ) -> tuple[NDArray, Hypnogram]:
     from ..evaluation import read_reference
 
+    recording = str(night.recording)
     predicted = clf.predict(recording, average_channels=average_channels)
     picks = average_channels[0] if average_channels else clf.picks
-    return read_reference(recording, hypno, predicted, picks), predicted
+    return read_reference(recording, night.hypnogram, predicted, picks), predicted

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from argparse import ArgumentTypeError
 from collections import Counter
-from contextlib import closing, redirect_stdout
-from io import StringIO
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,15 +25,11 @@ from ._common import (
     names,
     tell,
 )
-from ._outputs import OUTPUTS, MadeBy, NightFiles, relabel, stem
-from ._summary import Summary, make_row
+from ._outputs import OUTPUTS, MadeBy, NightFiles, Summary, relabel, stem, summarize
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
-    from collections.abc import Generator
     from typing import Any
-
-    from yasa import Hypnogram
 
     from ..classifier import MC2SleepClassifier
     from ..io.recordings import Recording
@@ -86,41 +83,49 @@ def add_parser(subparsers: _SubParsersAction) -> None:
 
 def run(args: Namespace) -> int:
     """Stage recordings; one that fails does not stop the others."""
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
     from ..datasets.folder import list_recordings
+    from ..weights.registry import find_weights
 
     recordings = [str(f) for name in args.recordings for f in list_recordings(name)]
     _check_stems(recordings)
-    if args.n_jobs == 0:
-        raise ValueError("--n-jobs must be 1 or more, or -1 for one per core.")
     clf = load_stager(args)
-    made_by = MadeBy.find(args.weights)
+    sha256 = hashlib.sha256(find_weights(args.weights).read_bytes()).hexdigest()
+    made_by = MadeBy(Path(args.weights).name, sha256)
     out_dir = Path(args.out_dir).expanduser()
     if out_dir.exists() and not out_dir.is_dir():
         raise ValueError(f"{args.out_dir} is a file. Pass a folder with --out-dir.")
     out_dir.mkdir(parents=True, exist_ok=True)
     summary = Summary(args.summary, recordings, args.overwrite)
-    nights = [NightFiles(name, out_dir, args.outputs) for name in recordings]
-    waiting = nights if args.overwrite else _skip_finished(nights, summary, made_by)
-    progress = _Progress(len(nights), len(nights) - len(waiting), args.verbosity)
+    has_bar = args.verbosity == 0 and sys.stderr.isatty()
     try:
         with (
             TemporaryDirectory(
                 dir=out_dir, prefix=".staging_", ignore_cleanup_errors=True
             ) as part,
-            closing(_stage_all(clf, waiting, Path(part), made_by, args)) as results,
+            tqdm(total=len(recordings), leave=False, disable=not has_bar) as bar,
         ):
-            for result in results:
-                if result.row["status"] == "staged":
-                    result.files.publish(result.folder)
-                summary.add(result.row)
-                summary.write()
-                progress.show(result)
+            nights = [NightFiles(f, out_dir, args.outputs, part) for f in recordings]
+            if not args.overwrite:
+                nights = _skip_finished(nights, summary, made_by)
+            parallel = Parallel(args.n_jobs, return_as="generator_unordered")
+            stage = delayed(partial(_try, clf, made_by, args))
+            with closing(parallel(map(stage, nights))) as results:
+                for result in results:
+                    if result.row["status"] == "staged":
+                        result.files.publish(made_by, result.row)
+                    summary.add(result.row)
+                    summary.write()
+                    bar.clear()
+                    if args.verbosity >= 0:
+                        _tell(result, f"[{len(summary.rows)}/{len(recordings)}]")
+                    bar.update(len(summary.rows) - bar.n)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{_count(summary)}. Run the same command again to continue."
         ) from None
-    finally:
-        progress.close()
     return _report(summary, args.verbosity)
 
 
@@ -128,10 +133,8 @@ class _Result(NamedTuple):
     """What a worker returns about one night."""
 
     files: NightFiles
-    folder: Path
     row: dict[str, Any]
     warnings: list[str]
-    printed: str
     seconds: float
 
 
@@ -160,11 +163,10 @@ def _skip_finished(
     waiting: list[NightFiles] = []
     others: Counter[str] = Counter()
     for night in nights:
-        made = night.made_before()
-        if made is None or not night.is_complete():
+        row = night.made_before()
+        if row is None or not night.is_complete():
             waiting.append(night)
             continue
-        row = made["Summary"]
         summary.add(row | {"file": night.recording, "status": "finished before"})
         if row["weights_sha256"] != made_by.sha256:
             others[row["weights"]] += 1
@@ -178,53 +180,25 @@ def _skip_finished(
     return waiting
 
 
-def _stage_all(
-    clf: MC2SleepClassifier,
-    nights: list[NightFiles],
-    folder: Path,
-    made_by: MadeBy,
-    args: Namespace,
-) -> Generator[_Result]:
-    """Stage nights, in parallel if asked; yield each as it ends."""
-    from joblib import Parallel, delayed
-
-    yield from Parallel(args.n_jobs, return_as="generator_unordered")(
-        delayed(_attempt)(clf, night, folder / str(index), made_by, args)
-        for index, night in enumerate(nights)
-    )
-
-
-def _attempt(
-    clf: MC2SleepClassifier,
-    files: NightFiles,
-    folder: Path,
-    made_by: MadeBy,
-    args: Namespace,
+def _try(
+    clf: MC2SleepClassifier, made_by: MadeBy, args: Namespace, files: NightFiles
 ) -> _Result:
     """Stage one night, here or in another process; report a failure in its row."""
     from mne.utils import use_log_level
 
-    begin, printed = time.perf_counter(), StringIO()
-    with redirect_stdout(printed), use_log_level(log_level(args.verbosity)):
-        staged = attempt(_stage, clf, files, folder, made_by, args)
-    row = {"file": files.recording, "status": "failed", "error": staged.error}
-    if not staged.error:
-        hypno, row = staged.result
-    row["warnings"] = " | ".join(staged.warnings)
-    if not staged.error:
-        files.write_sidecar(folder, hypno, made_by, row)
-    seconds = time.perf_counter() - begin
-    return _Result(files, folder, row, staged.warnings, printed.getvalue(), seconds)
+    begin = time.perf_counter()
+    with use_log_level(log_level(args.verbosity)):
+        staged = attempt(_stage, clf, made_by, args, files)
+    row = {"file": files.recording, "status": "failed" if staged.error else "staged"}
+    row |= {"error": staged.error, "warnings": " | ".join(staged.warnings)}
+    row |= staged.result or {}
+    return _Result(files, row, staged.warnings, time.perf_counter() - begin)
 
 
 def _stage(
-    clf: MC2SleepClassifier,
-    files: NightFiles,
-    folder: Path,
-    made_by: MadeBy,
-    args: Namespace,
-) -> tuple[Hypnogram, dict[str, Any]]:
-    """Write the files of one night into a temporary folder; return its summary."""
+    clf: MC2SleepClassifier, made_by: MadeBy, args: Namespace, files: NightFiles
+) -> dict[str, Any]:
+    """Write the files of one night into its temporary folder; return its summary."""
     from ..io.recordings import read_recording
 
     if not args.overwrite:
@@ -233,14 +207,14 @@ def _stage(
     hypno = clf.predict(name, average_channels=args.average_channels)
     recording = read_recording(name, (args.average_channels or [clf.picks])[0])
     channel = ", ".join(args.average_channels or [recording.ch_name])
-    row = make_row(name, hypno, channel, _novelty(clf, recording), made_by)
+    summary = summarize(hypno, channel, _novelty(clf, recording), made_by)
     hypno = relabel(hypno, made_by.scorer(channel))
-    files.write(folder, hypno, recording, made_by)
+    files.write(hypno, recording, made_by)
     if args.verbosity > 0:
-        print(f"{name}: {hypno.n_epochs} epochs")
-        for statistic, value in hypno.sleep_statistics().items():
-            print(f"  {statistic:12} {value:.1f}")
-    return hypno, row
+        statistics = [f"  {k:12} {v:.1f}" for k, v in hypno.sleep_statistics().items()]
+        lines = [f"{name}: {hypno.n_epochs} epochs", *statistics]
+        print("\n".join(lines), flush=True)
+    return summary
 
 
 def _novelty(clf: MC2SleepClassifier, recording: Recording) -> float | None:
@@ -253,39 +227,13 @@ def _novelty(clf: MC2SleepClassifier, recording: Recording) -> float | None:
     return round(float((found[0].distances[usable] >= 1).mean()), 4) if found else None
 
 
-class _Progress:
-    """Lines on stderr as nights end; on a terminal, also a bar below them."""
-
-    def __init__(self, n_nights: int, n_finished: int, verbosity: int):
-        from tqdm import tqdm
-
-        self._n_nights, self._n_done = n_nights, n_finished
-        self._verbosity = verbosity
-        self._bar = tqdm(
-            total=n_nights,
-            initial=n_finished,
-            leave=False,
-            disable=verbosity < 0 or not sys.stderr.isatty(),
-        )
-
-    def show(self, result: _Result) -> None:
-        """Report a night that ended."""
-        self._n_done += 1
-        self._bar.clear()
-        print(result.printed, end="", flush=True)
-        name = result.files.recording
-        if self._verbosity >= 0:
-            count = f"[{self._n_done}/{self._n_nights}]"
-            line = f"{count} {Path(name).name} {result.seconds:.1f} s"
-            failed = result.row["status"] == "failed"
-            print(line + " failed" * failed, file=sys.stderr, flush=True)
-            for message in result.warnings:
-                tell("warning", message, name)
-        self._bar.update()
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._bar.close()
+def _tell(result: _Result, count: str) -> None:
+    """Report a night that ended on stderr."""
+    name, is_failed = result.files.recording, result.row["status"] == "failed"
+    line = f"{count} {Path(name).name} {result.seconds:.1f} s" + " failed" * is_failed
+    print(line, file=sys.stderr, flush=True)
+    for message in result.warnings:
+        tell("warning", message, name)
 
 
 def _count(summary: Summary) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import IO
 
 _PACKAGES = ("mne", "yasa", "torch", "numpy", "scipy", "pandas", "scikit-learn")
@@ -31,7 +31,7 @@ def sys_info(file: IO[str] | None = None) -> None:
         "platform": platform.platform(),
         "python": sys.version.split()[0],
         "mne-mc2sleep": __version__,
-        **{name: _version(name) for name in _PACKAGES},
+        **{name: version(name) for name in _PACKAGES},
         "device": f"{device}{gpu}, {torch.get_num_threads()} threads",
     }
     for name, known in KNOWN_WEIGHTS.items():
@@ -39,10 +39,3 @@ def sys_info(file: IO[str] | None = None) -> None:
     facts["downloaded weights"] = str(cache_folder())
     for name, fact in facts.items():
         print(f"{name + ':':<20}{fact}", file=file)
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

@@ -8,13 +8,11 @@ from ._common import (
     PROGRAM,
     add_command,
     add_device,
+    add_picks,
     add_recordings,
-    check_output,
     find_scored,
     load_stager,
     log_level,
-    names,
-    positive,
     tell,
 )
 
@@ -60,13 +58,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the file of weights"
     )
-    parser.add_argument(
-        "--picks",
-        type=names,
-        metavar="A,B,...",
-        help="the EEG channel; of several names, the first that a recording has "
-        "(default: the channel of --weights, else by an order of preference)",
-    )
+    add_picks(parser, "the channel of --weights, else by an order of preference")
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--weights",
@@ -82,7 +74,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     )
     parser.add_argument(
         "--train-epochs",
-        type=positive,
+        type=int,
         metavar="N",
         help="the maximum number of passes over the recordings in each phase of the "
         "training (default: as in MC2SleepClassifier, or as for the --weights)",
@@ -105,27 +97,27 @@ def add_parser(subparsers: _SubParsersAction) -> None:
 
 def run(args: Namespace) -> int:
     """Train a stager and save it."""
-    out = check_output(args.out, (".safetensors",), args.overwrite)
-    found = find_scored(args)
-    if args.groups and len(args.groups) != len(found.recordings):
+    from mne.utils import use_log_level
+
+    from .._utils import check_fname
+
+    out = check_fname(args.out, (".safetensors",), args.overwrite)
+    nights = find_scored(args)
+    recordings = [str(night.recording) for night in nights]
+    groups = args.groups or [night.subject for night in nights]
+    if len(groups) != len(nights):
         raise ValueError(
-            f"There are {len(found.recordings)} recordings but {len(args.groups)} "
-            "--groups. Pass one for each recording."
+            f"There are {len(nights)} recordings but {len(groups)} --groups. Pass one "
+            "for each recording."
         )
     clf = _make_classifier(args)
     if args.history:
         clf.set_params(callback=_HistoryFile(args.history, args.overwrite))
     learn = clf.finetune if args.weights else clf.fit
-    from mne.utils import use_log_level
-
     # Training takes long, so its progress is shown unless -q is given.
     with use_log_level(log_level(args.verbosity or 1)):
         try:
-            learn(
-                found.recordings,
-                found.hypnograms,
-                groups=args.groups or found.subjects,
-            )
+            learn(recordings, [night.hypnogram for night in nights], groups=groups)
         except (ValueError, OSError) as error:
             tell("error", error)
             return 1
@@ -143,7 +135,9 @@ class _HistoryFile:
     """Write the history of the training to a CSV file while it runs."""
 
     def __init__(self, fname: str, overwrite: bool):
-        self.fname = check_output(fname, (".csv",), overwrite)
+        from .._utils import check_fname
+
+        self.fname = check_fname(fname, (".csv",), overwrite)
         self.rows: list[dict] = []
 
     def __call__(self, row: dict) -> None:

@@ -11,14 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-_WHAT = "a name, the path of a file, or an address (https://...) with --sha256"
-_LIST = f"  {PROGRAM} weights list"
 _FETCH = f"""\
   {PROGRAM} weights fetch small
   {PROGRAM} weights fetch https://example.org/lab.safetensors --sha256 4f5c..."""
-_CARD = f"""\
-  {PROGRAM} weights card small
-  {PROGRAM} weights card lab.safetensors"""
+_CARD = f"  {PROGRAM} weights card small\n  {PROGRAM} weights card lab.safetensors"
 
 
 def add_parser(subparsers: _SubParsersAction) -> None:
@@ -27,19 +23,15 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         "weights", help="list, fetch or describe weights", description=__doc__
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    add_command(actions, "list", run_list, _LIST, help="list the weights with a name")
-    fetch = add_command(
-        actions, "fetch", run_fetch, _FETCH, help="fetch weights and print their path"
-    )
-    card = add_command(
-        actions,
-        "card",
-        run_card,
-        _CARD,
-        help="print the settings of weights and each step of their training",
-    )
-    for action in (fetch, card):
-        action.add_argument("weights", metavar="WEIGHTS", help=_WHAT)
+    example, text = f"  {PROGRAM} weights list", "list the weights with a name"
+    add_command(actions, "list", run_list, example, help=text)
+    what = "a name, the path of a file, or an address (https://...) with --sha256"
+    for name, run, examples, text in (
+        ("fetch", run_fetch, _FETCH, "fetch weights and print their path"),
+        ("card", run_card, _CARD, "print settings and each step of the training"),
+    ):
+        action = add_command(actions, name, run, examples, help=text)
+        action.add_argument("weights", metavar="WEIGHTS", help=what)
         action.add_argument("--sha256", help="the checksum of the file")
 
 

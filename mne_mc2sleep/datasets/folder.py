@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..io.stage_tables import read_table
-from .records import FoundNights, NightRecord
+from .records import FoundNights, NightRecord, report
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
     Picks = str | tuple[str, ...] | None
 
@@ -58,34 +57,24 @@ def find_nights(
     found : FoundNights
         The nights. Recordings of a folder without hypnogram are skipped. The subject is
         the ``sub-`` part of the name, else the recording itself.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the table or folder, or a file of the table, does not exist, or if the folder
-        holds no recording.
-    ValueError
-        If the table lacks columns, names a recording twice, lacks a subject, or has no
-        rows.
     """
     path = Path(path).expanduser()
     if picks is not None and not isinstance(picks, str):
         picks = tuple(picks)
-    found = FoundNights([], {})
+    skipped = {}
     if path.is_dir():
-        recordings = list_recordings(path)
-        for recording, hypnogram in zip(
-            recordings, pair_by_name(recordings), strict=True
-        ):
+        records, recordings = [], list_recordings(path)
+        partners = pair_by_name(recordings)
+        for recording, hypnogram in zip(recordings, partners, strict=True):
             if hypnogram is None:
-                found.skipped[recording.name] = "there is no hypnogram beside it."
+                skipped[recording.name] = "there is no hypnogram beside it."
                 continue
             night = find_subject(recording), recording, hypnogram, picks, trim
-            found.records.append(NightRecord(*night))
+            records.append(NightRecord(*night))
     else:
-        found.records.extend(_read_table(path, picks, trim))
-    found.report_skipped()
-    if not found.records:
+        records = _read_table(path, picks, trim)
+    found = report(records, skipped)
+    if not records:
         raise ValueError(
             f"There is no scored night in {path}. Pass a table of files, or a folder "
             "with hypnograms beside the recordings."
@@ -96,20 +85,7 @@ def find_nights(
 def list_recordings(path: str | os.PathLike) -> list[Path]:
     """List the recordings in a folder, or in the subjects' folders of BIDS.
 
-    Parameters
-    ----------
-    path : path-like
-        The folder. A file stands for itself.
-
-    Returns
-    -------
-    recordings : list of Path
-        The files with one of the endings ``RECORDINGS``, without hypnograms.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no recording.
+    A file stands for itself.
     """
     path = Path(path).expanduser()
     # Some formats are folders, such as night.mff.
@@ -148,24 +124,13 @@ def list_hypnograms(path: str | os.PathLike) -> list[Path]:
 def pair_by_name(
     recordings: Sequence[Path], hypnograms: Iterable[Path] | None = None
 ) -> list[Path | None]:
-    """Find the hypnogram of each recording by the names of the files.
+    """Find the hypnogram of each recording, or None, by the names of the files.
 
     The names must agree but for the format and words such as ``-PSG``, ``_eeg``,
     ``-Hypnogram``, ``_events`` or ``-nsrr``. In Sleep-EDF, the scorer's letter differs.
-
-    Parameters
-    ----------
-    recordings : sequence of Path
-        The recordings.
-    hypnograms : iterable of Path | None
-        The hypnograms; None takes the files beside each recording, without those that
-        this package wrote.
-
-    Returns
-    -------
-    partners : list of Path | None
-        One for each recording. If several fit, a name with ``hypnogram`` goes before
-        others and ``events`` comes last.
+    ``hypnograms=None`` takes the files beside each recording, without those that this
+    package wrote. If several fit, a name with ``hypnogram`` goes before others and
+    ``events`` comes last.
     """
     is_beside = hypnograms is None
     if hypnograms is None:
@@ -225,28 +190,22 @@ def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]
     repeated = table["recording"][table["recording"].duplicated()].tolist()
     if repeated:
         raise ValueError(f"{path.name} names {repeated} more than once.")
-    rows = table.to_dict("records")
+    records = []
     # The header is line 1.
-    return [
-        _read_row(row, f"Line {line} of {path.name}", path.parent, picks, trim)
-        for line, row in enumerate(rows, start=2)
-    ]
-
-
-def _read_row(
-    row: dict[Any, Any], where: str, folder: Path, picks: Picks, trim: str | None
-) -> NightRecord:
-    if not row["subject"]:
-        raise ValueError(
-            f"{where} names no subject; without it, nights of one person could be both "
-            "trained and tested on."
-        )
-    recording = folder / Path(row["recording"]).expanduser()
-    hypnogram = None
-    if row.get("hypnogram"):
-        hypnogram = folder / Path(row["hypnogram"]).expanduser()
-    for fname in (recording, hypnogram):
-        if fname is not None and not fname.is_file():
-            raise FileNotFoundError(f"{where}: there is no file {fname}.")
-    picks = row.get("picks") or picks
-    return NightRecord(row["subject"], recording, hypnogram, picks, trim)
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        where = f"Line {line} of {path.name}"
+        if not row["subject"]:
+            raise ValueError(
+                f"{where} names no subject; without it, nights of one person could be "
+                "both trained and tested on."
+            )
+        recording = path.parent / Path(row["recording"]).expanduser()
+        hypnogram = None
+        if row.get("hypnogram"):
+            hypnogram = path.parent / Path(row["hypnogram"]).expanduser()
+        for fname in (recording, hypnogram):
+            if fname is not None and not fname.is_file():
+                raise FileNotFoundError(f"{where}: there is no file {fname}.")
+        night = row["subject"], recording, hypnogram, row.get("picks") or picks, trim
+        records.append(NightRecord(*night))
+    return records

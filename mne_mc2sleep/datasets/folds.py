@@ -26,17 +26,9 @@ class Fold(NamedTuple):
     def split(
         self, nights: Iterable[Item]
     ) -> tuple[list[Item], list[Item], list[Item]]:
-        """Split nights by subject.
+        """Split nights into those that train, validate and are tested.
 
-        Parameters
-        ----------
-        nights : iterable of NightRecord or Night
-            Anything with a ``subject``.
-
-        Returns
-        -------
-        train, validation, test : list
-            The nights in their order; those of subjects in no part are left out.
+        Nights of subjects in no part are left out.
         """
         nights = list(nights)
         train, validation, test = (
@@ -68,11 +60,6 @@ def make_folds(
     -------
     folds : list of Fold
         The folds. Every subject is tested in exactly one.
-
-    Raises
-    ------
-    ValueError
-        If there are too few subjects for the folds, or none would be left to train on.
     """
     subjects = list(dict.fromkeys(subjects))
     if not 2 <= n_folds <= len(subjects):

@@ -16,7 +16,7 @@ from ..data.reading import read_channel, read_stages
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,11 +50,6 @@ class NightRecord:
         ``"balance"`` cuts wake outside sleep, in the evening first, until there is not
         more of it than of the most frequent sleep stage (the convention of SHHS,
         see ``mne_mc2sleep.datasets.shhs``); None keeps all.
-
-    Raises
-    ------
-    ValueError
-        If ``trim`` is none of these.
     """
 
     subject: Hashable
@@ -83,16 +78,32 @@ class FoundNights(NamedTuple):
     skipped: dict[str, str]
     """Why each file that cannot be used was left out."""
 
-    def report_skipped(self) -> None:
-        """Log how many nights there are, and each skipped file with its reason."""
-        for name, reason in self.skipped.items():
-            logger.warning("Skipped %s: %s", name, reason)
-        logger.info(
-            "Found %d nights of %d subjects; skipped %d files.",
-            len(self.records),
-            len({record.subject for record in self.records}),
-            len(self.skipped),
+
+def report(
+    records: list[NightRecord], skipped: dict[str, str] | None = None
+) -> FoundNights:
+    """Return what was found; log how much, and why each skipped file was skipped."""
+    skipped = skipped or {}
+    for name, reason in skipped.items():
+        logger.warning("Skipped %s: %s", name, reason)
+    logger.info(
+        "Found %d nights of %d subjects; skipped %d files.",
+        len(records),
+        len({record.subject for record in records}),
+        len(skipped),
+    )
+    return FoundNights(records, skipped)
+
+
+def check_subjects(subjects: Iterable, known: Sequence, data_set: str) -> list:
+    """Return the different subjects; raise if the data set lacks one of them."""
+    subjects = list(dict.fromkeys(subjects))
+    if unknown := [subject for subject in subjects if subject not in known]:
+        raise ValueError(
+            f"{data_set} has no subjects {unknown}. Pass some of "
+            f"{', '.join(map(str, known))}."
         )
+    return subjects
 
 
 def read_night(record: NightRecord, scaling: str = "none") -> Night:
@@ -109,14 +120,6 @@ def read_night(record: NightRecord, scaling: str = "none") -> Night:
     -------
     night : Night
         With the signals in µV in memory, as a copy and not a view of the recording.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file does not exist.
-    ValueError
-        If the recording or the hypnogram cannot be read, do not fit together, or hold
-        no epoch of sleep to trim by; the message begins with the night's name.
     """
     try:
         recording = read_channel(record.recording, record.picks, scaling)
@@ -150,20 +153,8 @@ def prepare_nights(
     Returns
     -------
     nights : list of Night
-        In the order of ``records``, trimmed, with the signals on the disk.
-
-    Raises
-    ------
-    ValueError
-        If no night can be prepared.
-    OSError
-        If a night cannot be written.
-
-    Warns
-    -----
-    RuntimeWarning
-        If nights cannot be prepared or have no sleep to trim by; each is named with
-        the reason and left out.
+        In the order of ``records``, trimmed, with the signals on the disk. Nights that
+        cannot be prepared or have no sleep to trim by are left out with a warning.
     """
     nights = prepare_all(
         [record.recording for record in records],
@@ -193,26 +184,7 @@ def prepare_nights(
 
 
 def trim_wake(stages: NDArray[np.int8], trim: str | None) -> slice:
-    """Find the part of a night that a rule keeps.
-
-    Parameters
-    ----------
-    stages : array of int of shape (n_epochs,)
-        Positions in ``STAGES``, -1 where unscored. Unscored epochs do not count as
-        sleep.
-    trim : str | None
-        As in :class:`NightRecord`.
-
-    Returns
-    -------
-    part : slice
-        The epochs to keep; unscored ones among them stay, so that time is not cut.
-
-    Raises
-    ------
-    ValueError
-        If there is a rule but no epoch of sleep.
-    """
+    """Return the epochs that a rule of `NightRecord` keeps; unscored is not sleep."""
     if trim is None:
         return slice(0, stages.size)
     sleep = np.flatnonzero(stages > _WAKE)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._constants import EPOCH_DURATION
-from ._download import data_folder, download
+from .._utils import data_folder, download
 
 if TYPE_CHECKING:
     import os
@@ -55,20 +55,13 @@ def fetch_sample(
         The recording, with the channel ``"EEG"``. It begins with the first epoch.
     hypno : yasa.Hypnogram
         The stages of the expert.
-
-    Raises
-    ------
-    ConnectionError
-        If the server cannot be reached.
-    OSError
-        If a file arrives damaged or cannot be written.
     """
     import mne
     import yasa
 
     folder = data_folder(path, "mne_mc2sleep_sample")
     data, changes = (
-        download(base_url + name, folder / name, sha256)
+        download(base_url + name, folder / name, f"sha256:{sha256}")
         for name, sha256 in _SHA256.items()
     )
     signal = np.loadtxt(data, dtype=np.float64)  # µV

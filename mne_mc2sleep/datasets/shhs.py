@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from mne.utils import logger
 from sklearn.utils import check_random_state
 
@@ -20,7 +21,7 @@ from .._constants import STAGES
 from ..io.edf_header import describe_damage, read_edf_header
 from ..io.hypnograms import read_hypnogram
 from .folds import Fold
-from .records import FoundNights, NightRecord
+from .records import FoundNights, NightRecord, report
 
 if TYPE_CHECKING:
     import os
@@ -62,13 +63,6 @@ def find_nights(
     found : FoundNights
         The nights, and why each other file was skipped: its counterpart is missing, it
         is cut off or damaged, has no channel "EEG", or lacks stages.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder has not the NSRR's layout.
-    ValueError
-        If no night can be used.
     """
     folder = Path(folder).expanduser()
     recordings = _list_files(folder / _RECORDINGS, ".edf")
@@ -77,17 +71,16 @@ def find_nights(
     if subjects is not None:
         wanted &= set(map(str, subjects))
     logger.info("Looking at %d nights in %s.", len(wanted), folder)
-    found = FoundNights([], {})
+    records, skipped = [], {}
     for subject in sorted(wanted):
         recording, hypnogram = recordings.get(subject), hypnograms.get(subject)
-        reason = _find_fault(recording, hypnogram, need_all_stages)
-        if reason is None and recording is not None:
+        if reason := _find_fault(recording, hypnogram, need_all_stages):
+            skipped[f"{_PREFIX}{subject}"] = reason
+        elif recording is not None:
             record = NightRecord(subject, recording, hypnogram, CHANNEL, "balance")
-            found.records.append(record)
-        else:
-            found.skipped[f"{_PREFIX}{subject}"] = str(reason)
-    found.report_skipped()
-    if not found.records:
+            records.append(record)
+    found = report(records, skipped)
+    if not records:
         raise ValueError(
             f"None of {len(wanted)} nights in {folder} can be used; the log tells why."
         )
@@ -111,11 +104,6 @@ def split_subjects(
     fold : Fold
         The three parts. Where 100 are more than a tenth of those not tested, that tenth
         validates (our choice), but one at least.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three subjects.
     """
     subjects = sorted(set(subjects))
     if len(subjects) < 3:
@@ -126,15 +114,9 @@ def split_subjects(
     n_test = max(1, round(_TEST_FRACTION * len(subjects)))
     n_rest = len(subjects) - n_test
     n_validation = min(_N_VALIDATION, max(1, round(_VALIDATION_FRACTION * n_rest)))
-    order = check_random_state(random_state).permutation(len(subjects))
-    test, validation, train = (
-        tuple(subjects[i] for i in sorted(part))
-        for part in (
-            order[:n_test],
-            order[n_test : n_test + n_validation],
-            order[n_test + n_validation :],
-        )
-    )
+    order = check_random_state(random_state).permutation(subjects)
+    parts = np.split(order, [n_test, n_test + n_validation])
+    test, validation, train = (tuple(sorted(part.tolist())) for part in parts)
     return Fold(train, validation, test)
 
 
@@ -159,8 +141,7 @@ def _find_fault(
         return f"there is no recording in {_RECORDINGS.as_posix()}."
     if hypnogram is None:
         return f"there is no hypnogram in {_HYPNOGRAMS.as_posix()}."
-    damage = describe_damage(recording)
-    if damage is not None:
+    if damage := describe_damage(recording):
         return f"{recording.name}: {damage}"
     ch_names = read_edf_header(recording).ch_names
     if CHANNEL not in ch_names:

@@ -1,4 +1,4 @@
-"""The Sleep-EDF Database Expanded (sleep cassette), fetched through MNE.
+"""The Sleep-EDF Database Expanded (sleep cassette), downloaded from PhysioNet.
 
 Kemp et al. 2000 (https://doi.org/10.1109/10.867928), PhysioNet, Open Data Commons
 Attribution 1.0. EDF-20 is the subjects 0 to 19 (39 nights), EDF-78 all (153 nights).
@@ -14,9 +14,9 @@ import pandas as pd
 from mne.utils import logger
 
 from .._constants import STAGES
-from ..io.edf_header import describe_damage
+from .._utils import download
 from .folds import make_folds
-from .records import FoundNights, NightRecord
+from .records import FoundNights, NightRecord, check_subjects, report
 
 if TYPE_CHECKING:
     import os
@@ -56,7 +56,7 @@ def fetch_nights(
     base_url: str | None = None,
     picks: str = CHANNEL,
 ) -> FoundNights:
-    """Fetch nights from PhysioNet, unless they are there already.
+    """Download nights from PhysioNet, unless they are there already.
 
     Parameters
     ----------
@@ -75,41 +75,28 @@ def fetch_nights(
     found : FoundNights
         All nights of these subjects; none is ever skipped.
 
-    Raises
-    ------
-    ValueError
-        If the data set has no such subject.
-    ConnectionError
-        If the server cannot be reached, or goes away in the middle.
-    OSError
-        If a file arrives damaged or cannot be written.
-
     Notes
     -----
-    Files that arrived whole are kept, so after an error the same call goes on. A file
-    in the folder that is shorter than its own header says is fetched again. As read by
-    :func:`~mne_mc2sleep.datasets.read_night`, stages 3 and 4 are N3, movement time and
-    "?" are unscored, and wake is trimmed to 30 min on each side of the sleep.
+    Files are checked against MNE's list of hashes, so after an error the same call
+    continues where it stopped. As read by :func:`~mne_mc2sleep.datasets.read_night`,
+    stages 3 and 4 are N3, movement time and "?" are unscored, and wake is trimmed to
+    30 min on each side of the sleep.
     """
-    subjects = list(dict.fromkeys(subjects))
-    unknown = [subject for subject in subjects if subject not in SUBJECTS["edf78"]]
-    if unknown:
-        raise ValueError(
-            f"Sleep-EDF has no subjects {unknown}; they are 0 to 82 without "
-            f"{sorted(_MISSING)}."
-        )
+    from mne.datasets.sleep_physionet import age
+
+    folder = Path(age.data_path(path))
+    url = age.BASE_URL if base_url is None else base_url
+    table = pd.read_csv(age.AGE_SLEEP_RECORDS)
     records = []
-    for subject in subjects:
-        files = _fetch_subject(subject, path, base_url)
-        damaged = [fname for pair in files for fname in pair if _is_damaged(fname)]
-        if damaged:
-            for fname in damaged:
-                fname.unlink()
-            files = _fetch_subject(subject, path, base_url)
-        records += [NightRecord(subject, *pair, picks, "margin") for pair in files]
-    found = FoundNights(records, {})
-    found.report_skipped()
-    return found
+    for subject in check_subjects(subjects, SUBJECTS["edf78"], "Sleep-EDF"):
+        for _, night in table[table["subject"] == subject].groupby("night"):
+            files = {
+                kind: download(f"{url}{name}", folder / name, f"sha1:{sha1}")
+                for kind, name, sha1 in night[["record type", "fname", "sha"]].values
+            }
+            pair = files["PSG"], files["Hypnogram"]
+            records.append(NightRecord(subject, *pair, picks, "margin"))
+    return report(records)
 
 
 def get_folds(protocol: str) -> list[Fold]:
@@ -126,11 +113,6 @@ def get_folds(protocol: str) -> list[Fold]:
     folds : list of Fold
         The subjects. Who validates is our choice: see
         :func:`~mne_mc2sleep.datasets.make_folds`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such protocol.
     """
     _check_protocol(protocol)
     return make_folds(SUBJECTS[protocol], _N_FOLDS[protocol], _N_VALIDATION[protocol])
@@ -149,27 +131,15 @@ def compare_counts(nights: Iterable[Night], protocol: str) -> pd.DataFrame:
     Returns
     -------
     counts : DataFrame
-        Rows ``found``, ``published`` and ``difference``; columns ``n_nights``, the
+        Rows ``published``, ``found`` and ``difference``; columns ``n_nights``, the
         stages and ``total``. Scored epochs with an unusable signal count too, as in the
         published ones.
-
-    Raises
-    ------
-    ValueError
-        If there is no such protocol.
     """
     _check_protocol(protocol)
-    found = np.zeros(len(STAGES), dtype=int)
-    n_nights = 0
-    for night in nights:
-        scored = night.stages[night.stages >= 0]
-        found += np.bincount(scored, minlength=len(STAGES))
-        n_nights += 1
-    published = PUBLISHED_COUNTS.loc[protocol]
-    counts = pd.DataFrame(
-        {"found": [n_nights, *found, found.sum()], "published": published},
-        index=published.index,
-    ).T
+    scored = [night.stages[night.stages >= 0] for night in nights]
+    found = np.bincount(np.concatenate(scored), minlength=len(STAGES))
+    counts = PUBLISHED_COUNTS.loc[[protocol]].set_axis(["published"])
+    counts.loc["found"] = [len(scored), *found, found.sum()]
     counts.loc["difference"] = counts.loc["found"] - counts.loc["published"]
     logger.info("Scored epochs of %s:\n%s", protocol, counts.to_string())
     return counts
@@ -180,36 +150,3 @@ def _check_protocol(protocol: str) -> None:
         raise ValueError(
             f"There is no protocol {protocol!r}; pass one of {list(SUBJECTS)}."
         )
-
-
-def _fetch_subject(
-    subject: int, path: str | os.PathLike | None, base_url: str | None
-) -> list[tuple[Path, Path]]:
-    """Fetch what is not there yet; return (recording, hypnogram) of each night."""
-    from mne.datasets.sleep_physionet import age
-    from requests.exceptions import RequestException
-
-    url = age.BASE_URL if base_url is None else base_url
-    try:
-        # Three subjects have one night only, which is expected.
-        files = age.fetch_data([subject], path=path, base_url=url, on_missing="ignore")
-    except RequestException as error:
-        raise ConnectionError(
-            f"The nights of subject {subject} could not be fetched from {url}; run the "
-            f"same again, what has arrived is kept. Cause: {error}"
-        ) from error
-    # pooch's word for a wrong hash; after the colon it lists both.
-    except ValueError as error:
-        raise OSError(
-            f"A file of subject {subject} arrived damaged from {url}; run the same "
-            "again, what has arrived whole is kept. Cause: "
-            f"{str(error).partition(':')[0]}."
-        ) from error
-    return [(Path(recording), Path(hypnogram)) for recording, hypnogram in files]
-
-
-def _is_damaged(fname: Path) -> bool:
-    damage = describe_damage(fname)
-    if damage is not None:
-        logger.warning("%s: %s It is fetched again.", fname.name, damage)
-    return damage is not None

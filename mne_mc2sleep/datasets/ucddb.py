@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._download import data_folder, download
-from .records import FoundNights, NightRecord
+from .._utils import data_folder, download
+from .records import FoundNights, NightRecord, check_subjects, report
 
 if TYPE_CHECKING:
     import os
@@ -54,15 +54,6 @@ def fetch_nights(
     found : FoundNights
         One night per subject.
 
-    Raises
-    ------
-    ValueError
-        If the database has no such subject, or the server lists no checksum for it.
-    ConnectionError
-        If the server cannot be reached, or stops in the middle.
-    OSError
-        If a file arrives damaged or cannot be written.
-
     Notes
     -----
     The recordings (``.rec``) are EDF files and are stored as ``.edf``, which MNE reads.
@@ -71,36 +62,25 @@ def fetch_nights(
     Files are checked against PhysioNet's list of checksums, so after an error the same
     call continues where it stopped.
     """
-    subjects = list(dict.fromkeys(subjects))
-    unknown = [subject for subject in subjects if subject not in SUBJECTS]
-    if unknown:
-        raise ValueError(
-            f"UCDDB has no subjects {unknown}. Pass some of {', '.join(SUBJECTS)}."
-        )
     folder = data_folder(path, "ucddb")
-    checksums = _read_checksums(download(base_url + _CHECKSUMS, folder / _CHECKSUMS))
     picks = picks if isinstance(picks, str) else tuple(picks)
+    subjects = check_subjects(subjects, SUBJECTS, "UCDDB")
+    listed = download(base_url + _CHECKSUMS, folder / _CHECKSUMS).read_text("utf-8")
+    checksums = {line.split()[-1]: line.split()[0] for line in listed.splitlines()}
+
+    def fetch(remote: str, local: str) -> Path:
+        if remote not in checksums:
+            raise ValueError(
+                f"{_CHECKSUMS} of {base_url} does not list {remote}. Delete "
+                f"{folder / _CHECKSUMS} and run the same call again."
+            )
+        known_hash = f"sha256:{checksums[remote]}"
+        return download(base_url + remote, folder / local, known_hash)
+
     records = []
     for subject in subjects:
-        files = []
-        for remote, local in (
-            (f"ucddb{subject}.rec", f"ucddb{subject}.edf"),
-            (f"ucddb{subject}_stage.txt", f"ucddb{subject}_stage.txt"),
-        ):
-            if remote not in checksums:
-                raise ValueError(
-                    f"{_CHECKSUMS} of {base_url} does not list {remote}. Delete "
-                    f"{folder / _CHECKSUMS} and run the same call again."
-                )
-            files.append(download(base_url + remote, folder / local, checksums[remote]))
-        recording, hypnogram = files
+        recording = fetch(f"ucddb{subject}.rec", f"ucddb{subject}.edf")
+        stages = f"ucddb{subject}_stage.txt"
+        hypnogram = fetch(stages, stages)
         records.append(NightRecord(subject, recording, hypnogram, picks))
-    found = FoundNights(records, {})
-    found.report_skipped()
-    return found
-
-
-def _read_checksums(fname: Path) -> dict[str, str]:
-    """Return the checksum of each file that PhysioNet lists."""
-    lines = map(str.split, fname.read_text("utf-8").splitlines())
-    return {line[1]: line[0] for line in lines if len(line) == 2}
+    return report(records)

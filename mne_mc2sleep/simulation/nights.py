@@ -38,24 +38,7 @@ def make_raw(
     sfreq: float = SFREQ,
     meas_date: datetime | None = None,
 ) -> RawArray:
-    """Create a recording from EEG signals.
-
-    Parameters
-    ----------
-    signals : array of shape (n_channels, n_times)
-        The signals in µV.
-    ch_names : sequence of str
-        One name per channel.
-    sfreq : float
-        The sampling frequency in Hz.
-    meas_date : datetime | None
-        The start of the recording in UTC.
-
-    Returns
-    -------
-    raw : RawArray
-        The recording.
-    """
+    """Create a recording from EEG signals in µV, (n_channels, n_times)."""
     import mne
 
     info = mne.create_info(list(ch_names), sfreq, "eeg")
@@ -96,11 +79,6 @@ def simulate_night(
         The recording.
     hypno : yasa.Hypnogram
         Its stages, with the scorer ``"Simulation"``.
-
-    Raises
-    ------
-    ValueError
-        If ``duration`` is less than one epoch or there are not one or two names.
 
     Notes
     -----

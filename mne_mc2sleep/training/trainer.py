@@ -17,8 +17,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .._constants import STAGES, UNSCORED
+from .._utils import check_fname
 from ..data.nights import count_batches, iterate_batches, read_ahead
-from ..weights.file_format import check_fname
 from .checkpoints import fingerprint, load_checkpoint, locked, save_checkpoint
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def train(
         model = DistributedDataParallel(phase, find_unused_parameters=True)
     is_first, fname = _rank() == 0, None
     if checkpoint is not None:
-        fname = check_fname(checkpoint, ".pt", overwrite=True)
+        fname = check_fname(checkpoint, (".pt",), overwrite=True)
     has_lock = fname is not None and is_first
     with locked(fname) if has_lock else nullcontext(), seeded(phase.options.seed):
         state, bar = _State(phase), None

@@ -1,32 +1,36 @@
-"""A whole night on one page."""
+"""The hypnogram of a night, and the whole night on one page."""
 
 from __future__ import annotations
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 from mne.time_frequency import psd_array_multitaper
 
 from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import read_recording
 from ..metrics import epochs_to_review
-from ._style import BLUE, GREY, ORANGE, VERMILION, add_legend, finish, get_axes
-from .hypnogram import (
-    HOUR,
-    check_proba,
-    draw_density,
-    draw_stages,
-    epoch_edges,
-    runs,
-    share_time,
+from ._style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    STAGE_COLORS,
+    VERMILION,
+    add_legend,
+    finish,
+    get_axes,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from typing import Any
 
     from matplotlib.axes import Axes
@@ -38,13 +42,45 @@ if TYPE_CHECKING:
 
     from ..io.recordings import Recording
 
+_HOUR = 3600.0
+_TICKS = (1 / 60, 1 / 12, 1 / 4, 1, 2, 4, 12, 24)  # hours between ticks
+_MAX_TICKS = 12
+# From top to bottom, as sleep laboratories draw it.
+_LEVELS = ("WAKE", "REM", "N1", "N2", "N3")
 # All of these are our choice. Spindles are up to 16 Hz; above 25 Hz is mostly muscle.
 _BAND = (0.5, 25.0)
 _BANDWIDTH = 1.0  # Hz, of the tapers
-_WINDOW = 10.0  # seconds, averaged over an epoch
-_RESOLUTION = 0.25  # Hz, of the picture
+_WINDOW = 5.0  # seconds, averaged over an epoch
 _PERCENTILES = (5, 99)  # colours that a few extreme epochs do not wash out
 _LIGHTS = re.compile(r"lights?[ _-]*(off|out|on)\b", re.IGNORECASE)
+
+
+def plot_hypnogram(
+    hypno: Hypnogram, *, axes: Sequence[Axes] | None = None, show: bool = True
+) -> Figure:
+    """Plot a hypnogram above its hypnodensity, on one time axis.
+
+    Parameters
+    ----------
+    hypno : yasa.Hypnogram
+        A hypnogram with ``proba``, from `MC2SleepClassifier.predict`.
+    axes : sequence of Axes | None
+        Two axes to draw into; None makes a figure.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    fig : Figure
+        The figure.
+    """
+    _check_proba(hypno)
+    rows = get_axes(axes, 2, (10, 5))
+    stages = stages_on_grid(hypno.as_int().to_numpy(), len(hypno))
+    _draw_stages(rows[0], stages, "Stage")
+    _draw_density(rows[1], hypno.proba, _epoch_edges(len(hypno)))
+    _share_time(rows, len(hypno), hypno.start)
+    return finish(rows, show)
 
 
 def plot_night(
@@ -129,29 +165,29 @@ def draw_night(
             f"The hypnogram has {len(hypno)} epochs and the recording {n_epochs}. Pass "
             "the hypnogram of this recording."
         )
-    check_proba(hypno)
+    _check_proba(hypno)
     stages = stages_on_grid(hypno.as_int().to_numpy(), n_epochs)
     *above, stage_ax, density_ax, spectrogram_ax, confidence_ax = axes
-    draw_stages(stage_ax, stages, "Stage")
+    _draw_stages(stage_ax, stages, "Stage")
     if reference is not None:
         expert = stages_on_grid(reference, n_epochs, recording.start)
-        draw_stages(above[0], expert, "Expert")
+        _draw_stages(above[0], expert, "Expert")
         stage_ax.set_ylabel("Stager")
         _mark_disagreement(stage_ax, expert, stages)
-    edges = epoch_edges(n_epochs)
+    edges = _epoch_edges(n_epochs)
     if proba is None:
-        draw_density(density_ax, hypno.proba, edges)
+        _draw_density(density_ax, hypno.proba, edges)
     else:
-        draw_density(density_ax, proba, _window_edges(proba))
+        _draw_density(density_ax, proba, _window_edges(proba))
     _draw_spectrogram(spectrogram_ax, recording, edges)
     _draw_confidence(confidence_ax, hypno, stages, edges, review)
-    unscored = runs(stages == UNSCORED)
+    unscored = _runs(stages == UNSCORED)
     for ax in axes:
         whole = ax.get_xaxis_transform()
         ax.broken_barh(unscored, (0, 1), transform=whole, color=GREY, alpha=0.3, lw=0)
         _draw_lights(ax, recording)
     axes[0].set_title(title, fontsize="medium")
-    share_time(axes, n_epochs, recording.start)
+    _share_time(axes, n_epochs, recording.start)
 
 
 def _mark_disagreement(
@@ -162,7 +198,7 @@ def _mark_disagreement(
     share = differs.sum() / max(scored.sum(), 1)
     low = ax.get_ylim()[0] - 0.7
     label = f"disagree\n({share:.0%})"
-    ax.broken_barh(runs(differs), (low, 0.6), color=VERMILION, lw=0, label=label)
+    ax.broken_barh(_runs(differs), (low, 0.6), color=VERMILION, lw=0, label=label)
     ax.set_ylim(bottom=low)
     add_legend(ax)
 
@@ -172,7 +208,7 @@ def _window_edges(proba: DataFrame) -> NDArray[np.float64]:
     onsets = proba.index.to_numpy(dtype=float)
     step = onsets[1] - onsets[0] if len(onsets) > 1 else EPOCH_DURATION
     centers = onsets + EPOCH_DURATION / 2
-    return np.append(centers - step / 2, centers[-1] + step / 2) / HOUR
+    return np.append(centers - step / 2, centers[-1] + step / 2) / _HOUR
 
 
 def _draw_spectrogram(
@@ -181,7 +217,7 @@ def _draw_spectrogram(
     frequencies, decibel = _spectrogram(recording)
     lowest, highest = np.percentile(decibel[recording.usable], _PERCENTILES)
     decibel[~recording.usable] = np.nan
-    rows = np.append(frequencies, frequencies[-1] + _RESOLUTION) - _RESOLUTION / 2
+    rows = np.append(frequencies, frequencies[-1] + 1 / _WINDOW) - 0.5 / _WINDOW
     mesh = ax.pcolormesh(
         edges, rows, decibel.T, vmin=lowest, vmax=highest, rasterized=True
     )
@@ -200,11 +236,7 @@ def _spectrogram(
         parts, SFREQ, *_BAND, bandwidth=_BANDWIDTH, verbose="ERROR"
     )
     power = power.reshape(recording.n_epochs, -1, power.shape[1]).mean(axis=1)
-    bins = np.rint(frequencies / _RESOLUTION).astype(int)
-    starts = np.flatnonzero(np.diff(bins, prepend=-1))
-    sizes = np.diff(starts, append=len(bins))
-    frequencies = bins[starts] * _RESOLUTION
-    decibel = 10 * np.log10(np.add.reduceat(power, starts, axis=1) / sizes + 1e-12)
+    decibel = 10 * np.log10(power + 1e-12)
     octaves = np.log2(frequencies)
     median = np.median(decibel[recording.usable], axis=0)
     return frequencies, decibel - np.polyval(np.polyfit(octaves, median, 1), octaves)
@@ -224,7 +256,7 @@ def _draw_confidence(
     is_listed[epochs_to_review(hypno, review)["epoch"]] = True
     if is_listed.any():
         label = f"review\n({is_listed.sum()})"
-        ax.broken_barh(runs(is_listed), (0, 0.15), color=ORANGE, lw=0, label=label)
+        ax.broken_barh(_runs(is_listed), (0, 0.15), color=ORANGE, lw=0, label=label)
         add_legend(ax)
     ax.set(ylim=(0, 1), ylabel="Confidence")
 
@@ -233,8 +265,79 @@ def _draw_lights(ax: Axes, recording: Recording) -> None:
     annotations = recording.annotations
     for onset, text in zip(annotations.onset, annotations.description, strict=True):
         if found := _LIGHTS.search(text):
-            ax.axvline(onset / HOUR, color=VERMILION, ls="--", lw=1)
+            ax.axvline(onset / _HOUR, color=VERMILION, ls="--", lw=1)
             if ax is ax.figure.axes[0]:
                 name = f"lights {found[1].lower()}"
-                place = (onset / HOUR, 1)
+                place = (onset / _HOUR, 1)
                 ax.annotate(name, place, xycoords=("data", "axes fraction"), ha="left")
+
+
+def _check_proba(hypno: Hypnogram) -> None:
+    """Raise if a hypnogram has no probabilities."""
+    if hypno.proba is None:
+        raise ValueError(
+            "The hypnogram has no probabilities to plot. Pass one from "
+            "MC2SleepClassifier.predict, or use its own plot_hypnogram()."
+        )
+
+
+def _epoch_edges(n_epochs: int) -> NDArray[np.float64]:
+    """Return the edges of epochs in hours from the start (n_epochs + 1,)."""
+    return np.arange(n_epochs + 1, dtype=np.float64) * (EPOCH_DURATION / _HOUR)
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """Return begin and duration, in hours, of each run of True epochs."""
+    change = np.diff(mask.astype(np.int8), prepend=0, append=0)
+    begin, end = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    hours = EPOCH_DURATION / _HOUR
+    return list(zip(begin * hours, (end - begin) * hours, strict=True))
+
+
+def _draw_stages(ax: Axes, stages: NDArray[np.int8], label: str) -> None:
+    """Draw stages (positions in ``STAGES``, -1 for none) as a line of steps."""
+    # Unscored epochs, -1, take the last value.
+    heights = np.array([-_LEVELS.index(stage) for stage in STAGES] + [np.nan])
+    values = heights[stages]
+    ax.stairs(values, _epoch_edges(len(stages)), baseline=None, color=BLACK)
+    rem = STAGES.index("REM")
+    for begin, duration in _runs(stages == rem):
+        x = (begin, begin + duration)
+        ax.plot(x, (heights[rem],) * 2, color=STAGE_COLORS["REM"], lw=3)
+    ax.set_yticks(-np.arange(len(_LEVELS)), _LEVELS)
+    ax.set(ylim=(0.6 - len(_LEVELS), 0.4), ylabel=label)
+    ax.spines[["right", "top"]].set_visible(False)
+
+
+def _draw_density(ax: Axes, proba: DataFrame, edges: NDArray[np.float64]) -> None:
+    """Draw probabilities as bands above each other, the unscored epochs as ``UNS``."""
+    values = np.cumsum(proba.to_numpy(), axis=1)
+    # The last value is repeated: a step is drawn between two edges.
+    bands = np.column_stack([np.zeros(len(proba)), values])[[*range(len(proba)), -1]].T
+    for stage, bottom, top in zip(map(str, proba), bands[:-1], bands[1:], strict=True):
+        color = STAGE_COLORS[stage]
+        ax.fill_between(edges, bottom, top, step="post", lw=0, color=color, label=stage)
+    ax.set(ylim=(0, 1), ylabel="Probability")
+    add_legend(ax)
+
+
+def _share_time(axes: Sequence[Axes], n_epochs: int, start: datetime | None) -> None:
+    """Give all rows one time axis, with the clock below the last if it is known."""
+    duration = n_epochs * EPOCH_DURATION / _HOUR
+    step = next((s for s in _TICKS if duration / s <= _MAX_TICKS), _TICKS[-1])
+    offset = 0.0
+    if start is not None:
+        offset = (start.hour + start.minute / 60 + start.second / _HOUR) % step
+
+    def name(hours: float, _position: int | None = None) -> str:
+        if start is None:
+            return f"{hours:.3g}"
+        return (start + timedelta(hours=hours, seconds=0.5)).strftime("%H:%M")
+
+    for ax in axes:
+        is_last = ax is axes[-1]
+        ax.set_xlim(0, duration)
+        ax.xaxis.set_major_locator(MultipleLocator(step, offset=-offset))
+        ax.xaxis.set_major_formatter(FuncFormatter(name) if is_last else "")
+        label = "Time (h)" if start is None else "Clock of the recorder"
+        ax.set_xlabel(label if is_last else "")

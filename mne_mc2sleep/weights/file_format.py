@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .._constants import N_TIMES
-from .._utils import replace_file
+from .._utils import check_fname, replace_file
 from ..network import MC2SleepConfig, MC2SleepNet, make_network
 
 if TYPE_CHECKING:
@@ -41,21 +41,9 @@ def save_weights(
 ) -> None:
     """Write a network and its metadata into one file, atomically.
 
-    Parameters
-    ----------
-    fname : path-like
-        The file, ``*.safetensors``.
-    net : SleepNetwork
-        The network.
-    metadata : dict
-        Anything that JSON can hold.
-    overwrite : bool
-        Whether to replace an existing file.
-    network : callable | None
-        What made the network, if it is not `MC2SleepNet`: its name is saved.
-
+    ``network`` is what made the network, if it is not `MC2SleepNet`: its name is saved.
     """
-    fname = check_fname(fname, ".safetensors", overwrite)
+    fname = check_fname(fname, (".safetensors",), overwrite)
     header = {
         "format": _FORMAT,
         "config": json.dumps(asdict(net.config)),
@@ -87,42 +75,10 @@ def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-def check_fname(fname: str | os.PathLike, suffix: str, overwrite: bool) -> Path:
-    """Return the path of a file to write; raise if it cannot be written there."""
-    fname = Path(fname)
-    if fname.suffix != suffix:
-        raise ValueError(f"The file must be named '*{suffix}', not {fname.name!r}.")
-    if fname.exists() and not overwrite:
-        raise FileExistsError(
-            f"{fname} exists. Pass overwrite=True to replace it, or another name."
-        )
-    if not fname.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder {str(fname.parent)!r} does not exist. Make it first."
-        )
-    return fname
-
-
 def load_weights(
     fname: str | Path, network: Callable | None = None
 ) -> tuple[SleepNetwork, dict[str, Any]]:
-    """Read what `save_weights` wrote.
-
-    Parameters
-    ----------
-    fname : path-like
-        The file.
-    network : callable | None
-        What made the network, if it is not `MC2SleepNet`.
-
-    Returns
-    -------
-    net : SleepNetwork
-        The network in eval mode, on the CPU.
-    metadata : dict
-        What was saved with it.
-
-    """
+    """Read what `save_weights` wrote: the network in eval mode on the CPU, metadata."""
     fname = Path(fname)
     if not fname.is_file():
         raise FileNotFoundError(
@@ -133,13 +89,12 @@ def load_weights(
     _check_network(fname, header.get("network"), network)
     try:
         config = _read_config(header["config"])
-        # Shapes first, without memory: the file may ask for a network of any size.
+        # Without memory first: the file may ask for a network of any size.
         with torch.device("meta"):
-            expected = (network or MC2SleepNet)(config).state_dict()
-        _check_shapes(state, expected)
+            (network or MC2SleepNet)(config).load_state_dict(state, assign=True)
         with torch.random.fork_rng(devices=[]):
             net = make_network(config, network).eval()
-        net.load_state_dict(state, strict=True)
+        net.load_state_dict(state)
         _try_out(net)
         metadata = json.loads(header["metadata"])
         if not isinstance(metadata, dict):
@@ -195,16 +150,6 @@ def _read_config(text: str) -> MC2SleepConfig:
     if n_layers + sum(config.signal_convolutions) > _MAX_LAYERS:
         raise ValueError(f"it has over {_MAX_LAYERS} layers")
     return config
-
-
-def _check_shapes(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    for name in sorted(state.keys() | expected.keys()):
-        if name not in state or name not in expected:
-            place = "configuration" if name in state else "file"
-            raise ValueError(f"{name} is missing in the {place}")
-        found, needed = tuple(state[name].shape), tuple(expected[name].shape)
-        if found != needed:
-            raise ValueError(f"{name} has the shape {found}, not {needed}")
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The metadata of weights: what they hold, those of older files, and the card."""
+"""The metadata of weights: what a stager needs of them, and the card."""
 
 from __future__ import annotations
 
@@ -18,26 +18,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def check_metadata(metadata: dict[str, Any], fname: str | Path) -> dict[str, Any]:
-    """Return what a stager needs of the metadata of a file, of whatever version.
-
-    Parameters
-    ----------
-    metadata : dict
-        From `load_weights`.
-    fname : path-like
-        The file, for errors.
-
-    Returns
-    -------
-    saved : dict
-        The parameters of the classifier and the attributes of the stager.
-
-    Raises
-    ------
-    ValueError
-        If something is missing or of another type.
-    """
-    metadata = _convert(metadata)
+    """Return the classifier's parameters and the stager's attributes in a file."""
     for name, kind in _TYPES.items():
         if not isinstance(metadata.get(name), kind):
             raise ValueError(
@@ -52,43 +33,8 @@ def check_metadata(metadata: dict[str, Any], fname: str | Path) -> dict[str, Any
     return {name: metadata[name] for name in _TYPES}
 
 
-def _convert(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Convert the metadata of files from before version 0.1."""
-    data, parameters = metadata.get("training_data"), metadata.get("parameters")
-    if not isinstance(data, dict) or not isinstance(parameters, dict):
-        return metadata
-    parameters = dict(parameters)
-    if "temperature" in parameters:
-        parameters["contrastive_temperature"] = parameters.pop("temperature")
-    of_weights = {
-        name: parameters.pop(name, None)
-        for name in ("size", "sequence_length", "scaling")
-    }
-    step = {"phase": "training", "package_version": metadata.get("package_version")}
-    return metadata | {
-        "parameters": parameters,
-        "scaling": of_weights["scaling"] or "none",
-        "calibration_temperature": metadata.get("temperature"),
-        # These files do not say; most were fine-tuned.
-        "was_finetuned": metadata.get("can_stage"),
-        "validation_subjects": data.get("validation_subjects", []),
-        "provenance": [step | data] if data else [],
-    }
-
-
 def format_card(metadata: dict[str, Any], fname: str | Path) -> str:
-    """Describe weights in a text: their settings and each step of their training.
-
-    Parameters
-    ----------
-    metadata, fname
-        As in `check_metadata`.
-
-    Returns
-    -------
-    card : str
-        One line for each fact.
-    """
+    """Describe weights in a text: their settings and each step of their training."""
     saved = check_metadata(metadata, fname)
     steps = saved.pop("provenance")
     lines = [f"Weights: {Path(fname).name}", *_lines(saved)]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import mne
 
-_FOLDER = Path(__file__).parent
+from .._utils import data_folder, download
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,18 @@ def cache_folder() -> Path:
     folder = mne.get_config("MNE_MC2SLEEP_WEIGHTS")
     if folder is not None:
         return Path(folder).expanduser()
-    data = mne.get_config("MNE_DATA", Path.home() / "mne_data")
-    return Path(data).expanduser() / "mne_mc2sleep"
+    return data_folder(None, "mne_mc2sleep")
 
 
 def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
-    """Find a file of weights, and download it if needed.
+    """Find a file of weights by name, path or URL, and download it if needed.
 
-    Parameters
-    ----------
-    weights : str | path-like
-        A name of ``KNOWN_WEIGHTS``, a path, or a URL (``https://...``).
-    sha256 : str | None
-        The checksum of the file; a URL needs it.
-
-    Returns
-    -------
-    fname : Path
-        The file on this machine. Downloads are kept.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, a URL comes without ``sha256``, or the download does not
-        match it.
-    FileNotFoundError
-        If the file does not exist.
-    ConnectionError
-        If the server cannot be reached.
+    ``sha256`` is the checksum of the file, which a URL needs. Downloads are kept.
     """
     known = KNOWN_WEIGHTS.get(weights) if isinstance(weights, str) else None
     if known is not None:
         if known.url is None:
-            return _FOLDER / known.fname
+            return Path(__file__).with_name(known.fname)
         return _fetch(known.url, known.sha256)
     if isinstance(weights, str) and urlsplit(weights).scheme in ("http", "https"):
         if sha256 is None:
@@ -100,25 +79,7 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
 
 
 def _fetch(url: str, sha256: str) -> Path:
-    # The weights of the package do not need these imports.
-    import pooch
-    from requests.exceptions import RequestException
-
     sha256 = sha256.lower().removeprefix("sha256:")
     # The checksum keeps two files of one name apart.
     fname = f"{sha256[:8]}-{Path(urlsplit(url).path).name}"
-    folder = cache_folder()
-    try:
-        return Path(
-            pooch.retrieve(url, f"sha256:{sha256}", fname, folder, progressbar=False)
-        )
-    except RequestException as error:
-        raise ConnectionError(
-            f"The weights at {url} could not be downloaded ({type(error).__name__}). "
-            f"Try again when online, or put the file into {folder} as {fname}."
-        ) from error
-    except ValueError as error:
-        raise ValueError(
-            f"The download from {url} does not have the sha256 {sha256} and was "
-            "deleted. Try again, or check the URL and the checksum."
-        ) from error
+    return download(url, cache_folder() / fname, f"sha256:{sha256}")

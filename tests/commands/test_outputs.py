@@ -8,63 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from mne_mc2sleep.commands._outputs import stem
-
-SUFFIXES = (".csv", ".json")
 
 
-def files_below(folder):
-    """Return the files anywhere in a folder, by their paths in it."""
-    return {
-        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
-    }
-
-
-@pytest.fixture
-def place(tmp_path, nights, monkeypatch):
-    """Return a folder tree to work in, with a recording in several places."""
-    work = tmp_path / "work"
-    for folder in (work, work / "in", work / "in" / "deep", tmp_path / "elsewhere"):
-        folder.mkdir()
-        shutil.copy(nights[1].fname, folder / "night.edf")
-    monkeypatch.chdir(work)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "in/deep/../../../elsewhere/night.edf",
-        "./in//deep/night.edf",
-    ],
-)
 @pytest.mark.parametrize("out_dir", ["in/../staged", "../other"])
 def test_all_files_are_in_the_folder_that_was_asked_for(
-    run, weights, place, name, out_dir
+    run, weights, nights, tmp_path, monkeypatch, out_dir
 ):
     """Whatever the path of the recording holds."""
-    before = files_below(place)
+    work = tmp_path / "work"
+    (work / "in").mkdir(parents=True)
+    shutil.copy(nights[1].fname, tmp_path / "night.edf")
+    monkeypatch.chdir(work)
+    before = set(tmp_path.rglob("*.*"))
     options = ("--weights", weights, "--out-dir", out_dir, "--outputs", "csv")
-    status, _, _ = run("stage", name, *options)
-    assert status == 0
-    asked = Path(out_dir).resolve().relative_to(place)
-    written = {f"{asked}/night_hypnogram{suffix}" for suffix in SUFFIXES}
-    assert files_below(place) - before == written
-
-
-@given(st.text(st.sampled_from("ab./\\ \n~$é-"), min_size=1))
-def test_no_name_of_a_recording_leaves_the_folder(name):
-    """What is written begins with a single name, without a folder."""
-    try:
-        found = stem(name)
-    except ValueError:
-        return  # no name at all: refused before anything is staged
-    fname = Path("out") / f"{found}_hypnogram.csv"
-    assert fname.parent == Path("out")
-    assert fname.name not in (".", "..")
+    assert run("stage", "in//../../night.edf", *options)[0] == 0
+    asked = Path(out_dir).resolve()
+    written = {asked / f"night_hypnogram{suffix}" for suffix in (".csv", ".json")}
+    assert set(tmp_path.rglob("*.*")) - before == written
 
 
 def test_a_link_in_the_folder_is_not_followed(run, nights, weights, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -52,122 +51,74 @@ def interrupt_pass(monkeypatch, n_done):
     monkeypatch.setattr(_loop, "_train_once", train_or_interrupt)
 
 
-def fnames(nights):
-    """Return the recordings' names."""
-    return [night.fname for night in nights]
-
-
-def test_history_is_written_while_training(run, nights, out, monkeypatch):
-    """After Ctrl-C in the second pass, the file has the first one."""
-    interrupt_pass(monkeypatch, 1)
-    history = out.with_suffix(".csv")
-    options = ("--train-epochs", 2, "--history", history, "-q")
-    run("train", *fnames(nights), "--out", out, *options)
-    assert list(pd.read_csv(history)["train_epoch"]) == [1]
-
-
 def test_recordings_with_annotations_train_a_stager(run, nights, out):
-    """Without --hypnograms, the stages are those in the recordings."""
-    status, printed, err = run("train", *fnames(nights), "--out", out, *QUICK)
-    assert (status, err) == (0, "")
-    assert printed.endswith(f"Wrote {out}\n")
-    assert MC2SleepClassifier.from_pretrained(out).stager_.can_stage
-
-
-def test_hypnograms_train_a_stager(run, nights, tmp_path, out):
-    """A recording without annotations is scored by a file."""
-    raw, _ = simulate_night(360.0, random_state=0)
-    raw.save(tmp_path / "bare_raw.fif", verbose="ERROR")
-    command = ("train", tmp_path / "bare_raw.fif", "--out", out, *QUICK)
-    status, _, err = run(*command, "--hypnograms", nights[0].hypno_fname)
-    assert (status, err) == (0, "")
-    n_epochs = MC2SleepClassifier.from_pretrained(out).stager_.provenance[-1][
-        "n_epochs"
-    ]
-    assert sum(n_epochs.values()) == 12
-
-
-def test_the_history_is_printed(run, nights, out):
-    """One line for each pass of each stage of the training."""
-    _, printed, _ = run("train", *fnames(nights), "--out", out, *QUICK)
-    assert [line.split()[:2] for line in printed.splitlines()[:3]] == [
+    """The history is printed, and the progress is shown unless -q is given."""
+    recordings = [night.fname for night in nights]
+    command = ("train", *recordings, "--out", out, "--train-epochs", 1)
+    status, printed, alone = run(*command, "--groups", "anna", "anna")
+    assert status == 0
+    assert [line.split()[:2] for line in printed.splitlines()] == [
         ["phase", "train_epoch"],
         ["Pretraining", "1"],
         ["Fine-tuning", "1"],
+        ["Wrote", str(out)],
     ]
-
-
-def test_the_progress_is_shown(run, nights, out):
-    """Both stages of the training have a progress bar, unless -q is given."""
-    command = ("train", *fnames(nights), "--out", out, "--train-epochs", 1)
-    _, _, err = run(*command)
-    assert "Pretraining" in err
-    assert "Fine-tuning" in err
-
-
-def test_the_same_random_state_gives_the_same_weights(run, nights, tmp_path):
-    """It is 0 if not given."""
-    for name, options in {"a": (), "b": ("--random-state", 0)}.items():
-        out = tmp_path / f"{name}.safetensors"
-        run("train", nights[0].fname, "--out", out, *options, *QUICK)
-    a, b = (load_file(tmp_path / f"{name}.safetensors") for name in "ab")
-    assert all(torch.equal(a[name], b[name]) for name in a)
-
-
-@pytest.mark.parametrize(
-    ("picks", "stored"),
-    [
-        ("EEG Pz-Oz", "EEG Pz-Oz"),
-        ("Cz,EEG Fpz-Cz", ["Cz", "EEG Fpz-Cz"]),
-    ],
-)
-def test_picks_are_kept_with_the_weights(run, nights, out, picks, stored):
-    """Of several names, the first that a recording has is taken."""
-    run("train", nights[0].fname, "--out", out, "--picks", picks, *QUICK)
-    assert MC2SleepClassifier.from_pretrained(out).picks == stored
-
-
-def test_recordings_of_one_subject_are_not_split(run, nights, out):
-    """With one name in --groups, no subject is left to hold out."""
-    command = ("train", *fnames(nights), "--out", out, "--train-epochs", 1)
-    _, alone, _ = run(*command, "--groups", "anna", "anna")
-    _, split, _ = run(*command, "--groups", "anna", "bert", "--overwrite")
     assert "No subject is held out" in alone
+    assert MC2SleepClassifier.from_pretrained(out).stager_.can_stage
+    _, _, split = run(*command, "--groups", "anna", "bert", "--overwrite")
+    assert "Fine-tuning" in split
     assert "No subject is held out" not in split
 
 
+def test_the_same_random_state_gives_the_same_weights(run, nights, tmp_path):
+    """It is 0 if not given. Of several picks, the first of a recording is taken."""
+    outs = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for out, options in zip(outs, [(), ("--random-state", 0)], strict=True):
+        picks = ("--picks", "Cz,EEG Fpz-Cz")
+        run("train", nights[0].fname, "--out", out, *picks, *options, *QUICK)
+    a, b = map(load_file, outs)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert MC2SleepClassifier.from_pretrained(out).picks == ["Cz", "EEG Fpz-Cz"]
+
+
 def test_weights_are_fine_tuned(run, nights, weights, out):
-    """With --weights the backbones stay, and the sequence level learns."""
-    options = ("--weights", weights, "--out", out, *QUICK)
+    """The backbones stay, and the sequence level learns; --out may be --weights."""
+    out.write_bytes(Path(weights).read_bytes())
+    options = ("--weights", out, "--out", out, "--overwrite", *QUICK)
     status, _, err = run("train", nights[0].fname, *options)
     assert (status, err) == (0, "")
     old, new = load_file(weights), load_file(out)
     changed = {
         name.split(".")[0] for name in old if not torch.equal(old[name], new[name])
     }
-    assert changed == {
-        "signal_stack",
-        "spectrogram_stack",
-        "modality_head",
-        "total_head",
-    }
+    heads = {"modality_head", "total_head"}
+    assert changed == {"signal_stack", "spectrogram_stack", *heads}
 
 
-def test_fine_tuning_can_replace_its_weights(run, nights, weights, out):
-    """--out may be --weights, if --overwrite says so."""
-    out.write_bytes(Path(weights).read_bytes())
-    options = ("--weights", out, "--out", out, "--overwrite", *QUICK)
-    status, _, err = run("train", nights[0].fname, *options)
-    assert (status, err) == (0, "")
-    assert out.read_bytes() != Path(weights).read_bytes()
+@pytest.mark.filterwarnings("default:No epoch of:RuntimeWarning")
+def test_a_recording_is_scored_by_a_file(run, fails, tmp_path, out):
+    """The user learns in one line that a stage cannot be learnt, or all."""
+    raw, _ = simulate_night(360.0, random_state=0)
+    raw.save(tmp_path / "bare_raw.fif", verbose="ERROR")
+    command = ("train", tmp_path / "bare_raw.fif", "--out", out, "--train-epochs", 1)
+    fails(*command, match="None of the 1", status=1)
+    hypno_fname = tmp_path / "stages.tsv"
+    hypno_fname.write_text("onset\tduration\ttrial_type\n0\t360\tSleep stage 2\n")
+    status, _, err = run(*command, "--hypnograms", hypno_fname)
+    assert status == 0
+    assert "mne-mc2sleep: warning: No epoch of WAKE, N1, N3, REM is" in err
+    (step, *_) = MC2SleepClassifier.from_pretrained(out).stager_.provenance
+    assert sum(step["n_epochs"].values()) == 12
 
 
 def test_ctrl_c_keeps_what_was_learnt(run, nights, out, monkeypatch):
-    """After a pass, the weights are written."""
+    """After a pass, its weights and its row of the history are written."""
     interrupt_pass(monkeypatch, n_done=1)
-    options = ("--out", out, "--train-epochs", 3, "-q")
+    history = out.with_suffix(".csv")
+    options = ("--out", out, "--train-epochs", 3, "--history", history, "-q")
     status, printed, _ = run("train", nights[0].fname, *options)
     assert status == 0
+    assert list(pd.read_csv(history)["train_epoch"]) == [1]
     assert printed.endswith(f"Wrote {out}\n")
     assert MC2SleepClassifier.from_pretrained(out).stager_.can_stage
 
@@ -203,19 +154,11 @@ def test_the_output_is_checked_before_training(fails, nights, tmp_path, name, ma
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_folder_that_cannot_be_written_to(fails, nights, out, monkeypatch):
-    """Permission is asked for before the training."""
-    monkeypatch.setattr(os, "access", lambda *_args: False)
-    fails("train", nights[0].fname, "--out", out, match="is not writable")
-
-
-@pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize(
     ("options", "match"),
     [
         (("--weights", "no.safetensors"), "'no.safetensors'"),
         (("--weights", "a", "--size", "base"), "not allowed with argument --weights"),
-        (("--size", "huge"), "invalid choice: 'huge'"),
         (("--device", "abacus"), "cannot compute on the device 'abacus'"),
     ],
 )
@@ -231,7 +174,7 @@ def test_bad_options_are_one_sentence(fails, nights, out, options, match):
         (("--hypnograms", "no.edf"), "no.edf does not exist", 1),
         (("--random-state", -1), "--random-state", 1),
         (("--groups", "anna", "bert"), "1 recordings but 2 --groups", 2),
-        (("--train-epochs", 0), "must be 1 or more, got 0", 2),
+        (("--train-epochs", 0), "--train-epochs", 1),
     ],
 )
 def test_bad_input_is_one_sentence(fails, nights, out, options, match, status):
@@ -250,30 +193,3 @@ def test_a_folder_is_trained_on(run, nights, weights, out, tmp_path):
     assert run(*command, *QUICK)[0] == 0
     step = MC2SleepClassifier.from_pretrained(out).stager_.provenance[-1]
     assert (step["n_nights"], step["n_subjects"]) == (2, 1)
-
-
-def test_recordings_without_stages_are_one_sentence(fails, tmp_path, out):
-    """There is nothing to learn."""
-    raw, _ = simulate_night(360.0, random_state=0)
-    raw.save(tmp_path / "bare_raw.fif", verbose="ERROR")
-    fails(
-        "train",
-        tmp_path / "bare_raw.fif",
-        "--out",
-        out,
-        match="None of the 1",
-        status=1,
-    )
-
-
-@pytest.mark.filterwarnings("default:No epoch of:RuntimeWarning")
-def test_an_absent_stage_is_a_warning(run, tmp_path, out):
-    """The user learns in one line that a stage cannot be learnt."""
-    raw, _ = simulate_night(360.0, random_state=0)
-    raw.save(tmp_path / "bare_raw.fif", verbose="ERROR")
-    hypno_fname = tmp_path / "stages.tsv"
-    hypno_fname.write_text("onset\tduration\ttrial_type\n0\t360\tSleep stage 2\n")
-    command = ("train", tmp_path / "bare_raw.fif", "--out", out, *QUICK)
-    status, _, err = run(*command[:-1], "--hypnograms", hypno_fname)
-    assert status == 0
-    assert "mne-mc2sleep: warning: No epoch of WAKE, N1, N3, REM is" in err

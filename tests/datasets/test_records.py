@@ -1,6 +1,7 @@
 """Reading nights, whatever cohort they are of."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -48,59 +49,37 @@ def test_trimmed_signals_belong_to_the_stages(record):
     epoch = read_night(record).inputs[first - 10].numpy()
     correlations = [np.corrcoef(epoch, signal)[0, 1] for signal in signals]
     assert np.argmax(correlations) == first
+    # The signals are a copy, not a view of the whole recording.
+    inputs = read_night(record).inputs
+    assert inputs.untyped_storage().nbytes() == inputs.numel() * 4
 
 
-def test_trimmed_night_holds_no_more_memory(record):
-    """The signals are a copy, not a view of the whole recording."""
-    night = read_night(record)
-    assert night.inputs.untyped_storage().nbytes() == night.inputs.numel() * 4
-
-
-def test_error_names_the_night(record):
-    """What cannot be read is told with the night's name."""
-    wrong = NightRecord(0, record.recording, record.hypnogram, "EEG Cz")
-    with pytest.raises(ValueError, match=r"SC4001E0-PSG: .*no channel 'EEG Cz'"):
-        read_night(wrong)
+@pytest.mark.parametrize(
+    ("rule", "n_evening", "n_morning", "expected"),
+    [
+        # At most 60 epochs are kept on each side of the sleep.
+        ("margin", 70, 70, (10, 136)),
+        ("margin", 60, 60, (0, 126)),
+        ("margin", 0, 61, (0, 66)),
+        # As much wake is kept outside sleep as there is N2, here two epochs.
+        ("balance", 1, 1, (0, 8)),
+        ("balance", 5, 1, (4, 12)),
+        ("balance", 1, 5, (1, 9)),
+        ("balance", 0, 4, (0, 8)),
+        (None, 70, 70, (0, 146)),
+    ],
+)
+def test_wake_is_trimmed_by_a_rule(rule, n_evening, n_morning, expected):
+    """The convention of Sleep-EDF, that of SHHS, or none."""
+    stages = np.array([0] * n_evening + SLEEP + [0] * n_morning, dtype=np.int8)
+    part = trim_wake(stages, rule)
+    assert (part.start, part.stop) == expected
 
 
 def test_refuses_unknown_trim():
     """A rule that does not exist is an error before anything is read."""
     with pytest.raises(ValueError, match="'trim' must be None or one of"):
         NightRecord(0, Path("night.edf"), None, trim="wake")
-
-
-@pytest.mark.parametrize(
-    ("n_evening", "n_morning", "expected"),
-    [(70, 70, (10, 136)), (60, 60, (0, 126)), (3, 2, (0, 11)), (0, 61, (0, 66))],
-)
-def test_margin_keeps_30_min(n_evening, n_morning, expected):
-    """At most 60 epochs are kept on each side of the sleep."""
-    stages = np.array([0] * n_evening + SLEEP + [0] * n_morning, dtype=np.int8)
-    part = trim_wake(stages, "margin")
-    assert (part.start, part.stop) == expected
-
-
-@pytest.mark.parametrize(
-    ("n_evening", "n_morning", "expected"),
-    [(1, 1, (0, 8)), (5, 1, (4, 12)), (1, 5, (1, 9)), (0, 2, (0, 8)), (0, 4, (0, 8))],
-)
-def test_balance_cuts_the_evening_first(n_evening, n_morning, expected):
-    """As much wake is kept outside sleep as there is N2, here two epochs."""
-    stages = np.array([0] * n_evening + SLEEP + [0] * n_morning, dtype=np.int8)
-    part = trim_wake(stages, "balance")
-    assert (part.start, part.stop) == expected
-
-
-def test_no_rule_keeps_all():
-    """Without a rule nothing is trimmed, sleep or not."""
-    assert trim_wake(np.zeros(9, dtype=np.int8), None) == slice(0, 9)
-
-
-@pytest.mark.parametrize("trim", ["margin", "balance"])
-def test_refuses_to_trim_without_sleep(trim):
-    """A night without sleep has nothing to trim by."""
-    with pytest.raises(ValueError, match="no epoch of sleep"):
-        trim_wake(np.zeros(9, dtype=np.int8), trim)
 
 
 def test_prepared_nights_are_what_is_read(rehearsal_folder, tmp_path):
@@ -110,23 +89,18 @@ def test_prepared_nights_are_what_is_read(rehearsal_folder, tmp_path):
         make_record(rehearsal_folder, "SC4362F"),
         make_record(rehearsal_folder, "SC4002E", picks=("EEG Cz", "EEG Pz-Oz")),
     ]
+    # Whole nights are prepared, so another trim uses the same files.
+    whole = prepare_nights([replace(record, trim=None) for record in records], tmp_path)
+    files = {fname: fname.stat().st_mtime_ns for fname in tmp_path.iterdir()}
     prepared = prepare_nights(records, tmp_path)
+    assert {fname: fname.stat().st_mtime_ns for fname in tmp_path.iterdir()} == files
+    assert {len(night.stages) for night in whole} == {len(STAGES)}
     for record, night in zip(records, prepared, strict=True):
         read = read_night(record)
         assert night.subject == 0
         np.testing.assert_array_equal(night.stages, read.stages)
         np.testing.assert_array_equal(night.usable, read.usable)
         np.testing.assert_allclose(night.inputs[:], read.inputs, atol=0.05)
-
-
-def test_other_trim_prepares_nothing_again(record, tmp_path):
-    """The prepared files hold whole nights."""
-    prepare_nights([record], tmp_path)
-    files = {fname: fname.stat().st_mtime_ns for fname in tmp_path.iterdir()}
-    whole = NightRecord(0, record.recording, record.hypnogram, record.picks)
-    (night,) = prepare_nights([whole], tmp_path)
-    assert len(night.stages) == len(STAGES)
-    assert {fname: fname.stat().st_mtime_ns for fname in tmp_path.iterdir()} == files
 
 
 def test_unusable_nights_are_left_out(record, tmp_path):

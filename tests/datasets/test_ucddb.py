@@ -18,14 +18,11 @@ STAGES = [0, 0, 1, 2, 3, 3, 4, -1, -1, 0]
 def write_subject(folder, subject):
     """Write one night as PhysioNet has it: ``.rec`` is EDF, 128 Hz."""
     rng = np.random.default_rng(int(subject))
+    noise = rng.normal(0, 30, (4, 128 * 30 * len(CODES)))
+    labels = ("Lefteye", "C3A2", "C4A1", "ECG")
     signals = [
-        edfio.EdfSignal(
-            rng.normal(0, 30, 128 * 30 * len(CODES)),
-            128,
-            label=label,
-            physical_dimension="uV",
-        )
-        for label in ("Lefteye", "C3A2", "C4A1", "ECG")
+        edfio.EdfSignal(signal, 128, label=label, physical_dimension="uV")
+        for signal, label in zip(noise, labels, strict=True)
     ]
     fname = folder / f"ucddb{subject}.edf"
     edfio.Edf(signals, starttime=time(0, 11, 4)).write(fname)
@@ -53,52 +50,28 @@ def server(tmp_path):
 def test_nights_are_downloaded_and_read(server, tmp_path):
     """R&K codes become AASM stages; artefacts and unknown epochs are unscored."""
     found = ucddb.fetch_nights(["022", "002"], tmp_path, server.url)
-    assert [record.subject for record in found.records] == ["022", "002"]
-    assert [record.recording.name for record in found.records] == [
-        "ucddb022.edf",
-        "ucddb002.edf",
+    assert [(record.subject, record.recording.name) for record in found.records] == [
+        ("022", "ucddb022.edf"),
+        ("002", "ucddb002.edf"),
     ]
-    night = read_night(found.records[0])
-    assert night.stages.tolist() == STAGES
-
-
-def test_complete_files_are_not_downloaded_again(server, tmp_path):
-    """A second call asks the server for nothing."""
-    first = ucddb.fetch_nights(["002"], tmp_path, server.url)
+    assert read_night(found.records[0]).stages.tolist() == STAGES
     server.served.clear()
-    assert ucddb.fetch_nights(["002"], tmp_path, server.url) == first
+    assert ucddb.fetch_nights(["022", "002"], tmp_path, server.url) == found
     assert not server.served
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [("half", ConnectionError), ("gone", ConnectionError), ("damaged", OSError)],
-)
-def test_call_continues_after_a_fault(server, tmp_path, fault, error):
-    """Complete files are kept; the message says what to do."""
-    server.faults["ucddb022.rec"] = fault
-    with pytest.raises(error, match="Run the same call again"):
-        ucddb.fetch_nights(["002", "022"], tmp_path, server.url)
-    assert {fname.name for fname in (tmp_path / "ucddb").glob("ucddb*")} == {
-        "ucddb002.edf",
-        "ucddb002_stage.txt",
-    }
+def test_file_that_arrives_damaged_is_refused(server, tmp_path):
+    """It is not kept; the next call downloads it."""
+    server.faults["ucddb002.rec"] = "damaged"
+    with pytest.raises(OSError, match="Run the same call again"):
+        ucddb.fetch_nights(["002"], tmp_path, server.url)
+    assert ucddb.fetch_nights(["002"], tmp_path, server.url).records
 
 
-def test_damaged_file_on_disk_is_downloaded_again(server, tmp_path):
-    """A file whose checksum is wrong is replaced."""
-    (record,), _ = ucddb.fetch_nights(["002"], tmp_path, server.url)
-    content = record.recording.read_bytes()
-    record.recording.write_bytes(content[:1000])
-    ucddb.fetch_nights(["002"], tmp_path, server.url)
-    assert record.recording.read_bytes() == content
-
-
-@pytest.mark.parametrize("subject", ["001", "29", "abc"])
-def test_unknown_subject_is_refused(subject, tmp_path):
+def test_unknown_subject_is_refused(tmp_path):
     """The subjects that exist are listed."""
-    with pytest.raises(ValueError, match=f"no subjects .*{subject}.*002, 003"):
-        ucddb.fetch_nights([subject], tmp_path)
+    with pytest.raises(ValueError, match=r"no subjects \['001'\].*002, 003"):
+        ucddb.fetch_nights(["001", "002"], tmp_path)
 
 
 def test_file_without_checksum_is_refused(server, tmp_path):

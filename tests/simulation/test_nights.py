@@ -8,17 +8,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_mc2sleep import simulate_night
 from mne_mc2sleep._constants import N_TIMES
-from mne_mc2sleep.simulation import make_raw
-
-
-def test_raw_has_the_signals_rate_and_date():
-    """A signal in µV is a recording of EEG channels in volts."""
-    signals = np.arange(200.0).reshape(2, 100)
-    meas_date = datetime(2020, 2, 3, 4, 5, tzinfo=UTC)
-    raw = make_raw(signals, ["Fpz", "Cz"], sfreq=128, meas_date=meas_date)
-    assert raw.get_channel_types() == ["eeg", "eeg"]
-    assert (raw.info["sfreq"], raw.info["meas_date"]) == (128, meas_date)
-    assert_allclose(raw.get_data(), signals * 1e-6)
 
 
 def test_night_agrees_with_its_hypnogram():
@@ -28,13 +17,8 @@ def test_night_agrees_with_its_hypnogram():
     assert (raw.n_times, raw.info["sfreq"]) == (180_000, 100)
     assert (hypno.n_epochs, hypno.scorer) == (60, "Simulation")
     assert hypno.start == raw.info["meas_date"] == datetime(2000, 1, 1, 22, tzinfo=UTC)
-
-
-def test_night_without_a_date():
-    """An anonymous night has no start."""
     raw, hypno = simulate_night(60, meas_date=None)
-    assert raw.info["meas_date"] is None
-    assert hypno.start is None
+    assert (raw.info["meas_date"], hypno.start) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -73,17 +57,18 @@ def test_night_of_one_channel(ch_names):
     assert raw.ch_names == ["EEG Cz"]
 
 
-@pytest.mark.parametrize("ch_names", [(), ("A", "B", "C")])
-def test_error_of_channels_that_cannot_be_simulated(ch_names):
-    """No name or more than two are refused."""
-    with pytest.raises(ValueError, match="one or two channels"):
-        simulate_night(60, ch_names=ch_names)
-
-
-def test_error_of_a_night_shorter_than_one_epoch():
-    """At least one epoch can be scored."""
-    with pytest.raises(ValueError, match=r"at least one epoch of 30 s.* is 29 s"):
-        simulate_night(29)
+@pytest.mark.parametrize(
+    ("duration", "ch_names", "match"),
+    [
+        (60, (), "one or two channels"),
+        (60, ("A", "B", "C"), "one or two channels"),
+        (29, "A", r"at least one epoch of 30 s.* is 29 s"),
+    ],
+)
+def test_error_of_nights_that_cannot_be_simulated(duration, ch_names, match):
+    """Too many channels or too short."""
+    with pytest.raises(ValueError, match=match):
+        simulate_night(duration, ch_names=ch_names)
 
 
 def test_epochs_have_the_amplitude_and_spectrum_of_their_stage():

@@ -1,44 +1,22 @@
-"""The picture of a confusion matrix."""
+"""The pictures of agreement and confidence."""
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from yasa import Hypnogram
 
-from mne_mc2sleep.viz import plot_confusion_matrix
-
-
-def cells(fig):
-    """Return the texts of the cells, by row and column."""
-    texts = [text.get_text() for text in fig.axes[0].texts]
-    return np.array(texts).reshape(5, 5)
+from mne_mc2sleep.metrics import reliability_bins, risk_coverage
+from mne_mc2sleep.viz import plot_confusion_matrix, plot_reliability, plot_risk_coverage
 
 
 def test_a_cell_has_the_share_of_its_row_and_the_count():
-    """Of three epochs of N2 two are found."""
-    fig = plot_confusion_matrix([0, 2, 2, 2], [0, 2, 2, 3], show=False)
-    assert cells(fig)[2].tolist() == [
-        "0 %\n0",
-        "0 %\n0",
-        "67 %\n2",
-        "33 %\n1",
-        "0 %\n0",
-    ]
-
-
-def test_the_colours_are_the_shares():
-    """In percent; a stage that the expert lacks has zeros."""
-    fig = plot_confusion_matrix([0, 2, 2, 2], [0, 2, 2, 3], show=False)
-    shares = fig.axes[0].images[0].get_array()
+    """Of three epochs of N2 two are found; an unscored epoch does not count."""
+    ax = plot_confusion_matrix([0, 2, 2, 2, -1], [0, 2, 2, 3, 0], show=False).axes[0]
+    texts = [text.get_text() for text in ax.texts[10:15]]
+    assert texts == ["0 %\n0", "0 %\n0", "67 %\n2", "33 %\n1", "0 %\n0"]
+    shares = ax.images[0].get_array()
     np.testing.assert_allclose(shares[2], [0, 0, 200 / 3, 100 / 3, 0])
     np.testing.assert_array_equal(shares[4], 0)
-
-
-def test_the_title_tells_the_scores():
-    """With the count of the epochs that were compared."""
-    fig = plot_confusion_matrix([0, 0, 2, 2, -1], [0, 2, 2, 2, 0], show=False)
-    title = fig.axes[0].get_title()
-    assert title == "4 epochs, accuracy 75.0%, kappa 0.50"
+    assert ax.get_title() == "4 epochs, accuracy 75.0%, kappa 0.56"
 
 
 def test_a_hypnogram_is_compared_by_position(hypno, stages):
@@ -48,13 +26,41 @@ def test_a_hypnogram_is_compared_by_position(hypno, stages):
     assert fig.axes[0].get_title().startswith("9 epochs, accuracy 100.0%")
 
 
-def test_axes_can_be_given():
-    """One axes of the user's."""
-    fig = Figure()
-    assert plot_confusion_matrix([0], [0], axes=fig.subplots(), show=False) is fig
+@pytest.fixture
+def drawn():
+    """Return random probabilities, and stages that have little to do with them."""
+    rng = np.random.default_rng(0)
+    return rng.dirichlet(np.full(5, 0.4), size=200), rng.integers(-1, 5, size=200)
 
 
-def test_lengths_must_match():
-    """They must be of one recording."""
-    with pytest.raises(ValueError, match="has 2 epochs and the prediction 1"):
-        plot_confusion_matrix([0, 1], [0], show=False)
+def test_the_reliability_curve_is_that_of_the_bins(drawn):
+    """Without the empty ones."""
+    ax = plot_reliability(*drawn, n_bins=10, show=False).axes[0]
+    bins = reliability_bins(*drawn, n_bins=10).dropna()
+    np.testing.assert_array_equal(ax.lines[1].get_xdata(), bins["confidence"])
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), bins["accuracy"])
+    # The area of a marker is the weight of its bin.
+    areas, n_epochs = ax.collections[-1].get_sizes(), bins["n_epochs"]
+    np.testing.assert_allclose(areas / areas.max(), n_epochs / n_epochs.max())
+
+
+def test_the_epochs_of_each_bin_are_below(drawn):
+    """Empty bins too."""
+    ax = plot_reliability(*drawn, show=False).axes[1]
+    counts, edges, _ = ax.patches[0].get_data()
+    np.testing.assert_array_equal(counts, reliability_bins(*drawn)["n_epochs"])
+    np.testing.assert_allclose(edges, np.linspace(0, 1, 16))
+
+
+def test_the_calibration_error_is_the_title():
+    """Certain and right: none."""
+    fig = plot_reliability(np.eye(5), np.arange(5), show=False)
+    assert fig.axes[0].get_title() == "Expected calibration error 0.000"
+
+
+def test_the_share_left_to_a_human_is_what_is_not_covered(drawn):
+    """In percent."""
+    ax = plot_risk_coverage(*drawn, show=False).axes[0]
+    curve = risk_coverage(*drawn)
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), 100 - 100 * curve["coverage"])
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * curve["accuracy"])

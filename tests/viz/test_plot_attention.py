@@ -29,13 +29,6 @@ def test_epochs_are_named_by_their_stage(maps, hypno):
     assert labels == ["2 N1", "3 UNS", "4 N2", "5 N3"]
 
 
-def test_without_a_hypnogram_epochs_are_numbered(maps):
-    """From the first of the sequence."""
-    ax = plot_attention(maps, show=False).axes[0]
-    labels = [label.get_text() for label in ax.get_xticklabels()]
-    assert labels == ["2", "3", "4", "5"]
-
-
 def test_a_hypnogram_that_is_too_short_is_an_error(maps, hypno):
     """It is of another recording."""
     with pytest.raises(ValueError, match="has 10 epochs, but the sequence ends with"):

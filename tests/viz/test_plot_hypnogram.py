@@ -18,13 +18,6 @@ from mne_mc2sleep.viz import plot_hypnogram
 from mne_mc2sleep.viz._style import STAGE_COLORS
 
 
-def test_a_figure_with_two_axes_is_made(hypno):
-    """The hypnogram is above, the hypnodensity below."""
-    fig = plot_hypnogram(hypno, show=False)
-    assert isinstance(fig, Figure)
-    assert [axes.get_ylabel() for axes in fig.axes] == ["Stage", "Probability"]
-
-
 def test_the_line_is_that_of_the_stages(hypno):
     """The step line has one level per epoch, and a gap where there is no stage."""
     ax = plot_hypnogram(hypno, show=False).axes[0]
@@ -50,23 +43,14 @@ def test_the_clock_is_that_of_the_recorder(proba):
 
 
 def test_the_bands_are_the_probabilities(hypno):
-    """The hypnodensity has one band per column of the probabilities."""
-    fig = plot_hypnogram(hypno, show=False)
-    legend = [text.get_text() for text in fig.axes[1].get_legend().get_texts()]
-    assert legend == list(hypno.proba)
-
-
-def test_the_bands_have_the_colours_of_the_stages(hypno):
-    """Those of the one palette."""
-    bands = plot_hypnogram(hypno, show=False).axes[1].collections
-    found = [to_hex(band.get_facecolor()[0]).upper() for band in bands]
-    assert found == [STAGE_COLORS[stage] for stage in hypno.proba]
-
-
-def test_both_axes_show_the_same_time(hypno):
-    """What is above each other happened at once."""
+    """One band per column, in the colours of the stages, at the time of the stages."""
     fig = plot_hypnogram(hypno, show=False)
     assert fig.axes[0].get_xlim() == fig.axes[1].get_xlim()
+    legend = [text.get_text() for text in fig.axes[1].get_legend().get_texts()]
+    assert legend == list(hypno.proba)
+    bands = fig.axes[1].collections
+    found = [to_hex(band.get_facecolor()[0]).upper() for band in bands]
+    assert found == [STAGE_COLORS[stage] for stage in hypno.proba]
 
 
 def test_axes_can_be_given(hypno):
@@ -76,15 +60,6 @@ def test_axes_can_be_given(hypno):
     assert plot_hypnogram(hypno, axes=axes, show=False) is fig
     assert all(ax.has_data() for ax in axes)
     assert plt.get_fignums() == []
-
-
-@pytest.mark.parametrize("is_shown", [True, False])
-def test_the_figure_is_shown_if_asked(hypno, monkeypatch, is_shown):
-    """It waits for the user by default only."""
-    calls = []
-    monkeypatch.setattr(plt, "show", lambda: calls.append(1))
-    plot_hypnogram(hypno, **({} if is_shown else {"show": False}))
-    assert bool(calls) is is_shown
 
 
 def test_a_notebook_displays_the_figure_once(hypno, monkeypatch):
@@ -104,14 +79,6 @@ def test_a_notebook_displays_the_figure_once(hypno, monkeypatch):
     fig._ipython_display_()
     assert displayed == [fig]
     assert not hasattr(fig, "_ipython_display_")
-
-
-def test_the_hypnogram_is_not_modified(hypno):
-    """Stages and probabilities are as before."""
-    stages, proba = hypno.hypno.copy(), hypno.proba.copy()
-    plot_hypnogram(hypno, show=False)
-    assert hypno.hypno.equals(stages)
-    assert hypno.proba.equals(proba)
 
 
 def test_a_hypnogram_without_probabilities_is_an_error(stages):

@@ -18,28 +18,6 @@ def raw():
     return make_raw(signal)
 
 
-def test_all_rows_have_one_time_axis(raw, hypno):
-    """What is above each other happened at once."""
-    rows = plot_night(raw, hypno, show=False).axes[:4]
-    assert len({ax.get_xlim() for ax in rows}) == 1
-
-
-def test_only_the_last_row_names_the_time(raw, hypno):
-    """The others would repeat it."""
-    rows = plot_night(raw, hypno, show=False).axes[:4]
-    assert [bool(ax.get_xlabel()) for ax in rows] == [False, False, False, True]
-
-
-def test_the_spectrogram_has_the_power_of_each_epoch(raw, hypno):
-    """The burst of 10 Hz is in its epoch and at its frequency."""
-    mesh = plot_night(raw, hypno, show=False).axes[2].collections[0]
-    power = mesh.get_array()
-    frequency, epoch = np.unravel_index(power.argmax(), power.shape)
-    edges = mesh.get_coordinates()[:, 0, 1]
-    assert epoch == 5
-    assert edges[frequency] < 10 < edges[frequency + 1]
-
-
 def test_spindles_stand_out_of_the_spectrogram(hypno):
     """A burst of 13 Hz of 2 s in noise of 1/f, as in a real epoch."""
     rng = np.random.default_rng(0)
@@ -56,21 +34,25 @@ def test_spindles_stand_out_of_the_spectrogram(hypno):
     assert mesh.get_coordinates()[frequency, 0, 1] == pytest.approx(13, abs=0.5)
 
 
-def test_epochs_without_eeg_are_blank(raw, hypno):
+def test_rows_show_the_same_time_and_epochs_without_eeg_are_blank(raw, hypno):
     """Neither power nor confidence, and a grey bar in every row."""
     rows = plot_night(raw, hypno, show=False).axes[:4]
-    assert rows[2].collections[0].get_array().mask[:, 3].all()
-    assert np.isnan(rows[3].patches[0].get_data()[0][3])
+    assert len({ax.get_xlim() for ax in rows}) == 1
+    assert [bool(ax.get_xlabel()) for ax in rows] == [False, False, False, True]
+    mesh = rows[2].collections[0]
+    power = mesh.get_array()
+    assert power.mask[:, 3].all()
+    # The burst of 10 Hz is in its epoch and at its frequency.
+    frequency, epoch = np.unravel_index(power.argmax(), power.shape)
+    edges = mesh.get_coordinates()[:, 0, 1]
+    assert epoch == 5
+    assert edges[frequency] < 10 < edges[frequency + 1]
+    confidence = rows[3].patches[0].get_data()[0]
+    assert np.isnan(confidence[3])
+    np.testing.assert_allclose(np.delete(confidence, 3), 0.8)
     for ax in rows:
         (bar,) = ax.collections[-1].get_paths()
         assert bar.vertices[:, 0].min() == pytest.approx(3 * 30 / 3600)
-
-
-def test_the_confidence_is_the_highest_probability(raw, hypno):
-    """One step for each epoch."""
-    values, edges, _ = plot_night(raw, hypno, show=False).axes[3].patches[0].get_data()
-    np.testing.assert_allclose(np.delete(values, 3), 0.8)
-    assert len(edges) == 11
 
 
 def test_an_expert_is_drawn_above_with_the_disagreement(raw, hypno, stages):

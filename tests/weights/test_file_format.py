@@ -64,36 +64,32 @@ def assert_is_refused(fname, match):
     assert len(message) < 500 + len(str(fname))
 
 
-@pytest.mark.parametrize("name", ["lab.pt", "lab", "lab.safetensors.gz"])
-def test_another_suffix_is_refused(tmp_path, net, name):
-    """Nobody shall take the file for a pickle."""
-    with pytest.raises(ValueError, match=r"'\*\.safetensors', not 'lab"):
+@pytest.mark.parametrize(
+    ("name", "error", "match"),
+    [
+        ("lab.pt", ValueError, r"must end in \.safetensors, got 'lab\.pt'"),
+        ("lab.safetensors.gz", ValueError, r"must end in \.safetensors"),
+        ("nowhere/lab.safetensors", FileNotFoundError, "folder .*nowhere.* not exist"),
+    ],
+)
+def test_a_name_that_cannot_be_written_is_refused(tmp_path, net, name, error, match):
+    """Nobody shall take the file for a pickle; a folder may be misspelt."""
+    with pytest.raises(error, match=match):
         save_weights(tmp_path / name, net, {})
     assert not list(tmp_path.iterdir())
 
 
-def test_an_existing_file_is_not_replaced_unasked(saved, net):
-    """An error that says what to do, and the file stays as it was."""
+def test_only_overwrite_replaces_a_file(saved, net, config):
+    """Then weights and metadata are the new ones."""
     before = saved.read_bytes()
     with pytest.raises(FileExistsError, match="overwrite=True"):
         save_weights(saved, net, {"other": True})
     assert saved.read_bytes() == before
-
-
-def test_overwrite_replaces_the_file(saved, config):
-    """Weights and metadata are the new ones."""
     other = MC2SleepNet(replace(config, width=32))
     save_weights(saved, other, {"other": True}, overwrite=True)
     loaded, metadata = load_weights(saved)
     assert_same_state(loaded, other)
     assert metadata == {"other": True}
-
-
-def test_a_missing_folder_is_an_error(tmp_path, net):
-    """It is not made: it may be a misspelt one."""
-    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere.* does not exist"):
-        save_weights(tmp_path / "nowhere" / "lab.safetensors", net, {})
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])
@@ -102,12 +98,6 @@ def test_a_missing_file_is_an_error(fname, make):
     make(fname)
     with pytest.raises(FileNotFoundError, match=r"lab\.safetensors.*save wrote"):
         load_weights(fname)
-
-
-def test_random_bytes_are_refused(fname):
-    """Any other file that got the name."""
-    fname.write_bytes(np.random.default_rng(0).bytes(4096))
-    assert_is_refused(fname, "damaged or not a safetensors file")
 
 
 @pytest.mark.parametrize("part", ["length", "header", "tensors"])
@@ -120,7 +110,7 @@ def test_a_flipped_bit_is_refused(saved, part):
         "header": (8, n_header),
         "tensors": (n_header, len(content)),
     }[part]
-    for place in rng.integers(first, end, size=20):
+    for place in rng.integers(first, end, size=5):
         flipped = bytearray(content)
         flipped[place] ^= 1 << rng.integers(8)
         saved.write_bytes(flipped)
@@ -138,7 +128,12 @@ class Trap:
         return Path.touch, (self.fname,)
 
 
-@pytest.mark.parametrize("dump", [pickle.dump, torch.save])
+def write_noise(trap, file):
+    """Write what is no file of any format."""
+    file.write(np.random.default_rng(0).bytes(4096))
+
+
+@pytest.mark.parametrize("dump", [pickle.dump, torch.save, write_noise])
 def test_a_pickle_is_refused_and_not_run(fname, dump):
     """A file of weights from anywhere can be opened without danger."""
     sprung = fname.with_name("sprung")
@@ -148,17 +143,13 @@ def test_a_pickle_is_refused_and_not_run(fname, dump):
     assert not sprung.exists()
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
-def test_weights_of_another_origin_are_refused(fname, net, metadata):
-    """A sound file of another package, even with the very same tensors."""
-    save_file(net.state_dict(), fname, metadata)
+@pytest.mark.parametrize(
+    "header", [None, {"format": "pt"}, {"format": "mne_mc2sleep/2"}]
+)
+def test_weights_of_another_format_are_refused(fname, net, header):
+    """Of another package, with the very same tensors, or of a later version."""
+    save_file(net.state_dict(), fname, header)
     assert_is_refused(fname, "no weights that this version of mne_mc2sleep can read")
-
-
-def test_weights_of_a_later_format_are_refused(saved):
-    """The message names the format that was found."""
-    rewrite(saved, format="mne_mc2sleep/2")
-    assert_is_refused(saved, "'mne_mc2sleep/2', not 'mne_mc2sleep/1'")
 
 
 @pytest.mark.parametrize(
@@ -167,10 +158,9 @@ def test_weights_of_a_later_format_are_refused(saved):
         {"edit_state": lambda state: state["total_head.bias"].add_(1e-6)},
         {"metadata": "{}"},
         {"config": json.dumps(asdict(MC2SleepConfig(width=16)))},
-        {"licence": "any"},
         {"sha256": ""},
     ],
-    ids=["tensor", "metadata", "config", "header", "checksum"],
+    ids=["tensor", "metadata", "config", "checksum"],
 )
 def test_a_sound_file_with_other_content_is_refused(saved, edit):
     """The checksum covers weights, configuration and metadata."""
@@ -178,24 +168,19 @@ def test_a_sound_file_with_other_content_is_refused(saved, edit):
     assert_is_refused(saved, "does not match its checksum")
 
 
-def resize(state):
-    """Give a tensor another size."""
-    state["total_head.bias"] = torch.zeros(6)
-
-
-def remove(state):
-    """Take a tensor away."""
-    del state["total_head.bias"]
-
-
-def rename(state):
-    """Give a tensor another name."""
-    state["head.bias"] = state.pop("total_head.bias")
-
-
-def add(state):
-    """Add a tensor that no network has."""
-    state["total_head.scale"] = torch.zeros(5)
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda state: state.update({"total_head.bias": torch.zeros(6)}),
+        lambda state: state.pop("total_head.bias"),
+        lambda state: state.update({"total_head.scale": torch.zeros(5)}),
+    ],
+    ids=["other shape", "missing", "unknown"],
+)
+def test_tensors_of_another_network_are_refused(saved, edit):
+    """Each must have the name and the shape of the configuration."""
+    rewrite(saved, edit)
+    assert_is_refused(saved, "do not fit their configuration .*total_head")
 
 
 @pytest.mark.parametrize(
@@ -207,8 +192,6 @@ def add(state):
         {"n_heads": 0},
         {"dropout": 7},
         {"signal_channels": [4]},
-        {"sequence_length": 10**12},
-        {"sequence_layers": 10**4},
     ],
     ids=lambda edit: "-".join(map(str, *edit.items())),
 )
@@ -221,8 +204,11 @@ def test_an_impossible_configuration_is_refused(saved, config, edit):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        *((name, text) for name in ("config", "metadata") for text in ("", "{")),
-        *(("config", text) for text in ("null", "3", '"width"')),
+        ("config", "{"),
+        ("config", "null"),
+        ("config", '"width"'),
+        ("metadata", ""),
+        ("metadata", "3"),
     ],
 )
 def test_a_description_other_than_a_table_is_refused(saved, name, text):
