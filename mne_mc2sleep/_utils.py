@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import torch
 
+_TIMEOUT = (5, 60)  # s, to connect to a server and to read from it
 _lock = threading.Lock()
 _collected: dict[int, list] = {}  # by thread
 _patch = ExitStack()
@@ -136,8 +137,9 @@ def download(url: str, fname: Path, known_hash: str | None = None) -> Path:
     import pooch
     from requests.exceptions import RequestException
 
+    downloader = pooch.HTTPDownloader(timeout=_TIMEOUT)
     try:
-        pooch.retrieve(url, known_hash, fname.name, fname.parent, progressbar=False)
+        pooch.retrieve(url, known_hash, fname.name, fname.parent, downloader=downloader)
     except RequestException as error:
         raise ConnectionError(
             f"{url} could not be downloaded. Run the same call again when online "

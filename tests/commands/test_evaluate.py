@@ -25,7 +25,7 @@ def clf(weights):
 def test_the_table_is_that_of_evaluate(run, clf, nights, weights, tmp_path):
     """Printed and in the file, by hypnograms or by the recordings' own annotations."""
     fnames, hypnos = map(list, zip(*nights, strict=True))
-    expected = evaluate(clf, fnames, hypnos)
+    expected = evaluate(clf, fnames, hypnos, verbose="ERROR")
     out = tmp_path / "table.csv"
     command = ("evaluate", *fnames, "--weights", weights)
     status, printed, err = run(*command, "--hypnograms", *hypnos, "--out", out)
@@ -42,7 +42,8 @@ def test_channels_are_averaged(run, clf, nights, weights):
     channels = ["EEG Fpz-Cz", "EEG Pz-Oz"]
     options = ("--weights", weights, "--average-channels", ",".join(channels))
     _, printed, _ = run("evaluate", nights[0].fname, *options)
-    expected = evaluate(clf, nights[0].fname, average_channels=channels).round(3)
+    averaged = {"average_channels": channels, "verbose": "ERROR"}
+    expected = evaluate(clf, nights[0].fname, **averaged).round(3)
     pd.testing.assert_frame_equal(parse(printed), expected, check_names=False)
 
 

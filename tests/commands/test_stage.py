@@ -168,7 +168,7 @@ def test_a_summary_of_other_recordings_is_kept(stage, nights, tmp_path):
         ("text.xyz", "There is no recording"),
         ("flat_raw.fif", "cannot be staged"),
         ("night-epo.fif", "MNE cannot read"),
-        ("night.npy", "MNE cannot read"),
+        ("night.npy", "is not a recording"),
     ],
 )
 def test_bad_recordings_are_one_sentence(fails, weights, tmp_path, name, match):

@@ -129,7 +129,7 @@ class Trap:
 
 
 def write_noise(trap, file):
-    """Write what is no file of any format."""
+    """Write bytes that are not of any format."""
     file.write(np.random.default_rng(0).bytes(4096))
 
 
