@@ -209,6 +209,20 @@ def test_a_folder_goes_to_its_table(scripts, table, tmp_path):
     assert rows["kappa"][2] == pytest.approx(rows["kappa"][:2].mean(), abs=1e-3)
 
 
+def test_a_rehearsal_takes_nights_that_can_be_read(scripts, nsrr, tmp_path):
+    """The second of the four has malformed stages."""
+    rows = [
+        [*(next(nsrr.rglob(f"*20000{i}*.{kind}")) for kind in ("edf", "xml")), i]
+        for i in (1, 2, 3, 4)
+    ]
+    fname = tmp_path / "nights.csv"
+    columns = ["recording", "hypnogram", "subject"]
+    pd.DataFrame(rows, columns=columns).to_csv(fname, index=False)
+    records = scripts["folder"].folder.find_nights(fname, "EEG").records
+    found = scripts["folder"].prepare_first(records, tmp_path / "prepared")
+    assert [night.subject for night in found] == ["1", "3", "4"]
+
+
 def test_a_batch_is_shared_evenly(scripts, table, tmp_path, monkeypatch, capsys):
     """A size that cannot be shared is told before anything is read."""
     monkeypatch.setattr(scripts["protocol"], "n_processes", lambda: 3)
