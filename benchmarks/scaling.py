@@ -140,7 +140,7 @@ def stage(fname, weights, hours, n_channels):
     clf.predict(read_signals(fname, min(hours, WARM_UP_HOURS), 1), picks="EEG 1")
     raw = read_signals(fname, hours, n_channels)
     before = memory("VmRSS")
-    figures = clock(lambda: clf.predict(raw, picks=raw.ch_names))
+    figures = clock(lambda: clf.predict(raw, average_channels=raw.ch_names))
     return figures | {"memory_MiB": memory("VmHWM") - before}
 
 
