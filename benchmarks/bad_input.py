@@ -75,7 +75,7 @@ def describe(function, *args):
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            # YASA's own weights, whatever the input.
+            # YASA's own weights, for any input.
             warnings.filterwarnings("ignore", "Trying to unpickle estimator")
             result = function(*args)
     except Exception as error:

@@ -51,7 +51,7 @@ _ = ax.legend(bbox_to_anchor=(1, 1), frameon=False)
 fig = plot_confusion_matrix(scored, hypno)
 
 # %%
-# ``score_stages`` compares by position, whatever the starts of the two hypnograms, and
+# ``score_stages`` compares by position, not by the starts of the two hypnograms, and
 # returns the number of epochs that it compared. State that number with every score.
 
 pd.Series(score_stages(scored.as_int(), hypno.as_int()))

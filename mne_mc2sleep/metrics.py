@@ -48,7 +48,7 @@ def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]
     ----------
     reference, predicted : Hypnogram | Annotations | path-like | array-like
         The stages of the scorer and of the stager: hypnograms, or YASA's integers or
-        names. They are compared by position, whatever their starts are. Epochs that are
+        names. They are compared by position; their starts are ignored. Epochs that are
         unscored in one of them do not count.
 
     Returns

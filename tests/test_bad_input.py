@@ -104,7 +104,7 @@ def test_what_is_odd_is_staged_on_its_grid(name, tiny_clf, two_nights):
 def test_odd_files_are_staged_in_true_time_or_refused(
     name, tiny_clf, two_nights, tmp_path
 ):
-    """With one warning or sentence of ours, where there is something to say."""
+    """With one warning or sentence from the package, if there is a problem."""
     case = FILES[name]
     recording = case.make(two_nights[0][0], tmp_path)
     if isinstance(case, Refused):

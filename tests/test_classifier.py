@@ -232,7 +232,7 @@ def test_all_channels_to_average_must_exist(names, match, fitted, raw):
 
 
 def test_score_is_kappa_by_position(fitted, scored_raws):
-    """The score is scikit-learn's kappa of the pooled epochs, whatever the start."""
+    """The score is scikit-learn's kappa of the pooled epochs for any start."""
     raws, stages = scored_raws
     predicted = [hypno.as_int() for hypno in fitted.predict(raws)]
     expected = cohen_kappa_score(np.concatenate(stages), np.concatenate(predicted))

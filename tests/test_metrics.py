@@ -87,7 +87,7 @@ def in_every_form(stages, folder):
 
 
 def test_all_forms_of_hypnograms_give_the_same_scores(tmp_path):
-    """At once, and whatever the starts are."""
+    """At once, and for any starts."""
     reference, predicted = two_scorers()
     reference[:2], predicted[-2:] = -1, -2
     probabilities = np.full((300, 5), 0.1) + 0.5 * np.eye(5)[predicted]

@@ -149,7 +149,7 @@ def run(
     training.fit_input_statistics(net, nights, options.seed)
     scored = nights[:n_scored]
     seen = [without_stages(n) for n in nights] if unlabelled else scored
-    # The same number of steps, whatever the nights.
+    # The same number of steps for any nights.
     n_pretrain, n_finetune = (
         options.pretrain_train_epochs,
         options.finetune_train_epochs,

@@ -102,7 +102,7 @@ def make_nights(power_nights, seed, device="cpu", in_pieces=False, max_spread=0.
     Returns
     -------
     nights : list of Night
-        Of the same lengths whatever the seed.
+        Of the same lengths for every seed.
     """
     nights = []
     for index, night in enumerate(power_nights):

@@ -5,7 +5,7 @@
     python training_scripts/folder.py nights.csv --picks C4-M1 --out-dir ours
 
 The nights are listed by a table of files or lie in a BIDS folder: see
-``mne_mc2sleep.datasets.folder``. The same command again goes on where it was cut off.
+``mne_mc2sleep.datasets.folder``. The same command continues after an interruption.
 ``--fast`` rehearses it all in minutes on one night of each of three subjects.
 """
 

@@ -5,7 +5,7 @@
     python training_scripts/shhs.py /data/shhs --out-dir shhs
 
 The NSRR gives the data to those who ask (https://sleepdata.org/datasets/shhs). The same
-command again goes on where it was cut off. ``--fast`` rehearses it all in minutes on
+command continues after an interruption. ``--fast`` rehearses it all in minutes on
 one night of each of three subjects.
 """
 

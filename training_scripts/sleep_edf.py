@@ -6,8 +6,8 @@
     torchrun --nproc-per-node 8 training_scripts/sleep_edf.py --protocol edf78 \
         --out-dir edf78 --precision bfloat16
 
-Fetches the nights from PhysioNet if they are not there. The same command again goes on
-where it was cut off. ``--fast`` rehearses it all in minutes on one night of each of
+Fetches the nights from PhysioNet if they are not there. The same command continues
+after an interruption. ``--fast`` rehearses it all in minutes on one night of each of
 three subjects.
 """
 

@@ -1,4 +1,4 @@
-"""A night on disk, whatever cohort it is of, and how it is read."""
+"""A night of any cohort on disk, and how it is read."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def pick_channel(
     C4-M1; an exact name comes first. Channels whose names are not such a derivation
     (EOG, ECG, impedances, ...) are never chosen without a name, even if their type is
     EEG, as it is for every channel of an EDF file. A recording's only EEG channel is
-    taken whatever its name, unless that says it is something else.
+    taken regardless of its name, unless that says it is something else.
     """
     if picks is not None:
         return _pick_by_name(raw, picks)

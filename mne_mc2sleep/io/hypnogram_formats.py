@@ -93,7 +93,7 @@ class Format(NamedTuple):
 def load_hypnogram(
     fname: Path, scorer: str | None = None, epoch_duration: float | None = None
 ) -> Hypnogram | Intervals:
-    """Read a hypnogram file, whatever its format.
+    """Read a hypnogram file of any supported format.
 
     Parameters
     ----------
@@ -304,7 +304,7 @@ def _read_json(source: Source) -> Hypnogram:
 
     try:
         return Hypnogram.from_dict(json.loads(source.text))
-    except Exception as error:  # YASA raises whatever the content leads to
+    except Exception as error:  # YASA raises many types
         raise ValueError(
             "The JSON is not a hypnogram of yasa.Hypnogram.to_json. Pass the stages as "
             "an array or a table."
@@ -329,7 +329,7 @@ def _read_npy(source: Source) -> Hypnogram:
 def _read_by_mne(source: Source) -> Intervals:
     try:
         annotations = mne.read_annotations(source.path)
-    except Exception as error:  # MNE's readers raise whatever the content leads to
+    except Exception as error:  # MNE's readers raise many types
         raise ValueError(
             "The file holds no annotations that MNE can read. Save them by "
             "mne.Annotations.save, as .txt or -annot.fif."

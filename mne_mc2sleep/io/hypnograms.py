@@ -75,7 +75,7 @@ def stages_on_grid(
         sample, as YASA's integers (0 to 4, -1 ART, -2 UNS) or names.
     n_epochs : int | None
         The number of 30-s epochs of the recording. None takes the hypnogram's own
-        epochs, whatever its start.
+        epochs, regardless of its start.
     start : datetime | None
         The time of the recording's first sample. Times without a time zone, here
         and in a Hypnogram, are UTC as everywhere in MNE.
@@ -339,7 +339,7 @@ def _load(
 
 
 def as_intervals(hypno: object) -> Intervals:
-    """Turn a hypnogram in memory, whatever its type, into intervals."""
+    """Turn a hypnogram in memory, of any type, into intervals."""
     if isinstance(hypno, Intervals):
         return hypno
     if isinstance(hypno, mne.Annotations):

@@ -54,8 +54,8 @@ AMPLITUDE_RANGE = (1.0, 500.0)  # µV, median over epochs of the standard deviat
 class Recording:
     """One channel of a recording on its grid of scoring epochs.
 
-    Epoch ``i`` starts ``30 * i`` seconds after the recording's first sample, whatever
-    the recording holds.
+    Epoch ``i`` starts ``30 * i`` seconds after the recording's first sample. Unusable
+    epochs keep their place.
     """
 
     signals: NDArray[np.float32]

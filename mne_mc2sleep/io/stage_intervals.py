@@ -62,7 +62,7 @@ def as_utc(time: Any) -> pd.Timestamp | None:
 
 
 def intervals_from_hypnogram(hypno: Hypnogram) -> Intervals:
-    """Turn the runs of a Hypnogram, whatever its epoch duration, into intervals."""
+    """Turn the runs of a Hypnogram of any epoch duration into intervals."""
     from yasa import Hypnogram
 
     if not isinstance(hypno, Hypnogram):

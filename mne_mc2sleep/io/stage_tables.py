@@ -1,4 +1,4 @@
-"""Find the stages and their times in tables of text, whatever their columns."""
+"""Find the stages and their times in text tables of any columns."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def flip(fname, content):
 
 @pytest.mark.parametrize("amplitude", [1e-12, 1.0, 1e12])
 def test_a_sample_is_off_by_half_a_level_of_its_epoch(tmp_path, amplitude):
-    """An artefact costs its own epoch precision only, whatever the unit."""
+    """An artefact costs its own epoch precision only, regardless of the unit."""
     signals = make_signals() * np.float32(amplitude)
     write_night(tmp_path / "night", "source", signals, STAGES, USABLE)
     night = read(tmp_path / "night")

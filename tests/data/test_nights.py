@@ -73,7 +73,7 @@ def test_count_stages_counts_usable_epochs_by_name():
 @pytest.mark.parametrize("n_epochs", [1, 7, 8, 9, 16, 29])
 @pytest.mark.parametrize("seed", [None, *range(4)])
 def test_every_epoch_is_in_some_sequence(n_epochs, seed):
-    """Whatever the length of the night and where the first sequence begins."""
+    """For any length of the night and any start of the first sequence."""
     inputs = sequences(toy_nights(n_epochs, 11), seed).inputs
     seen = {tuple(row) for row in inputs.flatten(0, 1).int().tolist() if row[1] > 0}
     assert seen == {
@@ -151,7 +151,7 @@ def test_a_batch_holds_batch_size_sequences_but_the_last():
 @pytest.mark.parametrize("lengths", [(1,), (8,), (9, 16), (20, 3, 64)])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_count_batches_is_an_upper_bound(seed, lengths, batch_size):
-    """A pass never takes more steps than are counted, whatever its offsets."""
+    """A pass never takes more steps than are counted, regardless of its offsets."""
     nights = toy_nights(*lengths)
     rng = None if seed is None else np.random.default_rng(seed)
     n_batches = len(list(iterate_batches(nights, LENGTH, batch_size, rng)))

@@ -1,4 +1,4 @@
-"""Reading nights, whatever cohort they are of."""
+"""Reading nights of any cohort."""
 
 import shutil
 from dataclasses import replace

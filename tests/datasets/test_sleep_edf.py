@@ -1,4 +1,4 @@
-"""Fetching Sleep-EDF from a server of ours, its protocols and its counts."""
+"""Fetching Sleep-EDF from a local server, its protocols and its counts."""
 
 import numpy as np
 import pytest

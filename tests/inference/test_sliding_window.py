@@ -135,7 +135,7 @@ def test_windows_are_fused_by_their_mean_log_posterior(
 
 
 def test_an_unusable_epoch_has_no_influence_on_the_others(trained_net, night):
-    """Whatever its signal is, the other epochs come out the same."""
+    """Its signal does not change the other epochs."""
     usable = night.usable.copy()
     usable[[0, 10, 11, 28]] = False
     found = []

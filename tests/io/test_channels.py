@@ -104,7 +104,7 @@ def test_automatic_choice_passes_over_bad_channels():
 
 
 def test_automatic_choice_passes_over_other_types():
-    """A channel of another type is not chosen, whatever its name."""
+    """A channel of another type is not chosen, regardless of its name."""
     assert pick_channel(make_raw(["Fz", "C3"], ["misc", "eeg"])) == "C3"
 
 

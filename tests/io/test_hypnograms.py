@@ -106,7 +106,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_night_gives_the_same_stages(form, tmp_path):
-    """Whatever the scorer hands in, the array is the same, unscored as -1."""
+    """Every form becomes the same array, with unscored as -1."""
     stages = stages_on_grid(FORMS[form](tmp_path), NIGHT.size, START)
     np.testing.assert_array_equal(stages, STAGES)
     assert stages.dtype == np.int8
@@ -191,7 +191,7 @@ FORMS_OF_ITS_OWN = {name: form for name, form in FORMS.items() if "zone" not in 
 
 @pytest.mark.parametrize("form", FORMS_OF_ITS_OWN)
 def test_without_a_recording_the_hypnogram_has_its_own_grid(form, tmp_path):
-    """Every form becomes integers at once, whatever its start."""
+    """Every form becomes integers at once, regardless of its start."""
     hypno = FORMS_OF_ITS_OWN[form](tmp_path)
     np.testing.assert_array_equal(stages_on_grid(hypno), STAGES)
 
@@ -271,7 +271,7 @@ def test_start_and_scorer_are_as_yasa_sets_them():
 
 
 def test_unusable_epochs_are_unscored_with_a_column_of_their_own():
-    """Whatever their probabilities are, the others do not change."""
+    """Their probabilities do not change the others."""
     proba, usable = probabilities(4), np.array([True, False, True, False])
     before = make_hypnogram(proba, np.ones(4, bool)).proba
     proba[~usable] = np.nan

@@ -87,7 +87,7 @@ def test_embedding_has_one_row_per_epoch(size):
 
 @torch.no_grad()
 def test_embedding_has_a_fixed_scale():
-    """A new backbone's embeddings have mean 0 and variance 1, whatever the input."""
+    """A new backbone's embeddings have mean 0 and variance 1 for any input."""
     embeddings = make_backbone()(make_signals(4))
     assert_close(embeddings.mean(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
     variances = embeddings.var(dim=1, correction=0)

@@ -108,7 +108,7 @@ def test_silent_bins_do_not_blow_up():
 
 @torch.no_grad()
 def test_embedding_has_a_fixed_scale():
-    """A new backbone's embeddings have mean 0 and variance 1, whatever the input."""
+    """A new backbone's embeddings have mean 0 and variance 1 for any input."""
     embeddings = make_backbone()(make_noise(4))
     assert_close(embeddings.mean(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
     variances = embeddings.var(dim=1, correction=0)

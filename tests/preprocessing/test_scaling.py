@@ -62,7 +62,7 @@ def test_a_new_scaling_is_a_row_in_the_registry(monkeypatch):
 
 
 def test_robust_brings_the_interquartile_range():
-    """Whatever the gain, the range is the stated one."""
+    """The range is the stated one at any gain."""
     for gain in (0.1, 3.0):
         signals = make_signals(gain=gain)
         scaled = scale_signals(signals, everywhere(signals), "robust")

@@ -139,7 +139,7 @@ def test_soft_stages_replace_the_stages_in_the_losses(net, make_night, options, 
 
 @BOTH
 def test_stages_of_unusable_epochs_teach_nothing(run_training, net, make_night, stage):
-    """Whatever the stage of an epoch without EEG, the weights are the same."""
+    """The stage of an epoch without EEG does not change the weights."""
     states = []
     for wrong in (0, -1):
         night, trained = make_night(0, n_epochs=16), copy.deepcopy(net)

@@ -100,7 +100,7 @@ def test_without_held_out_nights_the_last_weights_are_kept(
 
 @BOTH
 def test_one_seed_gives_one_network(run_training, net, stage):
-    """To the bit, whatever the global generators are at; another seed differs."""
+    """To the bit, regardless of the global generators; another seed differs."""
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
     runs = [{"seed": seed} for seed in (1, 2, 1)]
     first, other, again = states_of(run_training, net, stage, runs)

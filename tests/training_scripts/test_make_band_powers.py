@@ -1,4 +1,4 @@
-"""The file of band powers, made from Sleep-EDF as a server of ours has it."""
+"""The file of band powers, made from Sleep-EDF as a local server has it."""
 
 import numpy as np
 import pytest

@@ -33,7 +33,7 @@ def draw(n_epochs, seed=0):
 
 
 def test_glued_epochs_keep_the_power_of_their_heads(scripts):
-    """Crossfades of equal power leave no holes, whatever the speed."""
+    """Crossfades of equal power leave no holes, regardless of the speed."""
     heads = scripts["sleep_edf_heads"]
     donors = heads.draw_donors(np.zeros(40, int), False, np.random.default_rng(0))
     for speed in (1.0, 0.94, 1.06):
