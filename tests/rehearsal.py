@@ -208,7 +208,7 @@ def serve(folder):
 
 @contextmanager
 def physionet(folder, subjects):
-    """Let the nights of some subjects be fetched from a server of ours.
+    """Let the nights of some subjects be fetched from a local server.
 
     Its address and the hashes of its files replace those in MNE.
     """

@@ -85,7 +85,7 @@ def find_nights(
 def list_recordings(path: str | os.PathLike) -> list[Path]:
     """List the recordings in a folder, or in the subjects' folders of BIDS.
 
-    A file stands for itself.
+    A file is returned alone.
     """
     path = Path(path).expanduser()
     # Some formats are folders, such as night.mff.
@@ -108,7 +108,7 @@ def list_recordings(path: str | os.PathLike) -> list[Path]:
 
 
 def list_hypnograms(path: str | os.PathLike) -> list[Path]:
-    """List the files of a folder that may be hypnograms; a file stands for itself."""
+    """List the files of a folder that may be hypnograms, or return a file."""
     path = Path(path).expanduser()
     if not path.is_dir():
         return [path]

@@ -14,7 +14,7 @@ import pytest
 def test_all_files_are_in_the_folder_that_was_asked_for(
     run, weights, nights, tmp_path, monkeypatch, out_dir
 ):
-    """Whatever the path of the recording holds."""
+    """For any path of the recording."""
     work = tmp_path / "work"
     (work / "in").mkdir(parents=True)
     shutil.copy(nights[1].fname, tmp_path / "night.edf")
