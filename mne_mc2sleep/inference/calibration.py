@@ -23,19 +23,10 @@ _DOUBLING, _FEWEST, _NIGHT = 5, 15, 720
 def fit_temperature(
     log_posteriors: NDArray[np.float64], stages: NDArray[np.int8]
 ) -> float:
-    """Find the temperature that minimizes the negative log-likelihood.
+    """Find the temperature of the least negative log-likelihood (Guo et al. 2017).
 
-    Parameters
-    ----------
-    log_posteriors : array of shape (n_epochs, 5)
-        The log-posteriors of nights that were not trained on.
-    stages : array of int of shape (n_epochs,)
-        Their stages, -1 where unscored.
-
-    Returns
-    -------
-    temperature : float
-        The divisor of the log-posteriors (Guo et al. 2017), between 0.1 and 10.
+    ``log_posteriors`` (n_epochs, 5) are of nights that were not trained on; ``stages``
+    are -1 where unscored. The temperature divides log-posteriors; it is 0.1 to 10.
     """
     scored = stages != UNSCORED
     log_posteriors, stages = log_posteriors[scored], stages[scored]
@@ -58,14 +49,6 @@ def calibrate(
 def temperature_factor(n_usable: int) -> float:
     """Return how much higher the temperature of a short recording is.
 
-    Parameters
-    ----------
-    n_usable : int
-        The number of usable epochs of the recording.
-
-    Returns
-    -------
-    factor : float
-        About 1 + 5 / n; 1 from 6 h on.
+    It is about 1 + 5 / n for n usable epochs, and 1 from 6 h on.
     """
     return 1 + max(_DOUBLING / max(n_usable, _FEWEST) - _DOUBLING / _NIGHT, 0)

@@ -34,21 +34,10 @@ _WINDOWS_PER_EPOCH = 4
 def encode_epochs(
     net: SleepNetwork, signals: NDArray | Tensor, batch_size: int = _EPOCHS_AT_ONCE
 ) -> Tensor:
-    """Embed each epoch.
+    """Embed ``signals`` (n_epochs, n_times): finite epochs at 100 Hz.
 
-    Parameters
-    ----------
-    net : SleepNetwork
-        The network; it is put into eval mode.
-    signals : array of shape (n_epochs, n_times)
-        Finite signals at 100 Hz.
-    batch_size : int
-        The number of epochs in one batch.
-
-    Returns
-    -------
-    embeddings : Tensor of shape (n_epochs, 2, width)
-        Signal and spectrogram, on the CPU.
+    The network is put into eval mode. The embeddings (n_epochs, 2, width) of signal and
+    spectrogram are on the CPU.
     """
     net.eval()
     device = next(net.parameters()).device
@@ -67,25 +56,12 @@ def log_posteriors(
     usable: NDArray[np.bool_],
     batch_size: int = _WINDOWS_AT_ONCE,
 ) -> NDArray[np.float64]:
-    """Slide over the embeddings of a night and fuse the windows.
+    """Slide over the ``embeddings`` of a night and fuse the windows.
 
-    Parameters
-    ----------
-    net : SleepNetwork
-        The network; it is put into eval mode.
-    embeddings : Tensor of shape (n_epochs, 2, width)
-        The embeddings from `encode_epochs`.
-    usable : array of bool of shape (n_epochs,)
-        No epoch attends to one where this is False.
-    batch_size : int
-        The number of windows in one batch.
-
-    Returns
-    -------
-    log_posteriors : array of shape (n_epochs, 5)
-        The mean of the windows that contain the epoch, normalised. Windows begin a
-        quarter of ``sequence_length`` apart, and the last one ends with the night. A
-        shorter night is one window.
+    Each epoch gets the mean of the windows that contain it, normalised: (n_epochs, 5).
+    Windows begin a quarter of ``sequence_length`` apart, and the last one ends with the
+    night. A shorter night is one window. No epoch attends to one that is not
+    ``usable``. The network is put into eval mode.
     """
     net.eval()
     device = next(net.parameters()).device

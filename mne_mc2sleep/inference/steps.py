@@ -22,27 +22,14 @@ def stage_in_steps(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Stage a recording once for each position of the grid of epochs.
 
-    Parameters
-    ----------
-    stage : callable
-        Gets ``signals`` and ``usable`` of some epochs, and returns their probabilities
-        (n_epochs, 5).
-    signals : sequence of array of shape (n_epochs, n_times)
-        The channels.
-    usable : sequence of array of bool of shape (n_epochs,)
-        Whether each epoch of a channel can be staged. A window is usable if both epochs
-        that it touches are.
-    step : float
-        The time in s from one window to the next, a divisor of 30 s.
+    ``stage`` gets lists of signals (n_epochs, n_times) and usable epochs (n_epochs,) of
+    the channels and returns probabilities (n_epochs, 5). ``step`` is the time in s from
+    one window to the next, a divisor of 30 s. A window is usable if both epochs that it
+    touches are.
 
-    Returns
-    -------
-    onsets : array of shape (n_windows,)
-        The begin of each window of 30 s, in s from the recording's start.
-    probabilities : array of shape (n_windows, 5)
-        Uniform where no channel is usable.
-    usable : array of bool of shape (n_windows,)
-        Whether a channel is usable.
+    Returns the onset of each window of 30 s in s from the recording's start, its
+    probabilities (n_windows, 5), uniform where no channel is usable, and whether one
+    is.
     """
     n_shifts = round(EPOCH_DURATION / step) if 0 < step <= EPOCH_DURATION else 0
     if not n_shifts or not np.isclose(n_shifts * step, EPOCH_DURATION):

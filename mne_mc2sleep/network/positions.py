@@ -9,19 +9,9 @@ from torch import Tensor
 
 
 def sinusoidal_positions(n_positions: int, width: int) -> Tensor:
-    """Return the position code of Vaswani et al. (2017), equation of section 3.5.
+    """Return the position code of Vaswani et al. (2017), section 3.5.
 
-    Parameters
-    ----------
-    n_positions : int
-        Number of consecutive positions.
-    width : int
-        Size of the code, an even number.
-
-    Returns
-    -------
-    positions : Tensor of shape (n_positions, width)
-        Sines in the even columns, cosines in the odd ones.
+    Of shape (n_positions, width): sines in even columns, cosines in odd ones.
     """
     # Not on "meta", for which torch would import its compiler.
     position, column = (

@@ -127,21 +127,11 @@ def fit_profile(
 ) -> dict[str, Any] | None:
     """Compute the statistics of training nights, for `measure_novelty`.
 
-    Parameters
-    ----------
-    nights : sequence of Night
-        Training nights, with scaled signals. Of more than ``MAX_NIGHTS``, a
-        regular sample is used.
-    profile : dict | None
-        The profile so far. It is returned if no night is novel.
-
-    Returns
-    -------
-    profile : dict | None
-        Numbers that can be saved as JSON: the mean and the shrunk covariance of the
-        features (Ledoit and Wolf 2004), the limit of the distance, which is larger for
-        few nights, and the largest share of unusable epochs. None if no epoch is
-        usable.
+    The profile holds numbers that can be saved as JSON: the mean and the shrunk
+    covariance of the features (Ledoit and Wolf 2004), the limit of the distance, which
+    is larger for few nights, and the largest share of unusable epochs. Of more than
+    ``MAX_NIGHTS``, a regular sample is used. The ``profile`` so far is returned if none
+    of the nights is novel, and None if no epoch is usable.
     """
     # Staging does without it.
     from sklearn.covariance import LedoitWolf

@@ -43,17 +43,10 @@ _MAX_LEVEL, _MAX_SHIFT, _MAX_DISTANCE = 10.0, 3.0, 6.0
 def fit_levels(nights: Sequence) -> list[list[float]] | None:
     """Estimate the spectrum of each stage relative to that of its night.
 
-    Parameters
-    ----------
-    nights : sequence of Night
-        Nights with signals scaled by ``"spectrum"``. Nights of less than
-        6 h of usable epochs do not count.
-
-    Returns
-    -------
-    levels : list of shape (5, N_BANDS) | None
-        Natural log of power: the mean of the stage minus the median of the night; the
-        median of the nights. None if a stage occurs in no night.
+    The result of shape (5, N_BANDS) is the natural log of power: the mean of the stage
+    minus the median of the night, and of these the median of the nights. It is None if
+    a stage occurs in no night. The signals must be scaled by ``"spectrum"``; nights of
+    less than 6 h of usable epochs do not count.
     """
     levels = []
     for night in nights:
@@ -86,22 +79,12 @@ def rescale(
 ) -> NDArray[np.float32] | None:
     """Scale one channel of a short recording like a whole night.
 
-    Parameters
-    ----------
-    signals : array of shape (n_epochs, n_times)
-        Epochs scaled by ``"spectrum"``.
-    usable : array of bool of shape (n_epochs,)
-        The epochs that count, at least one.
-    probabilities : array of shape (n_epochs, 5) | None
-        The probabilities of the stages, as found so far. None before the first staging.
-    levels : list of shape (5, N_BANDS)
-        The levels from `fit_levels`.
+    ``signals`` (n_epochs, n_times) are scaled by ``"spectrum"``, at least one epoch is
+    ``usable``, ``probabilities`` (n_epochs, 5) are those found so far, None before the
+    first staging, and ``levels`` are those of `fit_levels`.
 
-    Returns
-    -------
-    signals : array of shape (n_epochs, n_times) | None
-        Epochs filtered as if the spectrum of the whole night had been estimated from
-        the stages (fully up to 2 h), with its shape trusted in part. None from 6 h on.
+    The result is filtered as if the spectrum of the whole night had been estimated from
+    the stages (fully up to 2 h), with its shape trusted in part. None from 6 h on.
     """
     n_usable = usable.sum()
     if n_usable >= _LONG:
@@ -126,20 +109,9 @@ def trust_shape(
 ) -> NDArray[np.float64]:
     """Shrink the shape of a short recording's spectrum, but not its gain.
 
-    Parameters
-    ----------
-    distances : array of shape (N_BANDS,)
-        Estimated distances of the whole night from the reference, in log power.
-    n_usable : int
-        The number of usable epochs.
-    stages_known : bool
-        Whether the stages that were found are part of the estimate.
-
-    Returns
-    -------
-    distances : array of shape (N_BANDS,)
-        The mean over the bands, which is the gain of the recorder, plus a share of the
-        rest. The share rises to 1 at 6 h.
+    The gain of the recorder is the mean over the bands of the ``distances`` (N_BANDS,)
+    of the whole night from the reference, in log power. Of the rest a share is kept,
+    more if the stages are known, and all at 6 h.
     """
     share = _SHAPE_AFTER if stages_known else _SHAPE_BEFORE
     share = np.interp(n_usable, (_HALF_HOUR, _LONG), (share, 1.0))
