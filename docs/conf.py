@@ -67,7 +67,7 @@ numpydoc_validation_checks = {"GL03", "GL08", "PR01", "PR02", "RT01", "SS05"}
 # The methods of scikit-learn's base class have another style, `pretrain` and `finetune`
 # refer to `fit` for their parameters, and tuples and networks have no such sections.
 numpydoc_validation_exclude = {
-    r"\.datasets\.(Fold|FoundNights)$",
+    r"\.datasets\.(Fold|FoundNights)(\.\w+)?$",
     r"\.(network|training)\.",
     r"\.set_\w+_request$",
     r"\.(get|set)_params$",

@@ -38,7 +38,24 @@ def make_raw(
     sfreq: float = SFREQ,
     meas_date: datetime | None = None,
 ) -> RawArray:
-    """Create a recording from EEG signals in µV, (n_channels, n_times)."""
+    """Create a recording from EEG signals.
+
+    Parameters
+    ----------
+    signals : array of shape (n_channels, n_times)
+        The signals in µV.
+    ch_names : sequence of str
+        The names of the channels.
+    sfreq : float
+        The sampling rate in Hz.
+    meas_date : datetime | None
+        The start of the recording.
+
+    Returns
+    -------
+    raw : RawArray
+        The recording, in V.
+    """
     import mne
 
     info = mne.create_info(list(ch_names), sfreq, "eeg")
