@@ -18,16 +18,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ._constants import STAGES
 from .data.reading import (
     as_list,
-    pair,
     read_channels,
     read_nights,
-    read_stages,
     run_on_recordings,
     warn_if_novel,
 )
+from .evaluation import evaluate
 from .inference.steps import stage_in_steps
-from .io.hypnograms import make_hypnogram, stages_on_grid
-from .metrics import score_stages
+from .io.hypnograms import make_hypnogram
 from .network import MC2SleepConfig
 from .preprocessing.scaling import SCALINGS
 from .stager import Stager
@@ -50,13 +48,7 @@ if TYPE_CHECKING:
 # Parameters that are not saved: what belongs to the weights is stored with them, and
 # the others depend on the machine and the call.
 _OF_WEIGHTS = {"network", "size", "sequence_length", "scaling"}
-_NOT_SAVED = _OF_WEIGHTS | {
-    "weights",
-    "precision",
-    "callback",
-    "device",
-    "random_state",
-}
+_OF_THE_CALL = {"weights", "precision", "callback", "device", "random_state"}
 
 
 class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
@@ -69,21 +61,18 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         the recording has is taken. None is the package's order of preference.
     weights : str | path-like | None
         The weights that training starts from; `fit` then only fine-tunes them. If None,
-        train from scratch. `from_pretrained` sets it, so that copies by
-        `sklearn.base.clone` adapt the same weights.
+        train from scratch. `from_pretrained` sets it, also for `sklearn.base.clone`.
     network : callable | None
         Your own network: takes an `MC2SleepConfig` and returns a module that follows
         `mne_mc2sleep.network.SleepNetwork`, see the page "Change the method".
     size : {"small", "base"} | None
         ``"base"`` is the network of the paper (6.1 M parameters), ``"small"`` the same
-        structure for a CPU (0.57 M, our choice). None is the size of the weights, or
-        ``"small"`` if there are none.
+        for a CPU (0.57 M). None is that of the weights, or ``"small"``.
     sequence_length : int | None
-        Epochs that the network reads at once. None is that of the weights, or 20 if
-        there are none.
+        Epochs that the network reads at once. None is that of the weights, or 20.
     scaling : {"none", "robust", "spectrum"} | None
-        How the signals are scaled: not, by a robust amplitude, or towards a common
-        spectrum. None is that of the weights, or ``"none"`` (µV) if there are none.
+        How the signals are scaled: not, to a common amplitude, or towards a common
+        spectrum. None is that of the weights, or ``"none"``.
     mask_ratio : float
         Share of the epochs hidden by cross-masking in pretraining (0.5 in the paper).
     contrastive_temperature : float
@@ -99,9 +88,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     adaptation : float | "auto"
         How far `finetune` moves weights that were fine-tuned before: they become
         (1 - adaptation) times the old plus adaptation times the fine-tuned weights
-        (WiSE-FT, Wortsman et al., arXiv 2109.01903). ``"auto"`` chooses the value that
-        fits subjects best that were left out in turn; it may be 0, which changes the
-        calibration only. Weights that were only pretrained are always replaced.
+        (WiSE-FT, arXiv 2109.01903). ``"auto"`` chooses by subjects that are left out in
+        turn, perhaps 0: calibration only. Pretrained weights are always replaced.
     batch_size : int
         Sequences in one step.
     learning_rate, weight_decay : float
@@ -110,9 +98,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Passes without a better validation score after which a phase ends.
     validation_fraction : float
         Share of the subjects that is held out, 0 for none. They are drawn once, stored
-        with the weights, and reused by every later `pretrain` and `finetune`. The same
-        subjects serve early stopping and calibration, so their scores are optimistic:
-        evaluate on other subjects.
+        with the weights, and reused by every later call. They serve early stopping and
+        calibration, so their scores are optimistic: evaluate on other subjects.
     precision : {"float32", "bfloat16"}
         Of matrix products and convolutions in training; weights are float32. bfloat16
         is quicker where the hardware has it.
@@ -121,9 +108,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     device : str | torch.device | None
         Where to compute. None takes CUDA, else MPS, else the CPU.
     random_state : int | RandomState | None
-        Seed of the training. The same number gives the same weights only on a CPU, on
-        the same machine, and with the same number of threads: other sums are rounded in
-        another order. Set the environment variable ``OMP_NUM_THREADS`` to fix it.
+        Seed of the training. The same number gives the same weights on the same CPU
+        with the same number of threads (environment variable ``OMP_NUM_THREADS``).
 
     Attributes
     ----------
@@ -136,8 +122,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    The method is that of Na et al., "Multi-modal Cross-masking with Contrastive
-    Learning for Sleep Stage Classification" (arXiv 2502.17470).
+    The method is that of Na et al. (arXiv 2502.17470), see the page "Method".
     """
 
     stager_: Stager
@@ -240,13 +225,12 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         weights : str | path-like
-            ``"small"`` is part of the package; see the model card. Otherwise the path
-            of a file that `save` wrote, or its URL (``https://...``).
+            ``"small"``, which is part of the package, or the path or URL
+            (``https://...``) of a file that `save` wrote.
         sha256 : str | None
             The checksum of the file; a URL needs it.
         network : callable | None
-            The network that the weights were trained with, if it is your own. Its code
-            is not in the file and is never imported from it.
+            The network of the weights, if it is your own; its code is not in the file.
         device : str | torch.device | None
             As in the constructor.
         """
@@ -277,7 +261,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_is_fitted(can_stage=False)
         parameters = self.get_params()
-        saved = {name: parameters[name] for name in parameters.keys() - _NOT_SAVED}
+        names = parameters.keys() - _OF_WEIGHTS - _OF_THE_CALL
+        saved = {name: parameters[name] for name in names}
         self.stager_.save(fname, saved, overwrite)
 
     @verbose
@@ -294,9 +279,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             One hypnogram per recording: YASA's, annotations, a file of either, YASA
             integers or stage names, or None for the recording's own annotations.
         groups : list | None
-            The subject of each recording, compared as text. Validation holds out whole
-            subjects. None numbers the recordings from 0 and takes each for another
-            subject.
+            The subject of each recording, compared as text; whole subjects are held
+            out. If None, each recording is another subject.
         verbose : bool | str | int | None
             MNE's verbosity; it also controls the progress bar.
 
@@ -312,10 +296,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def pretrain(self, raws, hypnos=None, *, groups=None, verbose=None) -> Self:
         """Train the whole network by InfoNCE and cross-masking: the first phase.
 
-        Training continues from the current weights (of `from_pretrained`, of an earlier
-        call, or of the parameter ``weights``); without any it starts from scratch.
-        Parameters and return value are those of `fit`, but stages are not needed. If no
-        recording has any, call `finetune` before `predict`.
+        Training continues from the current weights, if there are any. Parameters and
+        return value are those of `fit`, but stages are not needed. If no recording has
+        any, call `finetune` before `predict`.
         """
         return self._train(["pretrain"], raws, hypnos, groups)
 
@@ -323,9 +306,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def finetune(self, raws, hypnos=None, *, groups=None, verbose=None) -> Self:
         """Train the sequence level on scored nights: the second phase.
 
-        The backbones are frozen. With the weights of `from_pretrained` this adapts them
-        to the montage and the scorers of a laboratory. Parameters and return value are
-        those of `fit`; without weights to start from, it raises a NotFittedError.
+        The backbones are frozen. This adapts the weights of `from_pretrained` to the
+        montage and the scorers of a laboratory. Parameters and return value are those
+        of `fit`; without weights to start from, it raises a NotFittedError.
         """
         if self.weights is None:
             self._check_is_fitted(can_stage=False)
@@ -427,31 +410,35 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Warns
         -----
         RuntimeWarning
-            If a recording is unusual, or unlike the training nights; then the
-            probabilities of the epochs that are do not exceed 0.6.
+            If a recording is unusual, or unlike the training nights; then no
+            probability of the unusual epochs exceeds 0.6.
         """
-        self._check_is_fitted()
-        raws, is_list = as_list(raws)
-        stage = partial(self._stage, picks=picks, average_channels=average_channels)
-        hypnos = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
-        return hypnos if is_list else hypnos[0]
+        return self._run(self._stage, raws, n_jobs, picks, average_channels)
 
     @overload
     def predict_proba(self, raws: list | tuple, **options) -> list[pd.DataFrame]: ...
     @overload
     def predict_proba(self, raws: RawLike, **options) -> pd.DataFrame: ...
-    def predict_proba(self, raws, *, step: float | None = None, **options):
+    @verbose
+    def predict_proba(
+        self,
+        raws,
+        *,
+        step: float | None = None,
+        picks: str | list[str] | None = None,
+        average_channels: list[str] | None = None,
+        n_jobs: int | None = None,
+        verbose=None,
+    ):
         """Return the calibrated probabilities of the stages.
 
         Parameters
         ----------
-        raws : Raw | path-like | list
-            One recording or a list of them.
+        raws, picks, average_channels, n_jobs, verbose
+            As in `predict`.
         step : float | None
             Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s. None
             stages each epoch once. Staging takes 30 / ``step`` times as long.
-        **options
-            The keyword arguments of `predict`.
 
         Returns
         -------
@@ -460,11 +447,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             and UNS if there are epochs without usable EEG. With ``step``, a row for
             each window, indexed by its onset in s. A row describes 30 s in any case.
         """
-        if step is not None:
-            return self._predict_steps(raws, step, **options)
-        hypnos = self.predict(raws, **options)
-        is_list = isinstance(hypnos, list)
-        return [hypno.proba for hypno in hypnos] if is_list else hypnos.proba
+        stage = partial(self._stage_windows, step=step)
+        return self._run(stage, raws, n_jobs, picks, average_channels)
 
     @verbose
     def score(self, raws, hypnos=None, *, picks=None, verbose=None) -> float:
@@ -482,57 +466,39 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         kappa : float
             1 is full agreement, 0 that of chance.
         """
-        self._check_is_fitted()
-        raws, hypnos = pair(raws, hypnos, "hypnograms")
-        compare = partial(self._compare, picks=picks)
-        nights = run_on_recordings(compare, raws, hypnos)
-        reference, predicted = map(np.concatenate, zip(*nights, strict=True))
-        scores = score_stages(reference, predicted)
-        logger.info("kappa %(kappa).3f on %(n_epochs)d epochs", scores)
-        return scores["kappa"]
+        scores = evaluate(self, raws, hypnos, picks=picks).iloc[-1]
+        logger.info("kappa %.3f on %d epochs", scores["kappa"], scores["n_epochs"])
+        return float(scores["kappa"])
 
-    @verbose
-    def _predict_steps(self, raws, step, *, n_jobs=None, verbose=None, **channels):
+    def _run(self, stage, raws, n_jobs, picks, average_channels):
+        """Stage one recording or a list of them."""
         self._check_is_fitted()
         raws, is_list = as_list(raws)
-        stage = partial(self._stage_steps, step=step, **channels)
-        tables = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
-        return tables if is_list else tables[0]
+        stage = partial(stage, picks=picks, average_channels=average_channels)
+        found = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
+        return found if is_list else found[0]
 
-    def _stage_steps(self, raw, step, picks=None, average_channels=None):
-        """Stage the windows of one recording."""
-        channels = self._read(raw, picks, average_channels)
-
-        def stage(signals, usable):
-            novelties = self.stager_.novelty(signals, usable)
-            return self.stager_.probabilities(signals, usable, novelties)
-
-        signals = [channel.signals for channel in channels]
-        usable = [channel.usable for channel in channels]
-        onsets, proba, is_usable = stage_in_steps(stage, signals, usable, step)
-        table = make_hypnogram(proba, is_usable).proba
-        return table.set_axis(pd.Index(onsets, name="onset"))
-
-    def _stage(self, raw, picks=None, average_channels=None) -> Hypnogram:
-        """Stage one recording."""
-        return self._stage_channels(self._read(raw, picks, average_channels))
-
-    def _compare(self, raw, hypno, picks) -> tuple[np.ndarray, np.ndarray]:
-        """Return the expert's stages of one recording and the predicted ones."""
-        channels = self._read(raw, picks)
-        reference = read_stages(channels[0], hypno)
-        predicted = self._stage_channels(channels)
-        return reference, stages_on_grid(predicted.as_int(), len(predicted))
-
-    def _read(self, raw, picks=None, average_channels=None) -> list[Recording]:
-        picks = self.picks if picks is None else picks
-        return read_channels(raw, picks, average_channels, self.stager_.scaling)
-
-    def _stage_channels(self, channels: list[Recording]) -> Hypnogram:
-        signals = [channel.signals for channel in channels]
-        usable = [channel.usable for channel in channels]
+    def _stage(self, raw, picks, average_channels) -> Hypnogram:
+        """Stage the epochs of one recording."""
+        channels, signals, usable = self._read(raw, picks, average_channels)
         novelties = self.stager_.novelty(signals, usable)
         for channel, found in zip(channels, novelties, strict=False):
             warn_if_novel(channel, found)
         proba = self.stager_.probabilities(signals, usable, novelties)
         return make_hypnogram(proba, np.any(usable, axis=0), channels[0].start)
+
+    def _stage_windows(self, raw, step, picks, average_channels) -> pd.DataFrame:
+        """Return the probabilities of the windows of one recording."""
+        if step is None:
+            return self._stage(raw, picks, average_channels).proba
+        _, signals, usable = self._read(raw, picks, average_channels)
+        windows = stage_in_steps(self.stager_.stage, signals, usable, step)
+        onsets, proba, is_usable = windows
+        table = make_hypnogram(proba, is_usable).proba
+        return table.set_axis(pd.Index(onsets, name="onset"))
+
+    def _read(self, raw, picks, average_channels) -> tuple[list[Recording], list, list]:
+        """Return the channels to stage by, their signals and what of them is usable."""
+        picks = self.picks if picks is None else picks
+        found = read_channels(raw, picks, average_channels, self.stager_.scaling)
+        return found, [c.signals for c in found], [c.usable for c in found]

@@ -23,15 +23,13 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from yasa import Hypnogram
 
-    from .classifier import MC2SleepClassifier
-
 _METRICS = ("kappa", "accuracy", "macro_f1")
 _SCORES = ("accuracy", "kappa", "macro_f1", *(f"f1_{s}" for s in STAGES), "ece")
 
 
 @verbose
 def evaluate(
-    clf: MC2SleepClassifier,
+    clf: Any,
     raws: Any,
     hypnos: Any = None,
     groups: Sequence | None = None,
@@ -148,9 +146,7 @@ def stage_scorer(metric: str = "kappa") -> Callable[..., float]:
     return partial(_score_pooled, metric=metric)
 
 
-def _score_pooled(
-    clf: MC2SleepClassifier, raws: Any, hypnos: Any = None, *, metric: str
-) -> float:
+def _score_pooled(clf: Any, raws: Any, hypnos: Any = None, *, metric: str) -> float:
     return float(evaluate(clf, raws, hypnos)[metric].iloc[-1])
 
 

@@ -291,6 +291,12 @@ class Stager:
             temperature *= temperature_factor(np.any(usable, axis=0).sum())
         return soften(calibrate(fused, temperature), novelties, usable)
 
+    def stage(
+        self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
+    ) -> NDArray[np.float64]:
+        """Return the `probabilities` of a night, lowered by its `novelty`."""
+        return self.probabilities(signals, usable, self.novelty(signals, usable))
+
     def _posteriors(
         self, signals: NDArray, usable: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
