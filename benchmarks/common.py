@@ -1,4 +1,4 @@
-"""What the benchmarks share: nights, untrained weights, new processes, tables.
+"""Functions shared by the benchmarks: nights, untrained weights, new processes, tables.
 
 MNE and the package are imported where they are used: a new process that stages by YASA
 must not pay for what only the others need.

@@ -1,4 +1,4 @@
-"""How Sphinx builds the site."""
+"""Configuration of Sphinx."""
 
 import contextlib
 import re

@@ -40,7 +40,7 @@ N_EVENING = 30
 
 
 class Budget(NamedTuple):
-    """How long and on how many nights every variant is trained."""
+    """Number of nights and passes for every variant."""
 
     seeds: tuple = (0, 1, 2)
     n_nights: int = 20

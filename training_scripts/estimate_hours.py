@@ -51,7 +51,7 @@ BYTES_PER_EPOCH = 6010
 
 
 class Plan(NamedTuple):
-    """What a protocol asks for."""
+    """Size of a protocol."""
 
     n_folds: int
     n_epochs: int

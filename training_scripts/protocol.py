@@ -1,4 +1,4 @@
-"""What sleep_edf.py, shhs.py and folder.py share: a cohort in, a table out.
+"""Functions shared by sleep_edf.py, shhs.py and folder.py.
 
 All that a run has made lies in its ``--out-dir``, where the same command goes on:
 

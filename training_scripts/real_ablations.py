@@ -63,7 +63,7 @@ WHOLE_METHOD = "whole method"
 
 
 class Variant(NamedTuple):
-    """What differs from the whole method."""
+    """Difference from the whole method."""
 
     options: dict = {}
     network: type = MC2SleepNet

@@ -37,7 +37,7 @@ _OPTIONS = (
 
 
 class Attempt(NamedTuple):
-    """What came of one recording."""
+    """Result of one recording."""
 
     result: Any
     error: str
@@ -90,7 +90,7 @@ def add_device(parser: ArgumentParser) -> None:
     """Add the option for the device to compute on."""
     parser.add_argument(
         "--device",
-        help="where to compute, by torch's name: cpu, cuda, cuda:1, mps "
+        help="the torch device: cpu, cuda, cuda:1 or mps "
         "(default: a GPU if there is one)",
     )
 
@@ -109,8 +109,8 @@ def add_recordings(parser: ArgumentParser, scored: bool) -> None:
             "--hypnograms",
             nargs="+",
             metavar="FILE",
-            help="hypnograms or folders of them, paired with the recordings by name, "
-            "else in the order given (default: the files beside the recordings, else "
+            help="hypnograms or folders of them, paired with the recordings by name "
+            "or, if no names match, by order (default: files beside the recordings, or "
             "the recordings' own 'Sleep stage ...' annotations)",
         )
 

@@ -1,4 +1,4 @@
-"""What ``stage`` writes: the files of a night, what made them, and the summary."""
+"""Outputs of ``stage``: the files of a night, their origin, and the summary."""
 
 from __future__ import annotations
 

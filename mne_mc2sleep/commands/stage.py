@@ -50,7 +50,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         help="stage recordings",
         description="Stage recordings and write NAME_hypnogram.csv (stage and "
         "probabilities of each epoch), .tsv\n(BIDS events), .edf (EDF+ annotations), "
-        ".png, and .json (what made them).\nA second run skips the recordings whose "
+        ".png, and .json (the BIDS sidecar).\nA second run skips the recordings whose "
         "files are all there.",
     )
     add_recordings(parser, scored=False)
@@ -130,7 +130,7 @@ def run(args: Namespace) -> int:
 
 
 class _Result(NamedTuple):
-    """What a worker returns about one night."""
+    """Result of one night, returned by a worker."""
 
     files: NightFiles
     row: dict[str, Any]
@@ -152,7 +152,7 @@ def _check_stems(recordings: list[str]) -> None:
     if n_files > 1:
         raise ValueError(
             f"{n_files} of the recordings would all be written as {name}_hypnogram.*. "
-            "Stage them one by one with different --out-dir."
+            "Stage them separately with different --out-dir."
         )
 
 

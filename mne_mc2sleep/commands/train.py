@@ -46,19 +46,19 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         nargs="+",
         metavar="NAME",
         help="the subject of each recording, so that validation holds out whole "
-        "subjects (default: 'sub-' of the name, the table's subject, else each "
-        "recording is another subject)",
+        "subjects (default: the table's subject or 'sub-' in the name; otherwise, each "
+        "recording is a subject)",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="FILE",
-        help="the file of weights to write, *.safetensors",
+        help="the weights file to write, *.safetensors",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace the file of weights"
+        "--overwrite", action="store_true", help="replace the weights file"
     )
-    add_picks(parser, "the channel of --weights, else by an order of preference")
+    add_picks(parser, "the channel of --weights, or by an order of preference")
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--weights",
@@ -123,7 +123,7 @@ def run(args: Namespace) -> int:
             return 1
     history = clf.history_
     if history.empty:
-        raise KeyboardInterrupt("nothing was learnt, and nothing is written.")
+        raise KeyboardInterrupt("no weights were trained, and no file was written.")
     clf.save(out, overwrite=args.overwrite)
     columns = ["phase", "train_epoch", "loss", "validation_macro_f1"]
     print(history[columns].to_string(index=False, float_format="{:.3f}".format))

@@ -137,7 +137,7 @@ def write_night(
     except OSError as error:
         raise OSError(
             f"A prepared night of {len(content) / 1e6:.1f} MB cannot be written to "
-            f"{str(fname.parent)!r} ({error}). Those written before it stay: free some "
+            f"{str(fname.parent)!r} ({error}). Earlier nights are kept: free some "
             "space and call prepare_cohort again to continue."
         ) from error
 

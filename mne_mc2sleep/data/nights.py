@@ -31,7 +31,7 @@ class Epochs(Protocol):
 
 
 class _LabelledNight:
-    """What signals and embeddings of a night have in common."""
+    """Fields shared by the signals and the embeddings of a night."""
 
     stages: NDArray[np.int8]
     usable: NDArray[np.bool_]

@@ -248,8 +248,8 @@ def read_stages(
         return stages_on_grid(intervals, recording.n_epochs)
     if is_needed:
         raise ValueError(
-            "A recording has no 'Sleep stage ...' annotations of its own, and no "
-            "hypnogram was passed for it; pass one in 'hypnos'."
+            "A recording has no 'Sleep stage ...' annotations, and no hypnogram was "
+            "passed for it. Pass one in 'hypnos'."
         )
     return np.full(recording.n_epochs, UNSCORED, dtype=np.int8)
 
@@ -308,6 +308,6 @@ def _check_stages(nights: Sequence[Night], need_stages: bool) -> None:
     absent = [stage for stage, n_epochs in counts.items() if n_epochs == 0]
     if any(counts.values()) and absent:
         warn(
-            f"No epoch of {', '.join(absent)} is among the scored ones, so it cannot "
-            "be learnt and will hardly ever be predicted."
+            f"No scored epoch is {' or '.join(absent)}: the stager cannot learn it and "
+            "will hardly ever predict it."
         )

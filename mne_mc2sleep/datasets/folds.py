@@ -64,8 +64,8 @@ def make_folds(
     subjects = list(dict.fromkeys(subjects))
     if not 2 <= n_folds <= len(subjects):
         raise ValueError(
-            f"{len(subjects)} subjects cannot be cut into {n_folds} folds; pass from 2 "
-            "to as many as there are subjects."
+            f"{len(subjects)} subjects cannot be split into {n_folds} folds; pass a "
+            "number from 2 to the number of subjects."
         )
     largest = -(-len(subjects) // n_folds)
     if not 0 <= n_validation < len(subjects) - largest:

@@ -31,7 +31,7 @@ _WAKE = STAGES.index("WAKE")
 
 @dataclass(frozen=True)
 class NightRecord:
-    """Where a scored night lies and how it is to be read.
+    """Paths of a scored night and the options to read it.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class NightRecord:
 
 
 class FoundNights(NamedTuple):
-    """What was found in a cohort."""
+    """The nights found in a cohort, and the files skipped."""
 
     records: list[NightRecord]
     skipped: dict[str, str]

@@ -82,7 +82,7 @@ def find_nights(
     found = report(records, skipped)
     if not records:
         raise ValueError(
-            f"None of {len(wanted)} nights in {folder} can be used; the log tells why."
+            f"None of {len(wanted)} nights in {folder} can be used; see the log."
         )
     return found
 
@@ -108,8 +108,8 @@ def split_subjects(
     subjects = sorted(set(subjects))
     if len(subjects) < 3:
         raise ValueError(
-            f"{len(subjects)} subjects cannot be split into those who train, validate "
-            "and are tested; it takes three at least."
+            f"{len(subjects)} subjects cannot be split into training, validation and "
+            "test subjects; at least three are needed."
         )
     n_test = max(1, round(_TEST_FRACTION * len(subjects)))
     n_rest = len(subjects) - n_test

@@ -1,4 +1,4 @@
-"""What the two modalities of a recording look at in each other."""
+"""Attention between the two modalities of a recording."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class AttentionMaps(NamedTuple):
     """
 
     signal: NDArray[np.float32]
-    """Of the signal to the spectrogram, (n_layers, n_heads, n_epochs, n_epochs)."""
+    """Signal to spectrogram, of shape (n_layers, n_heads, n_epochs, n_epochs)."""
     spectrogram: NDArray[np.float32]
-    """Of the spectrogram to the signal, in the same shape."""
+    """Spectrogram to signal, of the same shape."""
     first_epoch: int
-    """Where in the recording the sequence begins."""
+    """The first epoch of the sequence in the recording."""
 
 
 def attention_maps(

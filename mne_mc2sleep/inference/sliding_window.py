@@ -122,12 +122,12 @@ def _map_in_memory(
             except torch.cuda.OutOfMemoryError as error:
                 if size == 1:
                     raise RuntimeError(
-                        "The memory of the GPU does not hold what a batch of one "
-                        "needs. End other programs that use it, or pass device='cpu'."
+                        "The GPU has too little memory for a batch of one. Close "
+                        "other programs that use it, or pass device='cpu'."
                     ) from error
                 size //= 2
                 logger.warning(
-                    "The memory of the GPU ran out: continue with batches of %d.", size
+                    "Ran out of GPU memory: continuing with batches of %d.", size
                 )
             else:
                 part = part[size:]

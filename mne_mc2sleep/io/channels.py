@@ -147,8 +147,8 @@ def _pick_by_name(raw: BaseRaw, picks: str | list[str] | tuple[str, ...]) -> str
     usable = [name for name in found if name not in raw.info["bads"]]
     if not usable:
         raise ValueError(
-            f"Channel {found[0]!r} is marked as bad. To stage it all the same, remove "
-            "it from raw.info['bads']; else pass another channel as 'picks'."
+            f"Channel {found[0]!r} is marked as bad. To stage it anyway, remove "
+            "it from raw.info['bads']; otherwise pass another channel as 'picks'."
         )
     ch_name = usable[0]
     twins = next(names for names in matches if ch_name in names)
@@ -161,8 +161,8 @@ def _pick_by_name(raw: BaseRaw, picks: str | list[str] | tuple[str, ...]) -> str
     if ch_type != "eeg":
         raise ValueError(
             f"Channel {ch_name!r} is of type {ch_type!r}, not 'eeg'. If it is EEG, "
-            f"call raw.set_channel_types({{{ch_name!r}: 'eeg'}}) first; else pass "
-            "another channel as 'picks'."
+            f"call raw.set_channel_types({{{ch_name!r}: 'eeg'}}) first; otherwise "
+            "pass another channel as 'picks'."
         )
     logger.debug("Chose channel %r: named by 'picks'.", ch_name)
     return ch_name

@@ -1,4 +1,4 @@
-"""What the header of an EDF or BDF file states, without reading its signals."""
+"""Read the header of an EDF or BDF file without its signals."""
 
 from __future__ import annotations
 

@@ -360,7 +360,7 @@ def _own_grid(intervals: Intervals) -> tuple[Intervals, int, pd.Timestamp | None
     if not 0 < n_epochs <= MAX_EPOCHS:
         raise ValueError(
             f"The sleep stages end {intervals.end:g} s after the hypnogram's start: a "
-            "hypnogram has from one epoch to one year. Check onsets and durations."
+            "hypnogram must last from one epoch to one year. Check its times."
         )
     return intervals, int(n_epochs), start
 

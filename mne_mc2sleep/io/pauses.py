@@ -120,7 +120,7 @@ def _check_pauses(parts: Parts) -> None:
     if total > MAX_PAUSES:
         raise ValueError(
             f"The recording has pauses of {total / 3600:g} h in total, but at most "
-            f"{MAX_PAUSES / 3600:g} h can be staged. Stage its parts one by one."
+            f"{MAX_PAUSES / 3600:g} h can be staged. Stage its parts separately."
         )
 
 
@@ -254,9 +254,9 @@ def _parts_of_gaps(gaps: dict[float, float], start: float, stop: float) -> Parts
             continue
         if not np.isfinite(gap) or gap < -1:
             raise ValueError(
-                f"The recording was joined from parts at {onset - start:g} s, and it "
-                "is not known how long the pause between them was. Pass the parts one "
-                "by one or, if there was no pause, delete the annotations 'boundary', "
+                f"The recording was joined from parts at {onset - start:g} s, and the "
+                "length of the pause between them is unknown. Pass them separately "
+                "or, if there was no pause, delete the annotations 'boundary', "
                 "'BAD boundary' and 'EDGE boundary'."
             )
         if gap > TOLERANCE:

@@ -318,7 +318,7 @@ def _check_rate(sfreq: float) -> None:
         )
     if sfreq < FULL_SFREQ:
         warn(
-            f"The recording is sampled at {sfreq:g} Hz, so it holds nothing above "
+            f"The recording is sampled at {sfreq:g} Hz, so it contains nothing above "
             f"{sfreq / 2:g} Hz; the network expects EEG up to {BAND[1]:g} Hz."
         )
 

@@ -72,7 +72,7 @@ def intervals_from_hypnogram(hypno: Hypnogram) -> Intervals:
         )
     if hypno.n_stages != len(STAGES):
         raise ValueError(
-            f"The hypnogram has {hypno.n_stages} stages, which cannot be told apart as "
+            f"The hypnogram has {hypno.n_stages} stages, which do not correspond to "
             f"{', '.join(STAGES)}; pass one of {len(STAGES)} stages."
         )
     # By name: a Hypnogram may have integers of its own (hypno.mapping).
@@ -183,7 +183,7 @@ def _warn_of_bare_names(names: list[str], n_epochs: int) -> None:
     if n_epochs >= _MANY:
         warn(
             f"The annotations {names[:10]} cover {n_epochs / 2:g} min of the recording "
-            "but do not tile it with several stages, so they are not taken for sleep "
+            "but do not cover it by several stages, so they are not read as sleep "
             "stages. If they are, rename them (as 'Sleep stage N2') or pass "
             "raw.annotations as hypnogram."
         )

@@ -37,7 +37,7 @@ _WORDS = re.compile(
 
 
 class StageName(NamedTuple):
-    """What a name says: ``integer`` is YASA's, None if the name is not a stage's."""
+    """Meaning of a name: ``integer`` is YASA's, None if the name is not a stage's."""
 
     integer: int | None
     is_marked: bool

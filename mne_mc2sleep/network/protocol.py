@@ -1,4 +1,4 @@
-"""What training and staging need of a network, so that you can write your own."""
+"""Interface that training and staging require of a network."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Novelty:
     is_novel: bool
     """Whether the recording is unlike the training data."""
     description: str
-    """What differs from the training data, or nothing."""
+    """Description of the difference from the training data, or empty."""
 
 
 def describe_epochs(

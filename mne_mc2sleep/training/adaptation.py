@@ -35,7 +35,7 @@ _MAX_FOLDS = 5
 
 
 class Adaptation(NamedTuple):
-    """How far to move the weights, and what follows from it."""
+    """Share of the fine-tuned weights, and what follows from it."""
 
     share: float
     """The share of the fine-tuned weights, from 0 to 1."""

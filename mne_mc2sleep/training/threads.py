@@ -1,4 +1,4 @@
-"""How many threads training uses on a CPU that other programs use too."""
+"""Choose the number of threads for training on a shared CPU."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def _confusion(phase: Phase, nights: Sequence[AnyNight]) -> Tensor:
 
 
 class _State:
-    """What a training changes from one train epoch to the next."""
+    """State of a training that changes with each train epoch."""
 
     def __init__(self, phase: Phase):
         self.phase = phase
@@ -221,7 +221,7 @@ class _State:
         )
         if self.n_steps not in (0, n_steps):
             raise ValueError(
-                f"The nights make {n_steps} steps of training, but made {self.n_steps} "
+                f"The nights give {n_steps} training steps, but gave {self.n_steps} "
                 "before. Pass nights of the same lengths, or name another checkpoint."
             )
         self.n_steps = n_steps

@@ -82,7 +82,7 @@ def load_weights(
     fname = Path(fname)
     if not fname.is_file():
         raise FileNotFoundError(
-            f"The file of weights {str(fname)!r} does not exist. Pass the path of a "
+            f"The weights file {str(fname)!r} does not exist. Pass the path of a "
             "file that MC2SleepClassifier.save wrote."
         )
     state, header = load_tensors(fname)

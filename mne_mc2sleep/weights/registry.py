@@ -1,4 +1,4 @@
-"""Where weights are: in the package, on a server, or in a file."""
+"""Find weights in the package, on a server, or in a file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def cache_folder() -> Path:
 
 
 def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
-    """Find a file of weights by name, path or URL, and download it if needed.
+    """Find a weights file by name, path or URL, and download it if needed.
 
     ``sha256`` is the checksum of the file, which a URL needs. Downloads are kept.
     """
@@ -73,7 +73,7 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
             "MC2SleepClassifier.save wrote, or a URL and its 'sha256'."
         )
     raise FileNotFoundError(
-        f"The file of weights {str(weights)!r} does not exist. Pass the path of a file "
+        f"The weights file {str(weights)!r} does not exist. Pass the path of a file "
         "that MC2SleepClassifier.save wrote."
     )
 

@@ -134,7 +134,7 @@ def test_ctrl_c_before_anything_was_learnt(
     command = ("train", nights[0].fname, "--out", out, "-q", *options)
     status, printed, err = run(*command)
     assert (status, printed) == (130, "")
-    assert err.startswith("mne-mc2sleep: interrupted: nothing was learnt")
+    assert err.startswith("mne-mc2sleep: interrupted: no weights were trained")
     assert not out.exists()
 
 

@@ -124,7 +124,7 @@ def test_event_markers_are_not_a_recordings_own_stages(annotations):
 def test_bare_names_that_are_ignored_are_named():
     """If they cover minutes."""
     annotations = every_epoch(*(["W", "N1"] * 12), *["Lights on"] * 40)
-    with pytest.warns(RuntimeWarning, match=r"\['N1', 'W'\] cover 12 min .* tile"):
+    with pytest.warns(RuntimeWarning, match=r"\['N1', 'W'\] cover 12 min .* several"):
         assert own_stages(annotations, 64) is None
 
 

@@ -135,7 +135,7 @@ def write_noise(trap, file):
 
 @pytest.mark.parametrize("dump", [pickle.dump, torch.save, write_noise])
 def test_a_pickle_is_refused_and_not_run(fname, dump):
-    """A file of weights from anywhere can be opened without danger."""
+    """A weights file from anywhere can be opened without danger."""
     sprung = fname.with_name("sprung")
     with fname.open("wb") as file:
         dump(Trap(sprung), file)

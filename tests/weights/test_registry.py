@@ -21,7 +21,7 @@ NOWHERE = "http://127.0.0.1:9/"
 
 @pytest.fixture
 def url(tmp_path):
-    """Serve a file of weights; yields its address."""
+    """Serve a weights file; yields its address."""
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "lab.safetensors").write_bytes(CONTENT)
@@ -83,7 +83,7 @@ def test_error_of_a_server_that_does_not_give_it(url, cache):
     [
         (f"{NOWHERE}lab.safetensors", ValueError, "need 'sha256'"),
         ("huge", ValueError, "no weights named 'huge'.* 'small'"),
-        ("lab.safetensors", FileNotFoundError, r"file of weights .*lab\.safe"),
+        ("lab.safetensors", FileNotFoundError, r"weights file .*lab\.safe"),
     ],
 )
 def test_error_of_weights_that_are_not_there(weights, error, match):

@@ -28,7 +28,7 @@ _N_COSINES = 4
 
 @dataclass(frozen=True)
 class Device:
-    """What lies between the scalp and the file, drawn once for a night.
+    """Properties of the recorder, drawn once for a night.
 
     Parameters
     ----------

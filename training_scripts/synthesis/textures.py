@@ -1,4 +1,4 @@
-"""What band powers leave open in a signal, drawn at random: never from a stage.
+"""Draw at random what band powers do not determine, never from the stage.
 
 Peaks within the bands, bursts, isolated waves and how they persist: their parameters
 are drawn once per night, follow a slow path from epoch to epoch, and depend on nothing
@@ -37,7 +37,7 @@ _N_BENDS = 5
 
 @dataclass(frozen=True)
 class Texture:
-    """What is drawn once for a night.
+    """Properties drawn once for a night.
 
     Parameters
     ----------
