@@ -308,6 +308,6 @@ def _check_stages(nights: Sequence[Night], need_stages: bool) -> None:
     absent = [stage for stage, n_epochs in counts.items() if n_epochs == 0]
     if any(counts.values()) and absent:
         warn(
-            f"No epoch of {', '.join(absent)} is scored: the stager cannot learn this and "
-            "will hardly ever predict it."
+            f"No epoch of {', '.join(absent)} is among the scored ones: the stager "
+            "cannot learn this and will hardly ever predict it."
         )
