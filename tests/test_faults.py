@@ -55,7 +55,7 @@ def test_kill_9_before_the_rename_leaves_the_old_file(net, old_file, monkeypatch
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path):
-    """What it points to, elsewhere, stays as it was."""
+    """What it points to, elsewhere, stays unchanged."""
     other, fname = tmp_path / "other", tmp_path / "saved"
     other.write_text("mine")
     fname.symlink_to(other)

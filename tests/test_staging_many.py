@@ -140,7 +140,7 @@ def test_a_warning_of_one_recording_needs_no_name(tiny_clf, recordings):
 
 
 def test_a_warning_before_an_error_is_not_lost(recordings):
-    """It may tell the reason."""
+    """It may state the reason."""
 
     def warn_and_fail(recording):
         warnings.warn("odd", UserWarning, stacklevel=1)

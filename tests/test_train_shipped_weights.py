@@ -29,7 +29,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.fixture(scope="module")
 def powers(tmp_path_factory):
-    """Write ten short nights of ten subjects, whose delta tells the stage."""
+    """Write ten short nights of ten subjects, whose delta depends on the stage."""
     rng = np.random.default_rng(0)
     n_rows = N_SUBJECTS * N_EPOCHS
     stage = np.tile(np.repeat(np.arange(-1, 5), N_EPOCHS // 6), N_SUBJECTS)

@@ -124,7 +124,7 @@ def test_the_stager_of_each_fold_is_saved(whole):
 
 
 def test_results_of_other_options_are_not_mixed(rehearse, whole, capsys):
-    """One sentence tells what differs, and what to do."""
+    """One sentence states what differs, and what to do."""
     status, _ = rehearse("whole", "--batch-size", "16")
     err = capsys.readouterr().err
     assert status == 2

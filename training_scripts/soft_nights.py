@@ -2,7 +2,7 @@
 
 Two sources: nights resynthesised from band powers, and real nights glued from heads.
 Each exists in several versions that differ in recorder and texture or order. A teacher
-stages each whole recording as it was drawn.
+stages each whole recording as drawn.
 """
 
 from __future__ import annotations

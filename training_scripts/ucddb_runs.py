@@ -33,7 +33,7 @@ def read_runs(fname, levels, part="train"):
     fname : path-like
         ucddb.npz.
     levels : list of shape (5, N_BANDS)
-        Where the stages lie, which tells where the middle of a whole night lies.
+        Where the stages lie, and with them the middle of a whole night.
     part : {"train", "validation"}
         Which half of the subjects.
 

@@ -40,7 +40,7 @@ def find_unusable(
     Parameters
     ----------
     signal : array of shape (n_times,)
-        The recording as it was measured, before any filter.
+        The recording as measured, before any filter.
     sfreq : float
         Its sampling rate in Hz.
     edges : array of int of shape (n_epochs + 1,)

@@ -279,7 +279,7 @@ def _read_signal(raw: BaseRaw, ch_name: str) -> NDArray[np.float64]:
     if np.iscomplexobj(signal):
         raise ValueError(
             f"Channel {ch_name!r} holds complex numbers, as Raw.apply_hilbert makes "
-            "them; pass the recording as it was measured."
+            "them; pass the recording as measured."
         )
     return signal
 

@@ -20,7 +20,7 @@ LENGTH = 8
 
 
 def toy_night(n_epochs=20, subject="a", stage=2, night=0):
-    """Return a night whose inputs tell the night and the epoch, from 1 on."""
+    """Return a night whose inputs encode the night and the epoch, from 1 on."""
     epochs = torch.arange(1, n_epochs + 1)
     return Night(
         signals=torch.stack([torch.full_like(epochs, night), epochs], dim=1).float(),

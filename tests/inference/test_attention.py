@@ -72,7 +72,7 @@ def test_a_recording_has_maps_of_one_sequence(fitted, raw):
 
 @pytest.mark.parametrize("first_epoch", [-1, 71])
 def test_the_sequence_must_lie_in_the_recording(fitted, raw, first_epoch):
-    """The message tells where one may begin."""
+    """The message states where one may begin."""
     with pytest.raises(ValueError, match="begins between 0 and 70 in a recording"):
         attention_maps(fitted, raw, first_epoch)
 

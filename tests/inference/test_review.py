@@ -42,7 +42,7 @@ def test_the_least_certain_epochs_are_annotated(raw, hypno):
 
 
 def test_corrections_are_read_back(raw, hypno):
-    """What was not reviewed stays as it was."""
+    """What was not reviewed stays unchanged."""
     corrected = read_review(hypno, review(raw, hypno, _1="Sleep stage N1"))
     expected = ["N2"] * 6 + ["N1"] + ["N2"] * 3
     assert list(corrected.hypno) == expected

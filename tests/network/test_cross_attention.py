@@ -17,7 +17,7 @@ CROSS_ATTENTION = pytest.mark.parametrize("cross_attention", [True, False])
 
 
 def make_stack(seed=0):
-    """Make a stack in eval mode; the global generator is left as it was."""
+    """Make a stack in eval mode without changing the global generator."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return CrossAttentionStack(TINY).eval()

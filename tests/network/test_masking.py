@@ -20,7 +20,7 @@ CROSS_ATTENTION = pytest.mark.parametrize("cross_attention", [True, False])
 
 
 def make_net(config=TINY, seed=0):
-    """Make a network in eval mode; the global generator is left as it was."""
+    """Make a network in eval mode without changing the global generator."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return MC2SleepNet(config).eval()
@@ -33,7 +33,7 @@ def make_embeddings(seed=0):
 
 
 def draw(usable, mask_ratio, seed=0):
-    """Draw a mask from ``seed``; the global generator is left as it was."""
+    """Draw a mask from ``seed`` without changing the global generator."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return draw_mask(usable, mask_ratio)

@@ -18,7 +18,7 @@ MODALITIES = pytest.mark.parametrize("modality", ["signal", "spectrogram"])
 
 
 def make_net(config=TINY, seed=0):
-    """Make a network in eval mode; the global generator is left as it was."""
+    """Make a network in eval mode without changing the global generator."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return MC2SleepNet(config).eval()

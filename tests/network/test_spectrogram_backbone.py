@@ -22,7 +22,7 @@ FLOOR = 1e-3
 
 
 def make_backbone(seed=0):
-    """Make a backbone in eval mode; the global generator is left as it was."""
+    """Make a backbone in eval mode without changing the global generator."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return SpectrogramBackbone(TINY).eval()
