@@ -69,6 +69,16 @@ def test_processes_give_the_same_hypnograms(tiny_clf, recordings):
     assert_same(found, expected)
 
 
+def test_relative_paths_are_those_of_the_caller(tiny_clf, recordings, monkeypatch):
+    """Processes that were started in another folder find them too."""
+    fname = recordings[1]
+    with processes():
+        tiny_clf.predict([fname] * 2, n_jobs=2)
+        monkeypatch.chdir(fname.parent)
+        found = tiny_clf.predict([fname.name] * 2, n_jobs=2)
+    assert_same(found, tiny_clf.predict([fname] * 2))
+
+
 def test_a_cluster_gives_the_same_hypnograms(tiny_clf, recordings):
     """A Dask client around the call is enough, without n_jobs."""
     expected = tiny_clf.predict(recordings)

@@ -107,7 +107,9 @@ def run_on_recordings(
     Warnings and input errors of ``function``, also those of other processes, are raised
     here, point to the user's code and name the recording. An error ends the calls.
     """
-    arguments = zip(recordings, *others, strict=True)
+    # A process that was started before may be in another folder.
+    whole = [os.path.abspath(r) if _is_path(r) else r for r in recordings]
+    arguments = zip(whole, *others, strict=True)
     n_workers = effective_n_jobs(n_jobs)
     are_few = len(recordings) < _MIN_FOR_PROCESSES * n_workers
     prefer = "threads" if are_few else "processes"
@@ -160,11 +162,14 @@ class naming:
             raise _as_input_error(error, f"{self._name}{error}") from error
 
 
+def _is_path(recording: Any) -> bool:
+    return isinstance(recording, str | os.PathLike)
+
+
 def _name(index: int, recordings: list) -> str:
     if len(recordings) == 1:
         return ""
-    path = recordings[index]
-    path = f" ({path})" if isinstance(path, str | os.PathLike) else ""
+    path = f" ({recordings[index]})" if _is_path(recordings[index]) else ""
     return f"Recording {index + 1} of {len(recordings)}{path}: "
 
 
