@@ -17,7 +17,7 @@ from ._constants import SFREQ, STAGES
 from ._utils import find_device
 from .data.night_files import StoredEmbeddings
 from .data.nights import EncodedNight, Night, count_stages, hold_out_subjects
-from .inference.calibration import calibrate, fit_temperature, temperature_factor
+from .inference.calibration import calibrate, fit_temperature
 from .inference.sliding_window import encode_epochs, log_posteriors
 from .metrics import score_stages
 from .network import MC2SleepConfig, make_network
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 # What may be missing in a file, and how to check it.
 _OPTIONAL = {"profile": check_profile, "levels": check_levels}
 # How often a short recording is scaled again; the stages hardly change after that.
-_N_RESCALINGS = 3
+_N_RESCALINGS = 2
 
 
 @dataclass(eq=False)
@@ -286,10 +286,8 @@ class Stager:
         weights = np.stack(usable)[..., None]  # (n_channels, n_epochs, 1)
         posteriors = np.stack([*map(self._posteriors, signals, usable)])
         fused = (posteriors * weights).sum(axis=0) / weights.sum(axis=0).clip(min=1)
-        temperature = self.calibration_temperature
-        if self.levels:
-            temperature *= temperature_factor(np.any(usable, axis=0).sum())
-        return soften(calibrate(fused, temperature), novelties, usable)
+        calibrated = calibrate(fused, self.calibration_temperature)
+        return soften(calibrated, novelties, usable)
 
     def stage(
         self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]

@@ -41,11 +41,9 @@ from mne_mc2sleep import (
 )
 from mne_mc2sleep._constants import N_TIMES, SFREQ
 from mne_mc2sleep.data.nights import Night
-from mne_mc2sleep.inference.calibration import calibrate, temperature_factor
 from mne_mc2sleep.inference.sliding_window import encode_epochs
 from mne_mc2sleep.io.recordings import read_recording
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
-from mne_mc2sleep.preprocessing.novelty import soften
 from mne_mc2sleep.preprocessing.scaling import scale_signals
 from mne_mc2sleep.preprocessing.short_recordings import fit_levels
 from mne_mc2sleep.stager import Stager
@@ -99,11 +97,10 @@ VARIANTS = {
         "teacher weight 0.75": Variant(teacher_weight=0.75),
     },
 }
-# What is turned off in the shipped weights: rescaling, temperature by length, novelty.
+# What is turned off in the shipped weights.
 MECHANISMS = {
     "as shipped": set(),
     "no rescaling of short recordings": {"rescaling"},
-    "no temperature by length": {"temperature"},
     "no lowering by novelty": {"novelty"},
 }
 TITLES = {"kappa": "kappa", "macro_f1": "macro-F1", "ece": "ECE"}
@@ -271,17 +268,10 @@ def stage(stager, recording, without=frozenset()):
     signals = [scale_signals(recording.signals, recording.usable, stager.scaling)]
     usable = [recording.usable]
     novelties = stager.novelty(signals, usable)
-    factor = temperature_factor(recording.usable.sum()) if stager.levels else 1.0
     if "rescaling" in without:
-        # Weights without levels have no temperature by length either.
-        unscaled = replace(stager, levels=None).probabilities(signals, usable)
-        proba = calibrate(np.log(unscaled.clip(1e-12)), factor)
-    else:
-        proba = stager.probabilities(signals, usable)
-    if "temperature" in without:
-        proba = calibrate(np.log(proba.clip(1e-12)), 1 / factor)
-    if "novelty" not in without:
-        proba = soften(proba, novelties, usable)
+        stager = replace(stager, levels=None)
+    lowered_by = () if "novelty" in without else novelties
+    proba = stager.probabilities(signals, usable, lowered_by)
     return proba, any(novelty.is_novel for novelty in novelties)
 
 

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LOG_BOUNDS = (float(np.log(0.1)), float(np.log(10)))
-# Short recordings need higher temperatures. With this many usable epochs it is twice
-# that of a night; fewer than the minimum are not distinguished. Fitted to real half
-# hours of the validation recordings.
-_DOUBLING, _FEWEST, _NIGHT = 5, 15, 720
 
 
 def fit_temperature(
@@ -44,11 +40,3 @@ def calibrate(
 ) -> NDArray[np.float64]:
     """Return calibrated probabilities of shape (n_epochs, 5)."""
     return softmax(log_posteriors / temperature, axis=-1)
-
-
-def temperature_factor(n_usable: int) -> float:
-    """Return how much higher the temperature of a short recording is.
-
-    It is about 1 + 5 / n for n usable epochs, and 1 from 6 h on.
-    """
-    return 1 + max(_DOUBLING / max(n_usable, _FEWEST) - _DOUBLING / _NIGHT, 0)

@@ -7,7 +7,6 @@ from scipy.special import log_softmax, softmax
 from mne_mc2sleep.inference.calibration import (
     calibrate,
     fit_temperature,
-    temperature_factor,
 )
 
 
@@ -53,9 +52,3 @@ def test_calibrate_is_a_softmax_by_the_temperature(temperature):
     found = calibrate(posteriors, temperature)
     np.testing.assert_allclose(found, softmax(posteriors / temperature, axis=1))
     np.testing.assert_array_equal(found.argmax(1), posteriors.argmax(1))
-
-
-def test_short_recordings_have_a_higher_temperature():
-    """By a twelfth for half an hour; a few epochs are not distinguished."""
-    factors = [temperature_factor(n) for n in (1, 15, 60, 240, 720, 2880)]
-    np.testing.assert_allclose(factors, [1.326, 1.326, 1.076, 1.014, 1, 1], atol=0.005)
