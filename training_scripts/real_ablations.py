@@ -417,9 +417,9 @@ def main(arguments=None):
     results = json.loads(args.results.read_text()) if args.results.exists() else {}
     if not args.table:
         torch.set_num_threads(1)
-        mne.set_log_level("error")
-        do_runs(args, results)
-        do_mechanisms(args, results)
+        with mne.use_log_level("error"):
+            do_runs(args, results)
+            do_mechanisms(args, results)
     print_tables(results)
 
 
