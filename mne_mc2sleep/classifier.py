@@ -52,7 +52,7 @@ _OF_THE_CALL = {"weights", "precision", "callback", "device", "random_state"}
 
 
 class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
-    """Sleep stager that learns from scored nights: MC2SleepNet.
+    """Sleep stager that learns from scored nights: MC2SleepNet (arXiv 2502.17470).
 
     Parameters
     ----------
@@ -84,7 +84,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     exclude_same_stage : bool
         Whether to exclude epochs of the same stage from the negatives of InfoNCE.
     pretrain_train_epochs, finetune_train_epochs : int
-        Maximum number of passes over the nights in each phase.
+        Maximum number of passes over the nights in each phase. None is 20 passes of
+        fine-tuning, or 5 for weights that were fine-tuned before.
     adaptation : float | "auto"
         How far `finetune` moves weights that were fine-tuned before: they become
         (1 - adaptation) times the old plus adaptation times the fine-tuned weights
@@ -119,10 +120,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         WAKE, N1, N2, N3, REM.
     history_ : DataFrame
         Losses and validation score of each pass.
-
-    Notes
-    -----
-    The method is that of Na et al. (arXiv 2502.17470), see the page "Method".
     """
 
     stager_: Stager
@@ -155,7 +152,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         excluded_neighbors: int = TrainingOptions.excluded_neighbors,
         exclude_same_stage: bool = TrainingOptions.exclude_same_stage,
         pretrain_train_epochs: int = TrainingOptions.pretrain_train_epochs,
-        finetune_train_epochs: int = TrainingOptions.finetune_train_epochs,
+        finetune_train_epochs: int | None = TrainingOptions.finetune_train_epochs,
         adaptation: float | str = TrainingOptions.adaptation,
         batch_size: int = TrainingOptions.batch_size,
         learning_rate: float = TrainingOptions.learning_rate,

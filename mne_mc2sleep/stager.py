@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from .preprocessing.novelty import (
 from .preprocessing.short_recordings import check_levels, fit_levels, rescale
 from .training import logger
 from .training.adaptation import (
+    ADAPTATION_TRAIN_EPOCHS,
     MAX_SUBJECTS,
     SHARE_OF_ONE_SUBJECT,
     Adaptation,
@@ -197,6 +198,8 @@ class Stager:
         """
         nights = [night for night in nights if night.is_scored]
         is_adapted, subjects = self.was_finetuned, _subjects(nights)
+        if is_adapted and options.finetune_train_epochs is None:
+            options = replace(options, finetune_train_epochs=ADAPTATION_TRAIN_EPOCHS)
         leave_out = (
             is_adapted
             and held_out is None

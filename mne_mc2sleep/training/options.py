@@ -37,8 +37,11 @@ class TrainingOptions:
 
     pretrain_train_epochs: int = _integer(20, low=1)
     """Passes over the nights in pretraining, at most."""
-    finetune_train_epochs: int = _integer(20, low=1)
-    """Passes over the nights in fine-tuning, at most."""
+    finetune_train_epochs: int | None = _option(
+        None, Interval(Integral, 1, None, closed="left"), None
+    )
+    """Passes over the nights in fine-tuning, at most. None is 20, or 5 for weights that
+    were fine-tuned before: on real EEG, more passes moved those too far."""
     batch_size: int = _integer(32, low=1)
     """Sequences in one step (of each process, under torchrun)."""
     learning_rate: float = _real(1e-3, None, "neither")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..network import SleepNetwork
     from .options import TrainingOptions
 
+FINETUNE_TRAIN_EPOCHS = 20
+"""Passes of fine-tuning, unless the options name another number (our choice)."""
 # Epochs from which the input statistics are taken: enough for a steady estimate.
 _N_STATISTICS = 4096
 
@@ -167,7 +169,7 @@ class Finetuning(Phase):
 
     def __init__(self, net: SleepNetwork, options: TrainingOptions):
         super().__init__(net, options)
-        self.n_train_epochs = options.finetune_train_epochs
+        self.n_train_epochs = options.finetune_train_epochs or FINETUNE_TRAIN_EPOCHS
 
     @property
     def frozen(self) -> tuple[nn.Module, ...]:
