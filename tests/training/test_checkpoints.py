@@ -202,8 +202,8 @@ def test_a_failing_write_leaves_the_last_checkpoint(train, fname, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "error", "match"),
     [
-        ("checkpoint.safetensors", ValueError, r"'\*\.pt'"),
-        ("nowhere/checkpoint.pt", FileNotFoundError, "Make it first"),
+        ("checkpoint.safetensors", ValueError, r"must end in \.pt"),
+        ("nowhere/checkpoint.pt", FileNotFoundError, "Create it"),
     ],
 )
 def test_a_name_that_cannot_be_written_is_an_error(train, tmp_path, name, error, match):
