@@ -26,6 +26,8 @@ STAGERS = {
     OURS: "`small`",
     "yasa": "YASA {yasa}",
     "robust_teacher:stage": "RobustSleepNet",
+    # Run beside the project, by an adapter that is not part of it: GSSC is AGPL.
+    "gssc_stager:stage": "GSSC 0.0.9",
 }
 METRICS = ("kappa", "accuracy", "macro_f1", *(f"f1_{stage}" for stage in STAGES), "ece")
 # The names of Hugging Face's metrics.
