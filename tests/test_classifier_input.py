@@ -42,7 +42,7 @@ def test_no_stage_anywhere(scored_raws):
 
 def test_score_needs_a_hypnogram(fitted, raw):
     """A recording cannot be scored against nothing."""
-    with pytest.raises(ValueError, match="pass one in 'hypnos'"):
+    with pytest.raises(ValueError, match="Pass one in 'hypnos'"):
         fitted.score(raw)
 
 

@@ -142,8 +142,8 @@ def test_a_server_that_fails_is_one_sentence(scripts, tmp_path, base, capsys, fa
         assert main(options) == 2
     # Between the progress bars of the fetcher.
     (line,) = [x for x in capsys.readouterr().err.splitlines() if "error: " in x]
-    assert "of subject 36 " in line
-    assert "run the same again, what has arrived" in line
+    assert "SC4362F0-PSG.edf" in line
+    assert "Run the same call again" in line
     parser = scripts["protocol"].make_parser("")
     parser.add_argument("--protocol")
     parser.add_argument("--data")
