@@ -121,5 +121,5 @@ def test_staging_goes_on_when_the_gpu_is_full(trained, make_night, n_rows):
 def test_a_gpu_without_any_memory_is_one_clear_error(net, make_night):
     """A batch of one epoch cannot be halved; the message says what to do."""
     inputs = make_night(7).inputs
-    with pytest.raises(RuntimeError, match="too little memory .* pass device='cpu'"):
+    with pytest.raises(RuntimeError, match=r"too little memory .* pass device='cpu'"):
         encode_epochs(SmallMemory(net, 0), inputs)
