@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 # MNE's logger by its name: networks are also trained where MNE is not installed.
 logger = logging.getLogger("mne")
 
-# Epochs in one batch of the backbones, which fit into the cache of a CPU, and windows
-# in one batch of the sequence level.
-_EPOCHS_AT_ONCE = 64
-_WINDOWS_AT_ONCE = 16
+# Epochs in one batch of the backbones, times the width of the network: 32 of "small"
+# and 16 of "base". Larger batches do not fit into the cache of a CPU (measured).
+_EPOCHS_TIMES_WIDTH = 2048
+# Windows in one batch of the sequence level.
+_WINDOWS_AT_ONCE = 32
 # Each epoch is in this many windows, except at the ends (our choice).
 _WINDOWS_PER_EPOCH = 4
 
 
 def encode_epochs(
-    net: SleepNetwork, signals: NDArray | Tensor, batch_size: int = _EPOCHS_AT_ONCE
+    net: SleepNetwork, signals: NDArray | Tensor, batch_size: int | None = None
 ) -> Tensor:
     """Embed ``signals`` (n_epochs, n_times): finite epochs at 100 Hz.
 
@@ -46,6 +47,7 @@ def encode_epochs(
     def encode(part: Tensor) -> Tensor:
         return torch.stack(encoder.encode(part.to(device)), dim=1).cpu()
 
+    batch_size = batch_size or max(_EPOCHS_TIMES_WIDTH // net.config.width, 1)
     parts = torch.as_tensor(signals).split(batch_size)
     return torch.cat(_map_in_threads(encode, parts, device))
 
