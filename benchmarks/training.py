@@ -1,7 +1,7 @@
 """Time one train epoch of both phases, and the adaptation to a new laboratory.
 
-The train epochs are of recordings in memory. The adaptation fine-tunes saved weights on
-nights in EDF files, without early stopping.
+The train epochs are of recordings in memory. The adaptation fine-tunes the shipped
+weights on nights in EDF files.
 
     python benchmarks/training.py [--what phases laboratory] [--sizes small base]
 """
@@ -19,13 +19,16 @@ from common import (
     medians,
     print_header,
     print_row,
-    save_weights,
     write_edf,
 )
 
 from mne_mc2sleep import MC2SleepClassifier
 
 PHASES = ("pretrain", "finetune")
+WAYS = {
+    "subjects left out in turn (default)": {},
+    "adaptation=1, nobody left out": {"adaptation": 1.0, "validation_fraction": 0.0},
+}
 
 
 def main():
@@ -52,7 +55,6 @@ def parse_arguments():
     parser.add_argument("--hours", type=float, default=4, help="of its nights")
     parser.add_argument("--laboratory-nights", type=int, default=5)
     parser.add_argument("--laboratory-hours", type=float, default=8)
-    parser.add_argument("--train-epochs", type=int, default=20, help="of fine-tuning")
     parser.add_argument("--repeats", type=int, default=3)
     return parser.parse_args()
 
@@ -87,34 +89,30 @@ def train(size, raws, hypnos):
 
 
 def print_laboratory(args):
-    """Print what fine-tuning from saved weights takes, from EDF files, all passes."""
+    """Print what adapting the shipped weights takes, from EDF files."""
     n_nights, hours = args.laboratory_nights, args.laboratory_hours
     raws, hypnos = make_nights(n_nights, hours)
     n_epochs = sum(map(len, hypnos))
     print(
-        f"\nFine-tuning saved weights on {n_nights} nights of {hours:g} h ({n_epochs} "
-        f"epochs) from EDF files, {args.train_epochs} train epochs, no early stop"
+        f"\nAdapting the shipped weights to {n_nights} nights of {hours:g} h "
+        f"({n_epochs} epochs) from EDF files"
     )
-    print_header("size", "s", "CPU, s")
+    print_header("way", "s", "CPU, s")
     with tempfile.TemporaryDirectory() as folder:
         fnames = [Path(folder) / f"night-{i}.edf" for i in range(n_nights)]
         for fname, raw in zip(fnames, raws, strict=True):
             write_edf(fname, raw)
-        for size in args.sizes:
-            weights = Path(folder) / f"{size}.safetensors"
-            save_weights(weights, size)
-            runs = [adapt(weights, fnames, hypnos, args) for _ in range(args.repeats)]
-            print_row(size, *medians(runs).values())
+        for way, parameters in WAYS.items():
+            runs = [adapt(parameters, fnames, hypnos) for _ in range(args.repeats)]
+            print_row(way, *medians(runs).values())
 
 
-def adapt(weights, fnames, hypnos, args):
-    """Load weights and fine-tune them; return the seconds."""
+def adapt(parameters, fnames, hypnos):
+    """Load the shipped weights and fine-tune them; return the seconds."""
 
     def load_and_finetune():
-        clf = MC2SleepClassifier.from_pretrained(weights)
-        n = args.train_epochs
-        clf.set_params(finetune_train_epochs=n, patience=n, random_state=0)
-        clf.finetune(fnames, hypnos)
+        clf = MC2SleepClassifier.from_pretrained()
+        clf.set_params(random_state=0, **parameters).finetune(fnames, hypnos)
 
     return clock(load_and_finetune)
 

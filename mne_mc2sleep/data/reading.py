@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ..preprocessing.novelty import Novelty
 
 # Fewer recordings for each job are worked on by threads: a new process first imports
-# MNE, torch and YASA, which takes as long as staging ten nights (measured by
-# benchmarks/cohort.py --what jobs).
+# MNE, torch and YASA, which takes as long as staging ten nights (see
+# docs/performance.md).
 _MIN_FOR_PROCESSES = 20
 _INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
 
