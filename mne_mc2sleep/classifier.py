@@ -257,9 +257,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             Whether to replace an existing file.
         """
         self._check_is_fitted(can_stage=False)
-        parameters = self.get_params()
-        names = parameters.keys() - _OF_WEIGHTS - _OF_THE_CALL
-        saved = {name: parameters[name] for name in names}
+        not_saved = _OF_WEIGHTS | _OF_THE_CALL
+        saved = {k: v for k, v in self.get_params().items() if k not in not_saved}
         self.stager_.save(fname, saved, overwrite)
 
     @verbose
