@@ -158,6 +158,8 @@ def _make_classifier(args: Namespace) -> MC2SleepClassifier:
     if args.picks:
         options["picks"] = args.picks if len(args.picks) > 1 else args.picks[0]
     if args.train_epochs is not None:
+        if args.train_epochs < 1:
+            raise ValueError("--train-epochs must be 1 or more.")
         options["pretrain_train_epochs"] = args.train_epochs
         options["finetune_train_epochs"] = args.train_epochs
     if args.weights:

@@ -175,7 +175,7 @@ def test_bad_options_are_one_sentence(fails, nights, out, options, match):
         (("--hypnograms", "no.edf"), "no.edf does not exist", 1),
         (("--random-state", -1), "--random-state", 1),
         (("--groups", "anna", "bert"), "1 recordings but 2 --groups", 2),
-        (("--train-epochs", 0), "--train-epochs", 1),
+        (("--train-epochs", 0), "--train-epochs must be 1 or more", 2),
     ],
 )
 def test_bad_input_is_one_sentence(fails, nights, out, options, match, status):
