@@ -84,8 +84,8 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="the same number on the same machine gives the same weights "
-        "(default: %(default)s)",
+        help="the same number gives the same weights on the same machine with the same "
+        "number of threads, see OMP_NUM_THREADS (default: %(default)s)",
     )
     parser.add_argument(
         "--history",

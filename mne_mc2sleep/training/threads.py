@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mne")
 
 _N_TRIALS = 5
+# On an idle machine, the times differ by less than this factor from trial to trial, so
+# that the number of threads, and with it the weights, stay the same.
+_CLEARLY = 1.5
 
 
 @contextmanager
 def useful_threads(device: torch.device) -> Iterator[None]:
-    """Compute with one thread inside the block, if more are not quicker.
+    """Compute with one thread inside the block, if more are clearly slower.
 
     Threads of OpenMP wait for each other actively, so where another program has a core,
     several are slower than one: on two busy cores a step took 2 to 4 times as long
@@ -30,7 +33,7 @@ def useful_threads(device: torch.device) -> Iterator[None]:
     """
     n_threads = torch.get_num_threads()
     is_free = device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ
-    if is_free and n_threads > 1 and not _are_quicker(n_threads):
+    if is_free and n_threads > 1 and _are_slower(n_threads):
         torch.set_num_threads(1)
         logger.info(
             "Training uses 1 thread: %d would be slower now, because other programs "
@@ -43,8 +46,8 @@ def useful_threads(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-def _are_quicker(n_threads: int) -> bool:
-    return _seconds_of_a_step(n_threads) < _seconds_of_a_step(1)
+def _are_slower(n_threads: int) -> bool:
+    return _seconds_of_a_step(n_threads) > _CLEARLY * _seconds_of_a_step(1)
 
 
 def _seconds_of_a_step(n_threads: int) -> float:
