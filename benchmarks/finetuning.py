@@ -24,6 +24,11 @@ from mne_mc2sleep import MC2SleepClassifier, evaluate
 WAYS = {
     "default": {},
     "adaptation=1": {"adaptation": 1.0, "validation_fraction": 0.0},
+    "adaptation=1, 20 passes": {
+        "adaptation": 1.0,
+        "validation_fraction": 0.0,
+        "finetune_train_epochs": 20,
+    },
 }
 
 

@@ -83,7 +83,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Epochs of one night at most this far apart are not negatives of InfoNCE.
     exclude_same_stage : bool
         Whether to exclude epochs of the same stage from the negatives of InfoNCE.
-    pretrain_train_epochs, finetune_train_epochs : int
+    pretrain_train_epochs, finetune_train_epochs : int | None
         Maximum number of passes over the nights in each phase. None is 20 passes of
         fine-tuning, or 5 for weights that were fine-tuned before.
     adaptation : float | "auto"

@@ -38,18 +38,17 @@ def load(args):
 
 def prepare_first(records, prepared):
     """Prepare the first night that can be read of each of the first subjects."""
-    nights, failed = {}, []
+    nights = {}
     for record in records:
         if len(nights) == N_FAST:
             break
         if record.subject in nights:
             continue
         try:
-            nights[record.subject] = prepare_nights([record], prepared)[0]
-        except (ValueError, IndexError) as error:
-            failed.append(f"{record.name}: {error}")
-    for reason in failed:
-        logger.warning("Left out %s", reason)
+            for night in prepare_nights([record], prepared):
+                nights[record.subject] = night
+        except ValueError as error:
+            logger.warning("Left out %s: %s", record.name, error)
     if len(nights) < N_FAST:
         raise ValueError(
             f"--fast needs a night of each of {N_FAST} subjects that can be read, but "

@@ -18,19 +18,12 @@ from pathlib import Path
 
 import numpy as np
 from scipy.signal import welch
+from synthesis.spectra import BANDS, WELCH_N_TIMES
 
 from mne_mc2sleep._constants import SFREQ, UNSCORED
 from mne_mc2sleep.datasets import read_night, sleep_edf
 
 CHANNELS = ("EEG Fpz-Cz", "EEG Pz-Oz")
-BANDS = {
-    "delta 0.5-4": (0.5, 4),
-    "theta 4-8": (4, 8),
-    "alpha 8-13": (8, 13),
-    "beta 13-30": (13, 30),
-    "gamma 30-50": (30, 50),
-}
-N_WELCH = 256
 # In µV²: a flat epoch has no logarithm, and is unscored.
 MIN_POWER = 1e-6
 
@@ -43,7 +36,7 @@ def describe(signals):
     signals : array of shape (n_epochs, n_times)
         Epochs in µV at 100 Hz.
     """
-    freqs, density = welch(signals, SFREQ, nperseg=N_WELCH)
+    freqs, density = welch(signals, SFREQ, nperseg=WELCH_N_TIMES)
     powers = [
         density[:, (freqs >= low) & (freqs < high)].mean(axis=1)
         for low, high in BANDS.values()
@@ -85,7 +78,7 @@ def save_nights(records, fname):
         night=names,
         first_epoch=np.append(0, np.cumsum(lengths)),
         stage=stages,
-        band=list(BANDS),
+        band=[f"{name} {low:g}-{high:g}" for name, (low, high) in BANDS.items()],
         channel=CHANNELS,
         **{name: values.astype(np.float16) for name, values in arrays.items()},
     )

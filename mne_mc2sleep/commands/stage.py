@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from argparse import ArgumentTypeError
@@ -87,13 +86,13 @@ def run(args: Namespace) -> int:
     from tqdm import tqdm
 
     from ..datasets.folder import list_recordings
-    from ..weights.registry import find_weights
 
     recordings = [str(f) for name in args.recordings for f in list_recordings(name)]
     _check_stems(recordings)
     clf = load_stager(args)
-    sha256 = hashlib.sha256(find_weights(args.weights).read_bytes()).hexdigest()
-    made_by = MadeBy(Path(args.weights).name, sha256)
+    loaded_from = clf.stager_.started_from
+    assert loaded_from is not None
+    made_by = MadeBy(Path(args.weights).name, loaded_from["sha256"])
     out_dir = Path(args.out_dir).expanduser()
     if out_dir.exists() and not out_dir.is_dir():
         raise ValueError(f"{args.out_dir} is a file. Pass a folder with --out-dir.")

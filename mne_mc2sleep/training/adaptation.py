@@ -32,9 +32,8 @@ SHARE_OF_ONE_SUBJECT = 0.3
 MAX_SUBJECTS = 10
 """With more subjects, holding some out costs less than leaving each out in turn."""
 ADAPTATION_TRAIN_EPOCHS = 5
-"""Passes over the nights. Chosen on real EEG of the validation: with 20, the fine-tuned
-weights alone staged other subjects worse (kappa 0.71 instead of 0.73), in four times
-the time."""
+"""Passes over the nights, chosen on real EEG of the validation. With 20, see
+``benchmarks/finetuning.py``, the weights move further, in four times the time."""
 _MAX_FOLDS = 5
 
 

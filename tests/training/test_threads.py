@@ -34,6 +34,13 @@ def test_two_threads_are_used_unless_clearly_slower(
     assert ("uses 1 thread" in caplog.text) == (expected == 1)
 
 
+def test_the_random_state_stays(two_threads):
+    """The trial step draws nothing."""
+    before = torch.get_rng_state()
+    with useful_threads(CPU):
+        assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_fixed_number_stays(two_threads, monkeypatch):
     """OMP_NUM_THREADS is the user's choice, which makes training repeatable."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
