@@ -29,7 +29,6 @@ _OPTIONS = (
     (r"'average_channels'", "--average-channels"),
     (r"'(pretrain|finetune)_train_epochs'", "--train-epochs"),
     (r"'random_state'", "--random-state"),
-    (r"\bn_jobs\b", "--n-jobs"),
     (r"\boverwrite=True\b", "--overwrite"),
     (r"mne\.io\.read_raw", "MNE"),
     (r", or a Raw\b", ""),
@@ -158,11 +157,18 @@ def add_jobs(parser: ArgumentParser) -> None:
     """Add the option for the number of processes."""
     parser.add_argument(
         "--n-jobs",
-        type=int,
+        type=integer,
         default=1,
         metavar="N",
         help="recordings staged at once; -1 for one per core (default: 1)",
     )
+
+
+def integer(text: str) -> int:
+    """Convert a number of jobs; the parser names this function for other text."""
+    if (number := int(text)) == 0:
+        raise ArgumentTypeError("must be 1 or more, or -1 for one per core, got 0")
+    return number
 
 
 def find_scored(args: Namespace) -> list[NightRecord]:

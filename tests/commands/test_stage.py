@@ -197,7 +197,7 @@ def test_bad_recordings_are_one_sentence(fails, weights, tmp_path, name, match):
         (("--device", "abacus"), "device 'abacus'"),
         (("--weights", "no.safetensors"), "'no.safetensors'"),
         (("--out-dir", __file__), "is a file. Pass a folder with --out-dir"),
-        (("--n-jobs", "0"), "--n-jobs == 0"),
+        (("--n-jobs", "0"), "--n-jobs: must be 1 or more"),
         (("--outputs", "csv,doc"), "invalid choice: ['doc']"),
         (("--picks", "Cz,"), "empty name between its commas"),
         (("--summary", "nights.doc"), "must end in .csv or .json"),
