@@ -4,7 +4,7 @@
 
     python training_scripts/real_ablations.py docs/real_ablations.json \
         --heads sleep_edf_heads.npz --ucddb ucddb.npz --pydynamo pydynamo.npz \
-        --drawn drawn
+        --polysomnography noxturnal_2min.edf --drawn drawn
     python training_scripts/real_ablations.py docs/real_ablations.json --table
 
 Every variant trains from scratch on the same real nights, which are glued from 5-s
@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import product
@@ -103,7 +105,8 @@ MECHANISMS = {
     "no rescaling of short recordings": {"rescaling"},
     "no lowering by novelty": {"novelty"},
 }
-TITLES = {"kappa": "kappa", "macro_f1": "macro-F1", "ece": "ECE"}
+# The names of EEG and EOG channels in a polysomnography by Nox Medical.
+_EEG = re.compile(r"[CFOE]\d(-M\d)?")
 # The set that is looked at last is not part of the difference from the whole method.
 TEST_SET = "heads, test"
 
@@ -330,18 +333,50 @@ def read_patients(fname):
     return [read_ucddb(fname, subject) for subject in sorted(subjects)]
 
 
+def do_channels(args, results):
+    """Stage each channel of a polysomnography as if it were EEG."""
+    raw = mne.io.read_raw(args.polysomnography)
+    stager = MC2SleepClassifier.from_pretrained("small").stager_
+    groups = {"EEG and EOG": [], "other channels": []}
+    for name in raw.ch_names:
+        renamed = make_raw(1e6 * raw.get_data([name]), raw.info["sfreq"])
+        # Flat channels are refused.
+        with suppress(ValueError):
+            group = groups["EEG and EOG" if _EEG.fullmatch(name) else "other channels"]
+            group.append(read_recording(renamed))
+    results["channels"] = {
+        name: _confidences(stager, recordings) for name, recordings in groups.items()
+    }
+    args.results.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _confidences(stager, recordings):
+    """Return the mean confidence with and without lowering by novelty."""
+    found = {
+        name: [stage(stager, recording, without) for recording in recordings]
+        for name, without in MECHANISMS.items()
+        if "rescaling" not in without
+    }
+    confidences = {
+        name: round(float(np.mean([proba.max(axis=1).mean() for proba, _ in each])), 4)
+        for name, each in found.items()
+    }
+    n_novel = sum(bool(is_novel) for _, is_novel in found["as shipped"])
+    return {"n_channels": len(recordings), "n_novel": n_novel, **confidences}
+
+
 def runs_of(results, name):
     """Return the scores of the runs of a variant by seed."""
     keys = [f"{name}|{seed}" for seed in SEEDS]
     return {k[-1]: results[k]["scores"] for k in keys if k in results}
 
 
-def differences(runs, whole, figure):
+def differences(runs, whole):
     """Return by seed how far a variant is from the whole method, mean over the sets."""
     return [
         np.mean(
             [
-                scores[name][figure] - whole[seed][name][figure]
+                scores[name]["kappa"] - whole[seed][name]["kappa"]
                 for name in scores
                 if name != TEST_SET
             ]
@@ -368,30 +403,34 @@ def print_rows(title, columns, rows):
 def print_tables(results):
     """Print all figures that the results hold."""
     whole = runs_of(results, WHOLE_METHOD)
-    for figure, group in product(("kappa", "macro_f1"), VARIANTS.values()):
+    for group in VARIANTS.values():
         rows, sets = {}, []
         for name in dict.fromkeys([WHOLE_METHOD, *group]):
             if runs := runs_of(results, name):
                 sets = list(next(iter(runs.values())))
                 rows[name] = [
-                    spread([scores[of][figure] for scores in runs.values()])
+                    spread([scores[of]["kappa"] for scores in runs.values()])
                     for of in sets
                 ]
-                rows[name].append(spread(differences(runs, whole, figure), "+"))
+                rows[name].append(spread(differences(runs, whole), "+"))
         if len(rows) > 1:
-            print_rows(TITLES[figure], [*sets, "difference"], rows)
+            print_rows("kappa", [*sets, "difference"], rows)
     found = {k: results[k]["scores"] for k in MECHANISMS if k in results}
     sets = next(iter(found.values()), ())
-    for figure in ("kappa", "ece"):
+    for figure, title in (("kappa", "kappa"), ("ece", "ECE")):
         rows = {
             of: [f"{scores[of][figure]:.3f}" for scores in found.values()]
             for of in sets
         }
         if rows:
-            print_rows(TITLES[figure], found, rows)
-    if found:
-        novel = {of: [f"{s['n_novel']:.0f}"] for of, s in found["as shipped"].items()}
-        print_rows("set", ["novel recordings"], novel)
+            print_rows(title, found, rows)
+    if "channels" in results:
+        rows = {
+            name: [f"{x:g}" if isinstance(x, int) else f"{x:.2f}" for x in row.values()]
+            for name, row in results["channels"].items()
+        }
+        columns = ["channels", "novel", "confidence", "confidence, not lowered"]
+        print_rows("polysomnography", columns, rows)
 
 
 def parse_args(arguments=None):
@@ -401,6 +440,7 @@ def parse_args(arguments=None):
     parser.add_argument("--heads", help="sleep_edf_heads.npz, to train on and to score")
     parser.add_argument("--ucddb", help="ucddb.npz, to score")
     parser.add_argument("--pydynamo", help="pydynamo.npz, to score")
+    parser.add_argument("--polysomnography", help="an EDF file, to stage all channels")
     parser.add_argument("--drawn", type=Path, default=Path("drawn"), help="a folder")
     names = [name for group in VARIANTS.values() for name in group]
     parser.add_argument("--variants", nargs="*", default=names, help="by name")
@@ -420,6 +460,8 @@ def main(arguments=None):
         with mne.use_log_level("error"):
             do_runs(args, results)
             do_mechanisms(args, results)
+            if args.polysomnography and "channels" not in results:
+                do_channels(args, results)
     print_tables(results)
 
 
