@@ -1,4 +1,4 @@
-"""Read the header of an EDF or BDF file without its signals."""
+"""Read the header and the annotations of an EDF or BDF file, not its signals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from mne.io import BaseRaw
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ANNOTATION_CHANNELS = ("EDF Annotations", "BDF Annotations")
+# Only one way to match a number: with two, thousands of digits would take hours.
+_ANNOTATION = re.compile(
+    rb"([+-]\d{1,15}(?:\.\d*)?)(?:\x15(\d{1,15}(?:\.\d*)?))?\x14([^\0]*)\x14\0"
+)
 
 
 class EdfHeader(NamedTuple):
@@ -96,6 +101,38 @@ def header_of(raw: BaseRaw) -> tuple[Path, EdfHeader] | None:
     return None
 
 
+def read_annotation_records(fname: Path, header: EdfHeader) -> list[list[bytes]]:
+    """Return what each annotation channel holds, one item per data record."""
+    content = np.fromfile(fname, np.uint8, offset=header.data_offset)
+    n_records = content.size // max(header.record_bytes, 1)
+    records = content[: n_records * header.record_bytes].reshape(n_records, -1)
+    width = header.record_bytes // max(sum(header.n_samples), 1)
+    ends = np.cumsum(header.n_samples, dtype=int) * width
+    return [
+        [record.tobytes() for record in records[:, end - width * n : end]]
+        for name, n, end in zip(header.ch_names, header.n_samples, ends, strict=True)
+        if name in ANNOTATION_CHANNELS
+    ]
+
+
+def parse_annotations(
+    records: list[list[bytes]],
+) -> tuple[float, list[tuple[float, float, str]]]:
+    """Return the onset of the first record, and the annotations.
+
+    An annotation is its onset from the first record in s, its duration in s and its
+    text. A first record that does not give its onset begins at 0 s.
+    """
+    found = _ANNOTATION.findall(b"".join(b"".join(channel) for channel in records))
+    origin = float(found[0][0]) if found and not found[0][2] else 0.0
+    return origin, [
+        (round(float(onset) - origin, 6), float(duration or 0), _decode(text))
+        for onset, duration, texts in found
+        for text in texts.split(b"\x14")
+        if text
+    ]
+
+
 def describe_damage(fname: Path) -> str | None:
     """Say how much of an EDF or BDF file is missing, None if it is whole."""
     try:
@@ -124,6 +161,13 @@ def _read_start(fixed: bytes) -> datetime | None:
             date = datetime(year + (2000 if year < 85 else 1900), month, day)
         return date.replace(hour=hour, minute=minute, second=second, tzinfo=UTC)
     return None
+
+
+def _decode(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin1")
 
 
 def _numbers(field: bytes) -> list[int]:

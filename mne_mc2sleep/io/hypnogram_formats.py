@@ -21,7 +21,12 @@ from mne.utils import logger
 
 from .._constants import EPOCH_DURATION
 from .._utils import warn
-from .edf_header import describe_damage, read_edf_header
+from .edf_header import (
+    describe_damage,
+    parse_annotations,
+    read_annotation_records,
+    read_edf_header,
+)
 from .stage_intervals import (
     Intervals,
     as_utc,
@@ -40,10 +45,6 @@ if TYPE_CHECKING:
     from .stage_tables import StageTable
 
 _NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
-_MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC"
-# Only one way to match a number: with two, thousands of digits would take hours.
-_TAL = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14([^\0]*)\x14\0")
-_OF_MNE = (".fif", ".fif.gz", ".vmrk", ".set")
 _UCDDB_CODES = ("W", "R", "N1", "N2", "N3", "N4", "MT", "?", "?")
 _FOREIGN = {
     (".xlsx", ".xls", ".ods"): "a spreadsheet; save it as 'CSV UTF-8'",
@@ -227,63 +228,23 @@ def _read_edf(source: Source) -> Intervals:
     damage = describe_damage(source.path)
     if damage is not None:
         raise ValueError(damage)
-    tals = _TAL.findall(_annotation_bytes(source))
-    # The first one keeps the time: it has no text, and the fraction of a second that
-    # the header cannot hold.
-    fraction = float(tals[0][0]) if tals and not tals[0][2] else 0.0
-    start = _edf_start(source.content[:256])
-    if start is not None and 0 < fraction < 1:
-        start += timedelta(seconds=fraction)
-    rows = [
-        # Stages are ASCII; other events may be in any encoding and must not matter.
-        (round(float(onset) - fraction, 6), float(duration or 0), text.decode("latin1"))
-        for onset, duration, texts in tals
-        for text in texts.split(b"\x14")
-        if text
-    ]
-    if not rows:
+    header = read_edf_header(source.path)
+    # The fraction of a second that the header cannot hold, and the annotations.
+    records = read_annotation_records(source.path, header)
+    fraction, annotations = parse_annotations(records)
+    if not annotations:
         raise ValueError(
             "The EDF file holds no annotations. Pass the file with the scoring; in "
             "Sleep-EDF its name ends in 'Hypnogram.edf'."
         )
-    return pick_stages(*zip(*rows, strict=True))._replace(origin=as_utc(start))
-
-
-def _annotation_bytes(source: Source) -> bytes:
-    """Return the content of the annotation channels of an EDF+ or BDF+ file."""
-    header = read_edf_header(source.path)
-    if header.n_records < 0:
-        raise ValueError("The header of the EDF file lacks the number of its records.")
-    width = 2 if source.content[:1] == b"0" else 3
-    edges = np.append(0, np.cumsum(header.n_samples) * width)
-    size = header.n_records * int(edges[-1])
-    first = 256 * (1 + len(header.ch_names))
-    records = np.frombuffer(source.content, np.uint8)[first : first + size]
-    records = records.reshape(header.n_records, -1)
-    parts = [
-        records[:, edges[i] : edges[i + 1]]
-        for i, name in enumerate(header.ch_names)
-        if name in ("EDF Annotations", "BDF Annotations")
-    ]
-    return np.hstack(parts).tobytes() if parts else b""
-
-
-def _edf_start(header: bytes) -> datetime | None:
-    """Find the start of an EDF recording by MNE's rules, None if anonymised."""
-    long_date = re.match(rb"Startdate (\d\d)-([A-Z]{3})-(\d{4})", header[88:168])
-    try:
-        if long_date:
-            day, month, year = (part.decode() for part in long_date.groups())
-            date = int(year), _MONTHS.index(month) // 4 + 1, int(day)
-        else:
-            day, month, year = (int(part) for part in header[168:176].split(b"."))
-            date = year + (2000 if year < 85 else 1900), month, day
-        hour, minute, second = (int(part) for part in header[176:184].split(b"."))
-        start = datetime(*date, hour, minute, second, tzinfo=UTC)
-    except ValueError:
+    start = header.start
+    if start is None:
         logger.info("The EDF header holds no valid start: onsets count from 0 s.")
-        return None
-    return None if start == _NO_DATE else start
+    elif start == _NO_DATE:
+        start = None
+    elif 0 < fraction < 1:
+        start += timedelta(seconds=fraction)
+    return pick_stages(*zip(*annotations, strict=True))._replace(origin=as_utc(start))
 
 
 def _read_xml(source: Source) -> Hypnogram | Intervals:

@@ -9,25 +9,19 @@ import mne
 import numpy as np
 import pandas as pd
 
-from .edf_header import ANNOTATION_CHANNELS, header_of
+from .edf_header import header_of, parse_annotations, read_annotation_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from mne.io import BaseRaw
     from numpy.typing import NDArray
-
-    from .edf_header import EdfHeader
 
 # Both are our choice.
 TOLERANCE = 0.1  # seconds by which parts may be off before it is a pause
 MAX_PAUSES = 7 * 86_400.0  # seconds in total: more is a damaged file
 
 _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14\x14")
-_ANNOTATION = re.compile(
-    rb"([+-]\d{1,15}(?:\.\d*)?)(?:\x15(\d{1,15}(?:\.\d*)?))?\x14([^\x00]+)\x14\x00"
-)
 
 
 class Parts(NamedTuple):
@@ -82,10 +76,10 @@ def find_parts(raw: BaseRaw) -> tuple[Parts, float, mne.Annotations]:
     )
     file = header_of(raw)
     if file and file[1].is_discontinuous:
-        records = _read_annotation_records(*file)
+        records = read_annotation_records(*file)
         parts = _parts_of_records(records, file[1].record_duration)
         if parts.joined.size > 1:
-            of_file = _parse(records, raw.ch_names)
+            of_file = _annotations_of(records, raw.ch_names)
             stop = first_time + duration
             annotations = _complete(annotations, of_file, parts, stop)
     else:
@@ -124,20 +118,6 @@ def _check_pauses(parts: Parts) -> None:
         )
 
 
-def _read_annotation_records(fname: Path, header: EdfHeader) -> list[list[bytes]]:
-    """Return what each annotation channel holds, one item per data record."""
-    content = np.memmap(fname, np.uint8, "r", offset=header.data_offset)
-    n_records = content.size // header.record_bytes
-    records = content[: n_records * header.record_bytes].reshape(n_records, -1)
-    width = header.record_bytes // sum(header.n_samples)
-    ends = np.cumsum(header.n_samples) * width
-    return [
-        [record.tobytes() for record in records[:, end - width * n : end]]
-        for name, n, end in zip(header.ch_names, header.n_samples, ends, strict=True)
-        if name in ANNOTATION_CHANNELS
-    ]
-
-
 def _parts_of_records(records: list[list[bytes]], record_duration: float) -> Parts:
     onsets = [
         float(found[1])
@@ -164,26 +144,17 @@ def _parts_of_records(records: list[list[bytes]], record_duration: float) -> Par
     return Parts(joined[first], true[first])
 
 
-def _parse(records: list[list[bytes]], ch_names: Sequence[str]) -> mne.Annotations:
-    """Read the annotations of an EDF+ file; onsets count from its first record."""
-    content = b"".join(b"".join(channel) for channel in records)
-    origin = float(records[0][0].partition(b"\x14")[0])
+def _annotations_of(
+    records: list[list[bytes]], ch_names: Sequence[str]
+) -> mne.Annotations:
+    """Return the annotations of an EDF+ file; onsets count from its first record."""
     annotations = mne.Annotations([], [], [])
-    for onset, duration, texts in _ANNOTATION.findall(content):
-        for text in filter(None, texts.split(b"\x14")):
-            try:
-                description = text.decode()
-            except UnicodeDecodeError:
-                description = text.decode("latin1")
-            name, _, ch_name = description.partition("@@")
-            if ch_name not in ch_names:
-                name, ch_name = description, ""
-            annotations.append(
-                float(onset) - origin,
-                float(duration or 0),
-                name,
-                ch_names=[(ch_name,) if ch_name else ()],
-            )
+    for onset, duration, description in parse_annotations(records)[1]:
+        name, _, ch_name = description.partition("@@")
+        if ch_name not in ch_names:
+            name, ch_name = description, ""
+        channels = (ch_name,) if ch_name else ()
+        annotations.append(onset, duration, name, ch_names=[channels])
     return annotations
 
 

@@ -125,12 +125,12 @@ def test_a_start_that_edf_cannot_hold_is_left_out(tmp_path):
         (b"any text", b"24.04.8916.13.00", "1989-04-24 16:13Z"),
         (b"any text", b"24.04.0416.13.00", "2004-04-24 16:13Z"),
         (b"Startdate 24-APR-2089 X X X", b"24.04.yy16.13.00", "2089-04-24 16:13Z"),
-        (b"Startdate 24-ABC-1989 X X X", b"24.04.8916.13.00", None),
+        (b"Startdate 24-ABC-1989 X X X", b"24.04.8916.13.00", "1989-04-24 16:13Z"),
         (b"any text", b"24.13.8916.13.00", None),
     ],
 )
 def test_the_start_in_an_edf_header(recording, date, start, tmp_path):
-    """The long date before the short one; anonymised and invalid dates are none."""
+    """As MNE reads it: the long date before the short one, none if anonymised."""
     fname = saved(tmp_path / "night.edf", Hypnogram(SHORT))
     content = bytearray(fname.read_bytes())
     content[88:168] = recording.ljust(80)
