@@ -18,10 +18,7 @@ NEAR_FLAT = 0.01  # of the median epoch's median absolute value
 CLIPPED_SHARE = 0.1  # of an epoch
 BAD_SHARE = 0.5  # of an epoch
 IMPOSSIBLE = 1e15  # µV: no mistaken unit explains it, and float32 can still square it
-ABSURD = (
-    1e4  # times the 5-95 % range of the recording: 0.5 V in EEG, beyond any amplifier
-)
-
+ABSURD = 1e4  # times the 5-95 % range: 0.5 V in EEG, beyond any amplifier
 PAUSE_SHARE = 0.1  # of an epoch
 
 PAUSE = "pause"
@@ -37,24 +34,11 @@ def find_unusable(
 ) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
     """Find epochs that cannot be staged, and samples that hold no signal.
 
-    Parameters
-    ----------
-    signal : array of shape (n_times,)
-        The recording as measured, before any filter.
-    sfreq : float
-        Its sampling rate in Hz.
-    edges : array of int of shape (n_epochs + 1,)
-        The samples at which epochs begin, then the end of the last.
-    bad, is_pause : array of bool of shape (n_times,)
-        Samples annotated as BAD, from `find_bad`, and samples in a pause.
+    The ``signal`` (n_times,) is as measured; epochs begin at the samples ``edges``
+    (n_epochs + 1,), of which the last is their end. ``bad`` samples are annotated so.
 
-    Returns
-    -------
-    reasons : array of str of shape (n_epochs,)
-        The first that applies of ``"pause"``, ``"not finite"``, ``"flat"``,
-        ``"clipped"`` and ``"bad annotation"``; ``""`` for usable epochs.
-    gaps : array of bool of shape (n_times,)
-        Samples that are missing or constant.
+    Returns the reason for each epoch, "" for usable ones, and which samples are missing
+    or constant.
     """
     missing = _find_missing(signal)
     not_finite = missing & ~is_pause

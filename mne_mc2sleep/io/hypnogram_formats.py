@@ -94,26 +94,10 @@ class Format(NamedTuple):
 def load_hypnogram(
     fname: Path, scorer: str | None = None, epoch_duration: float | None = None
 ) -> Hypnogram | Intervals:
-    """Read a hypnogram file of any supported format.
+    """Read a hypnogram file: a Hypnogram if it has one value per epoch, else Intervals.
 
-    Parameters
-    ----------
-    fname : Path
-        An existing file.
-    scorer : str | None
-        The scorer to name if the file names none.
-    epoch_duration : float | None
-        The duration of an epoch in s where the file does not hold it.
-
-    Returns
-    -------
-    hypno : Hypnogram | Intervals
-        A Hypnogram if the file has one value per epoch, else Intervals.
-
-    Raises
-    ------
-    ValueError
-        If the file is empty, damaged, or of no format in the table.
+    ``scorer`` and ``epoch_duration`` (s) are used where the file does not hold them. A
+    ValueError if the file is empty, damaged, or of no format in the table.
     """
     name = fname.name.lower()
     for suffixes, what in _FOREIGN.items():

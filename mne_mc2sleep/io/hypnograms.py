@@ -127,28 +127,12 @@ def stages_on_grid(
 def make_hypnogram(
     probabilities: ArrayLike, usable: ArrayLike, start: datetime | None = None
 ) -> Hypnogram:
-    """Turn stage probabilities into a hypnogram.
+    """Turn stage probabilities (n_epochs, 5) into a hypnogram.
 
-    Parameters
-    ----------
-    probabilities : array-like of shape (n_epochs, 5)
-        The probabilities in the order of ``STAGES``, renormalised to a sum of 1. Rows
-        of unusable epochs are not looked at.
-    usable : array-like of bool, shape (n_epochs,)
-        False where the signal cannot be scored: the epoch becomes ``UNS``.
-    start : datetime | None
-        The time of the recording's first sample (``meas_date + first_time``).
-
-    Returns
-    -------
-    hypno : Hypnogram
-        The most probable stages, with ``proba``, ``start`` and ``scorer`` set as YASA
-        does; ``proba`` has a column ``UNS`` only if an epoch is unusable.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit or a usable row is not a distribution.
+    Its ``proba``, ``start`` and ``scorer`` are set as YASA does. Epochs that are not
+    ``usable`` (n_epochs,) become ``UNS``; their probabilities are not looked at, and
+    ``proba`` has a column ``UNS`` only if there are any. A ValueError if the shapes do
+    not fit or a usable row is not a distribution.
     """
     from yasa import Hypnogram
 

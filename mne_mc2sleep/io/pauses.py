@@ -25,18 +25,12 @@ _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14\x14")
 
 
 class Parts(NamedTuple):
-    """Where the parts of a recording begin, in seconds from its first sample.
-
-    Parameters
-    ----------
-    joined : array of shape (n_parts,)
-        Without the pauses, as MNE reads the recording.
-    true : array of shape (n_parts,)
-        With them.
-    """
+    """Where the parts of a recording begin, in seconds from its first sample."""
 
     joined: NDArray[np.float64]
+    """Without the pauses, as MNE reads the recording."""
     true: NDArray[np.float64]
+    """With them."""
 
     def to_true(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert times without the pauses to true times."""
@@ -54,20 +48,9 @@ class Parts(NamedTuple):
 def find_parts(raw: BaseRaw) -> tuple[Parts, float, mne.Annotations]:
     """Find where the parts of a recording begin, and its annotations in true time.
 
-    Parameters
-    ----------
-    raw : Raw
-        The recording. It is not modified.
-
-    Returns
-    -------
-    parts : Parts
-        A single part if there is no pause.
-    first_time : float
-        The true time of the first sample, in seconds from ``meas_date``.
-    annotations : Annotations
-        Their onsets are true times from the first sample. A pause of unknown length, or
-        records that overlap, are a ValueError.
+    Returns the parts (one if there is no pause), the true time of the first sample in
+    seconds from ``meas_date``, and annotations whose onsets are true times from the
+    first sample. A pause of unknown length, or records that overlap, are a ValueError.
     """
     given, first_time = raw.annotations, raw.first_time
     duration = raw.n_times / raw.info["sfreq"]

@@ -94,30 +94,11 @@ def intervals_from_annotations(annotations: mne.Annotations) -> Intervals:
 
 
 def pick_stages(onset: ArrayLike, duration: ArrayLike, names: ArrayLike) -> Intervals:
-    """Pick the sleep stages among events, by their names.
+    """Pick the sleep stages among events in seconds, by their names.
 
-    Parameters
-    ----------
-    onset, duration : array-like of shape (n_events,)
-        In seconds.
-    names : array-like of str, shape (n_events,)
-        Names of stages and of other events.
-
-    Returns
-    -------
-    intervals : Intervals
-        The stages. Time that only unknown names cover is unscored.
-
-    Raises
-    ------
-    ValueError
-        If no name is a stage, a stage has no valid time, or unknown names cover more
-        time than the stages.
-
-    Warns
-    -----
-    RuntimeWarning
-        If time is covered by unknown names only.
+    Time that only unknown names cover is unscored, with a warning. A ValueError if no
+    name is a stage, a stage has no valid time, or unknown names cover more time than
+    the stages.
     """
     onset, duration = np.asarray(onset, float), np.asarray(duration, float)
     names = np.asarray(names, dtype=object)
@@ -146,21 +127,10 @@ def pick_stages(onset: ArrayLike, duration: ArrayLike, names: ArrayLike) -> Inte
 def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
     """Pick the stages among a recording's own annotations, None if there are none.
 
-    Names such as "W" or "S1" may be event markers. They count as stages only if
-    another name is marked as a stage ("Sleep stage N2", "Stage 2", NSRR's
-    "REM sleep|5"), or if they tile at least half of the recording.
-
-    Parameters
-    ----------
-    annotations : Annotations
-        The annotations, with onsets in seconds from the recording's first sample.
-    n_epochs : int
-        The number of 30-s epochs of the recording.
-
-    Returns
-    -------
-    intervals : Intervals | None
-        The stages.
+    The onsets count from the first sample. Names such as "W" or "S1" may be event
+    markers. They count as stages only if another name is marked as a stage ("Sleep
+    stage N2", "Stage 2", NSRR's "REM sleep|5"), or if they tile at least half of the
+    recording.
     """
     names = annotations.description.astype(object)
     if not any(parse_stage(name).is_marked for name in names):
@@ -306,19 +276,9 @@ def _report_unknown(unknown: list[str], lost: float, scored: float) -> None:
 
 
 def coverage(intervals: Intervals, n_epochs: int) -> NDArray[np.float64]:
-    """Measure how much of each epoch is covered by intervals, however many.
+    """Return how many seconds of each epoch the intervals cover, (n_epochs,).
 
-    Parameters
-    ----------
-    intervals : Intervals
-        They may overlap: what is covered twice counts once.
-    n_epochs : int
-        The number of epochs of the grid.
-
-    Returns
-    -------
-    seconds : array of shape (n_epochs,)
-        The seconds of each 30-s epoch, from 0 s, that are covered.
+    Intervals may overlap: what is covered twice counts once.
     """
     grid = EPOCH_DURATION * np.arange(n_epochs + 1)
     order = np.argsort(intervals.onset)
@@ -335,24 +295,10 @@ def coverage(intervals: Intervals, n_epochs: int) -> NDArray[np.float64]:
 
 
 def put_on_grid(intervals: Intervals, n_epochs: int) -> NDArray[np.int8]:
-    """Give each epoch the stage that covers more than half of it.
+    """Give each epoch the stage that covers more than half of it, (n_epochs,).
 
-    Parameters
-    ----------
-    intervals : Intervals
-        The stages, with onsets from the first epoch.
-    n_epochs : int
-        The number of epochs.
-
-    Returns
-    -------
-    values : array of int8, shape (n_epochs,)
-        YASA's integers, -2 where no stage covers more than half.
-
-    Raises
-    ------
-    ValueError
-        If two stages cover more than half of the same epoch.
+    These are YASA's integers, -2 where no stage covers more than half. Two stages that
+    cover more than half of the same epoch are a ValueError.
     """
     values = np.full(n_epochs, INTEGERS["UNS"], dtype=np.int8)
     for integer in (INTEGERS["ART"], *range(len(STAGES))):

@@ -46,19 +46,10 @@ class StageName(NamedTuple):
 
 @lru_cache(maxsize=10_000)
 def parse_stage(name: str) -> StageName:
-    """Parse the name of a sleep stage.
+    """Parse the name of a sleep stage in R&K or AASM spelling.
 
-    Parameters
-    ----------
-    name : str
-        A name in R&K or AASM spelling, such as ``"Sleep stage 2"``, ``"StageW"``,
-        ``"NREM-2"``, ``"SLEEP-S0"`` (RemLogic), ``"Stage 2 sleep|2"`` (NSRR) or
-        ``"Sleep stage N2@@C4-M1"`` (EDF+).
-
-    Returns
-    -------
-    stage : StageName
-        YASA's integer, and whether the name is marked as a stage's.
+    For example ``"Sleep stage 2"``, ``"StageW"``, ``"NREM-2"``, ``"SLEEP-S0"``
+    (RemLogic), ``"Stage 2 sleep|2"`` (NSRR) or ``"Sleep stage N2@@C4-M1"`` (EDF+).
     """
     text, has_code = re.subn(r"\|\d+\s*$", "", name.partition("@@")[0])
     text = unicodedata.normalize("NFKD", re.sub(r"\(.*?\)", "", text)).casefold()

@@ -91,23 +91,10 @@ def clock_seconds(times: Sequence[str]) -> Seconds:
 def read_table(text: str, epoch_duration: float | None = None) -> StageTable:
     """Find the stages of a table, or of a text with one stage per line.
 
-    Parameters
-    ----------
-    text : str
-        The table: separated by tabs, semicolons, commas or blanks, with or without a
-        header; comments begin with "#".
-    epoch_duration : float | None
-        The duration of an epoch in s where the table does not hold it.
-
-    Returns
-    -------
-    table : StageTable
-        The stages.
-
-    Raises
-    ------
-    ValueError
-        If the table is damaged, contradicts itself, or holds no stages.
+    The table is separated by tabs, semicolons, commas or blanks, with or without a
+    header; comments begin with "#". ``epoch_duration`` in s is used where the table
+    does not hold it. A ValueError if the table is damaged, contradicts itself, or holds
+    no stages.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     n_comments = next((i for i, x in enumerate(lines) if x[0] not in "#%["), len(lines))

@@ -25,24 +25,9 @@ class XMLStages(NamedTuple):
 def read_stage_xml(text: str) -> XMLStages:
     """Read the sleep stages of an NSRR or ProFusion file.
 
-    The file is refused if it declares a document type: that is where entities that
-    blow up the memory, or read other files, come from.
-
-    Parameters
-    ----------
-    text : str
-        The content of the file.
-
-    Returns
-    -------
-    stages : XMLStages
-        The stages, with onsets from the recording's first sample.
-
-    Raises
-    ------
-    ValueError
-        If it is not complete XML, declares a document type, or has a stage whose onset
-        or duration is not a number.
+    The onsets count from the first sample. A ValueError if the text is not complete
+    XML, has a stage whose onset or duration is not a number, or declares a document
+    type: entities that fill the memory or read other files come from there.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(
