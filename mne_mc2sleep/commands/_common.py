@@ -7,7 +7,7 @@ import sys
 import warnings
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
@@ -35,16 +35,8 @@ _OPTIONS = (
 )
 
 
-class Attempt(NamedTuple):
-    """Result of one recording."""
-
-    result: Any
-    error: str
-    warnings: list[str]
-
-
-def attempt(action: Callable, *args: Any) -> Attempt:
-    """Call a function; collect its result, or the error, and its warnings."""
+def attempt(action: Callable, *args: Any) -> tuple[Any, str, list[str]]:
+    """Call a function; return its result, the error (or ``""``), and its warnings."""
     from mne.utils import logger
 
     from .._utils import collect_warnings
@@ -56,54 +48,41 @@ def attempt(action: Callable, *args: Any) -> Attempt:
         except USER_ERRORS as problem:
             logger.debug("The error arose here:", exc_info=problem)
             error = speak(problem)
-    told = [
-        speak(message)
-        for message, category in messages
-        if issubclass(category, RuntimeWarning | UserWarning)
-    ]
-    return Attempt(result, error, list(dict.fromkeys(told)))
+    shown = (RuntimeWarning, UserWarning)
+    texts = [speak(text) for text, category in messages if issubclass(category, shown)]
+    return result, error, list(dict.fromkeys(texts))
 
 
 def add_command(
     subparsers: _SubParsersAction, name: str, run: Callable, examples: str, **kwargs
 ) -> ArgumentParser:
-    """Add a sub-command with examples below its help, and the options of all."""
+    """Add a sub-command with examples below its help, ``-q`` and ``-v``."""
     parser = subparsers.add_parser(
         name,
         epilog=f"examples:\n{examples}",
         formatter_class=RawDescriptionHelpFormatter,
         **kwargs,
     )
-    parser.set_defaults(run=run)
-    loudness = parser.add_mutually_exclusive_group()
+    parser.set_defaults(run=run, verbosity=0)
+    group = parser.add_mutually_exclusive_group()
     quiet = {"action": "store_const", "const": -1, "help": "report errors only"}
-    loudness.add_argument("-q", "--quiet", dest="verbosity", default=0, **quiet)
+    group.add_argument("-q", "--quiet", dest="verbosity", **quiet)
     more = "report more; -vv also reports where in the code an error arose"
-    loudness.add_argument(
-        "-v", "--verbose", dest="verbosity", action="count", help=more
-    )
+    group.add_argument("-v", "--verbose", dest="verbosity", action="count", help=more)
     return parser
 
 
 def add_device(parser: ArgumentParser) -> None:
     """Add the option for the device to compute on."""
-    parser.add_argument(
-        "--device",
-        help="the torch device: cpu, cuda, cuda:1 or mps "
-        "(default: a GPU if there is one)",
-    )
+    text = "the torch device: cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
+    parser.add_argument("--device", help=text)
 
 
 def add_recordings(parser: ArgumentParser, scored: bool) -> None:
     """Add the argument for the recordings, and for their hypnograms if ``scored``."""
-    parser.add_argument(
-        "recordings",
-        nargs="+",
-        metavar="RECORDING",
-        help="a recording that MNE can read, or a folder of recordings"
-        + (", or a table (.csv) with columns recording, hypnogram, subject" * scored),
-    )
+    text = "a recording that MNE can read, or a folder of recordings"
     if scored:
+        text += ", or a table (.csv) with columns recording, hypnogram, subject"
         parser.add_argument(
             "--hypnograms",
             nargs="+",
@@ -112,6 +91,7 @@ def add_recordings(parser: ArgumentParser, scored: bool) -> None:
             "or, if no names match, by order (default: files beside the recordings, or "
             "the recordings' own 'Sleep stage ...' annotations)",
         )
+    parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=text)
 
 
 def names(text: str) -> list[str]:
@@ -124,17 +104,12 @@ def names(text: str) -> list[str]:
 
 def add_picks(parser: Any, default: str) -> None:
     """Add the option for the channel to a parser, or to a group of one."""
-    parser.add_argument(
-        "--picks",
-        type=names,
-        metavar="A,B,...",
-        help="the EEG channel; of several names, the first that a recording has "
-        f"(default: {default})",
-    )
+    text = f"the EEG channel; of several, the first in a recording (default: {default})"
+    parser.add_argument("--picks", type=names, metavar="A,B,...", help=text)
 
 
 def add_stager(parser: ArgumentParser) -> None:
-    """Add the options for the weights and the channels."""
+    """Add the options for the weights, the channels, the device and the processes."""
     parser.add_argument(
         "--weights",
         default="small",
@@ -144,24 +119,13 @@ def add_stager(parser: ArgumentParser) -> None:
     )
     channels = parser.add_mutually_exclusive_group()
     add_picks(channels, "the channel of the weights")
+    text = "stage each of these channels and average their log-probabilities"
     channels.add_argument(
-        "--average-channels",
-        type=names,
-        metavar="A,B,...",
-        help="stage each of these channels and average their log-probabilities",
+        "--average-channels", type=names, metavar="A,B,...", help=text
     )
     add_device(parser)
-
-
-def add_jobs(parser: ArgumentParser) -> None:
-    """Add the option for the number of processes."""
-    parser.add_argument(
-        "--n-jobs",
-        type=integer,
-        default=1,
-        metavar="N",
-        help="recordings staged at once; -1 for one per core (default: 1)",
-    )
+    text = "recordings staged at once; -1 for one per core (default: 1)"
+    parser.add_argument("--n-jobs", type=integer, default=1, metavar="N", help=text)
 
 
 def integer(text: str) -> int:

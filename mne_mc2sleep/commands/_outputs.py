@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,10 +74,6 @@ class NightFiles:
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
-    def is_complete(self) -> bool:
-        """Return whether all files are there."""
-        return all(fname.exists() for fname in self.fnames)
-
     def check(self) -> None:
         """Raise if a file would replace one that this program did not write."""
         existing = [str(fname) for fname in self.fnames if fname.exists()]
@@ -100,20 +97,12 @@ class NightFiles:
                 _name_equipment(fname, made_by)
 
     def publish(self, made_by: MadeBy, summary: dict[str, Any]) -> None:
-        """Add the sidecar and move all files to their place, even if Ctrl-C comes."""
+        """Add the sidecar and move all files to their place."""
         content = describe(self.recording, made_by, summary)
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (self.folder / self.sidecar.name).write_text(text, "utf-8")
-        try:
-            self._rename()
-        except KeyboardInterrupt:
-            self._rename()
-            raise
-
-    def _rename(self) -> None:
         for fname in self.fnames:
-            if (self.folder / fname.name).exists():
-                (self.folder / fname.name).replace(fname)
+            (self.folder / fname.name).replace(fname)
 
 
 def stem(recording: str) -> str:
@@ -231,17 +220,18 @@ class Summary:
             if not overwrite and self._fname.exists():
                 self._check_content(self._fname)
 
-    @property
-    def n_recordings(self) -> int:
-        """The number of recordings of this run."""
-        return len(self._recordings)
+    def count(self) -> str:
+        """Return how many recordings were staged, skipped and failed."""
+        counts = Counter(row["status"] for row in self.rows.values())
+        text = f"{counts['staged']} of {len(self._recordings)} staged"
+        for status in ("finished before", "failed"):
+            if counts[status]:
+                text += f", {counts[status]} {status}"
+        return text
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Add the row of a recording."""
-        self.rows[row["file"]] = row
-
-    def write(self) -> None:
-        """Write the file with all rows so far."""
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Add rows of recordings, and write the file with all rows so far."""
+        self.rows |= {row["file"]: row for row in rows}
         if self._fname is None or not self.rows:
             return
         rows = [self.rows[name] for name in self._recordings if name in self.rows]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ._common import (
     PROGRAM,
     add_command,
-    add_jobs,
     add_recordings,
     add_stager,
     attempt,
@@ -45,11 +44,9 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     )
     add_recordings(parser, scored=True)
     add_stager(parser)
-    parser.add_argument(
-        "--out", metavar="FILE", help="also write the table to this *.csv"
-    )
+    text = "also write the table to this *.csv"
+    parser.add_argument("--out", metavar="FILE", help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace the table")
-    add_jobs(parser)
 
 
 def run(args: Namespace) -> int:
@@ -66,14 +63,14 @@ def run(args: Namespace) -> int:
     tries = Parallel(args.n_jobs, return_as="generator")(
         delayed(attempt)(_stage, clf, night, args.average_channels) for night in nights
     )
-    for night, tried in zip(nights, tries, strict=True):
-        for message in tried.warnings if args.verbosity >= 0 else ():
+    for night, (result, error, messages) in zip(nights, tries, strict=True):
+        for message in messages if args.verbosity >= 0 else ():
             tell("warning", message, str(night.recording))
-        if tried.error:
-            tell("error", tried.error, str(night.recording))
+        if error:
+            tell("error", error, str(night.recording))
         else:
             kept.append(night)
-            staged.append(tried.result)
+            staged.append(result)
     if kept:
         subjects = [night.subject for night in kept]
         groups = subjects if len(set(subjects)) < len(subjects) else None

@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from . import evaluate, stage, train, weights
+from . import evaluate, stage, sys_info, train, weights
 from ._common import PROGRAM, USER_ERRORS, log_level, show_warnings, tell
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class _Parser(ArgumentParser):
     """A parser that reports a wrong argument in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        tell("error", f"{message} (see {self.prog} --help)")
-        self.exit(_WRONG_USAGE)
+        text = f"{PROGRAM}: error: {message} (see {self.prog} --help)\n"
+        self.exit(_WRONG_USAGE, text)
 
 
 def _make_parser() -> ArgumentParser:
@@ -68,7 +68,7 @@ def _make_parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (stage, train, evaluate, weights):
+    for command in (stage, train, evaluate, weights, sys_info):
         command.add_parser(subparsers)
     try:
         import argcomplete

@@ -10,12 +10,11 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ._common import (
     PROGRAM,
     add_command,
-    add_jobs,
     add_recordings,
     add_stager,
     attempt,
@@ -54,12 +53,8 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     )
     add_recordings(parser, scored=False)
     add_stager(parser)
-    parser.add_argument(
-        "--out-dir",
-        default=".",
-        metavar="DIR",
-        help="the folder to write to; it is created if needed (default: this folder)",
-    )
+    text = "the folder to write to; it is created if needed (default: this folder)"
+    parser.add_argument("--out-dir", default=".", metavar="DIR", help=text)
     parser.add_argument(
         "--outputs",
         type=_outputs,
@@ -67,28 +62,25 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         metavar="A,B,...",
         help=f"the files to write (default: {','.join(OUTPUTS)})",
     )
-    parser.add_argument(
-        "--summary",
-        metavar="FILE",
-        help="also write a table with a row per recording to this *.csv or *.json",
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="stage finished recordings again and replace existing files",
-    )
-    add_jobs(parser)
+    text = "also write a table with a row per recording to this *.csv or *.json"
+    parser.add_argument("--summary", metavar="FILE", help=text)
+    text = "stage finished recordings again and replace existing files"
+    parser.add_argument("--overwrite", action="store_true", help=text)
 
 
 def run(args: Namespace) -> int:
     """Stage recordings; one that fails does not stop the others."""
     from joblib import Parallel, delayed
-    from tqdm import tqdm
 
     from ..datasets.folder import list_recordings
 
     recordings = [str(f) for name in args.recordings for f in list_recordings(name)]
-    _check_stems(recordings)
+    name, n_files = Counter(map(stem, recordings)).most_common(1)[0]
+    if n_files > 1:
+        raise ValueError(
+            f"{n_files} of the recordings would all be written as {name}_hypnogram.*. "
+            "Stage them separately with different --out-dir."
+        )
     clf = load_stager(args)
     loaded_from = clf.stager_.started_from
     assert loaded_from is not None
@@ -98,43 +90,38 @@ def run(args: Namespace) -> int:
         raise ValueError(f"{args.out_dir} is a file. Pass a folder with --out-dir.")
     out_dir.mkdir(parents=True, exist_ok=True)
     summary = Summary(args.summary, recordings, args.overwrite)
-    has_bar = args.verbosity == 0 and sys.stderr.isatty()
     try:
-        with (
-            TemporaryDirectory(
-                dir=out_dir, prefix=".staging_", ignore_cleanup_errors=True
-            ) as part,
-            tqdm(total=len(recordings), leave=False, disable=not has_bar) as bar,
-        ):
+        with TemporaryDirectory(
+            dir=out_dir, prefix=".staging_", ignore_cleanup_errors=True
+        ) as part:
             nights = [NightFiles(f, out_dir, args.outputs, part) for f in recordings]
             if not args.overwrite:
                 nights = _skip_finished(nights, summary, made_by)
             parallel = Parallel(args.n_jobs, return_as="generator_unordered")
             stage = delayed(partial(_try, clf, made_by, args))
             with closing(parallel(map(stage, nights))) as results:
-                for result in results:
-                    if result.row["status"] == "staged":
-                        result.files.publish(made_by, result.row)
-                    summary.add(result.row)
-                    summary.write()
-                    bar.clear()
+                for night, row, messages, seconds in results:
+                    if not row["error"]:
+                        night.publish(made_by, row)
+                    summary.add([row])
                     if args.verbosity >= 0:
-                        _tell(result, f"[{len(summary.rows)}/{len(recordings)}]")
-                    bar.update(len(summary.rows) - bar.n)
+                        count = f"[{len(summary.rows)}/{len(recordings)}]"
+                        name = Path(night.recording).name
+                        line = f"{count} {name} {seconds:.1f} s"
+                        line += " failed" * bool(row["error"])
+                        print(line, file=sys.stderr, flush=True)
+                        for message in messages:
+                            tell("warning", message, night.recording)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"{_count(summary)}. Run the same command again to continue."
+            f"{summary.count()}. Run the same command again to continue."
         ) from None
-    return _report(summary, args.verbosity)
-
-
-class _Result(NamedTuple):
-    """Result of one night, returned by a worker."""
-
-    files: NightFiles
-    row: dict[str, Any]
-    warnings: list[str]
-    seconds: float
+    failed = [row for row in summary.rows.values() if row["status"] == "failed"]
+    if args.verbosity >= 0:
+        print(summary.count() + ":" * bool(failed), file=sys.stderr)
+    for row in failed:
+        tell("error", row["error"], row["file"])
+    return 1 if failed else 0
 
 
 def _outputs(text: str) -> list[str]:
@@ -146,30 +133,23 @@ def _outputs(text: str) -> list[str]:
     return found
 
 
-def _check_stems(recordings: list[str]) -> None:
-    name, n_files = Counter(map(stem, recordings)).most_common(1)[0]
-    if n_files > 1:
-        raise ValueError(
-            f"{n_files} of the recordings would all be written as {name}_hypnogram.*. "
-            "Stage them separately with different --out-dir."
-        )
-
-
 def _skip_finished(
     nights: list[NightFiles], summary: Summary, made_by: MadeBy
 ) -> list[NightFiles]:
     """Add the rows of finished nights to the summary; return the other nights."""
-    waiting: list[NightFiles] = []
-    others: Counter[str] = Counter()
+    waiting, finished = [], []
     for night in nights:
         row = night.made_before()
-        if row is None or not night.is_complete():
+        if row is None or not all(fname.exists() for fname in night.fnames):
             waiting.append(night)
-            continue
-        summary.add(row | {"file": night.recording, "status": "finished before"})
-        if row["weights_sha256"] != made_by.sha256:
-            others[row["weights"]] += 1
-    summary.write()
+        else:
+            finished.append(
+                row | {"file": night.recording, "status": "finished before"}
+            )
+    summary.add(finished)
+    others = Counter(
+        row["weights"] for row in finished if row["weights_sha256"] != made_by.sha256
+    )
     for weights, n_nights in others.items():
         tell(
             "warning",
@@ -181,17 +161,16 @@ def _skip_finished(
 
 def _try(
     clf: MC2SleepClassifier, made_by: MadeBy, args: Namespace, files: NightFiles
-) -> _Result:
-    """Stage one night, here or in another process; report a failure in its row."""
+) -> tuple[NightFiles, dict[str, Any], list[str], float]:
+    """Stage one night; return its files, row of the summary, warnings and seconds."""
     from mne.utils import use_log_level
 
     begin = time.perf_counter()
     with use_log_level(log_level(args.verbosity)):
-        staged = attempt(_stage, clf, made_by, args, files)
-    row = {"file": files.recording, "status": "failed" if staged.error else "staged"}
-    row |= {"error": staged.error, "warnings": " | ".join(staged.warnings)}
-    row |= staged.result or {}
-    return _Result(files, row, staged.warnings, time.perf_counter() - begin)
+        result, error, messages = attempt(_stage, clf, made_by, args, files)
+    row = {"file": files.recording, "status": "failed" if error else "staged"}
+    row |= {"error": error, "warnings": " | ".join(messages)} | (result or {})
+    return files, row, messages, time.perf_counter() - begin
 
 
 def _stage(
@@ -217,40 +196,10 @@ def _stage(
 
 
 def _novelty(clf: MC2SleepClassifier, recording: Recording) -> float | None:
-    """Return the share of epochs unlike the training data, if the weights tell."""
+    """Return the share of epochs unlike the training data, if the weights know it."""
     from ..preprocessing.scaling import scale_signals
 
     usable, scaling = recording.usable, clf.stager_.scaling
     signals = scale_signals(recording.signals, usable, scaling)
     found = clf.stager_.novelty([signals], [usable])
     return round(float((found[0].distances[usable] >= 1).mean()), 4) if found else None
-
-
-def _tell(result: _Result, count: str) -> None:
-    """Report a night that ended on stderr."""
-    name, is_failed = result.files.recording, result.row["status"] == "failed"
-    line = f"{count} {Path(name).name} {result.seconds:.1f} s" + " failed" * is_failed
-    print(line, file=sys.stderr, flush=True)
-    for message in result.warnings:
-        tell("warning", message, name)
-
-
-def _count(summary: Summary) -> str:
-    """Return how many recordings were staged, skipped and failed."""
-    counts = Counter(row["status"] for row in summary.rows.values())
-    text = f"{counts['staged']} of {summary.n_recordings} staged"
-    if n_before := counts["finished before"]:
-        text += f", {n_before} finished before"
-    if n_failed := counts["failed"]:
-        text += f", {n_failed} failed"
-    return text
-
-
-def _report(summary: Summary, verbosity: int) -> int:
-    """Report what was done and what failed; return the exit status."""
-    failed = [row for row in summary.rows.values() if row["status"] == "failed"]
-    if verbosity >= 0:
-        print(_count(summary) + ":" * bool(failed), file=sys.stderr)
-    for row in failed:
-        tell("error", row["error"], row["file"])
-    return 1 if failed else 0

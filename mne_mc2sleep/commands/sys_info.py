@@ -5,9 +5,26 @@ from __future__ import annotations
 import platform
 import sys
 from importlib.metadata import version
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+from ._common import PROGRAM, add_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace, _SubParsersAction
 
 _PACKAGES = ("mne", "yasa", "torch", "numpy", "scipy", "pandas", "scikit-learn")
+
+
+def add_parser(subparsers: _SubParsersAction) -> None:
+    """Add the sub-command."""
+    example, text = f"  {PROGRAM} sys-info", "print versions, for bug reports"
+    add_command(subparsers, "sys-info", run, example, help=text)
+
+
+def run(_args: Namespace) -> int:
+    """Print versions, device and weights."""
+    sys_info()
+    return 0
 
 
 def sys_info(file: IO[str] | None = None) -> None:

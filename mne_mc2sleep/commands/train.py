@@ -18,6 +18,7 @@ from ._common import (
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
+    from collections.abc import Callable
     from typing import Any
 
     from ..classifier import MC2SleepClassifier
@@ -49,22 +50,14 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         "subjects (default: the table's subject or 'sub-' in the name; otherwise, each "
         "recording is a subject)",
     )
-    parser.add_argument(
-        "--out",
-        required=True,
-        metavar="FILE",
-        help="the weights file to write, *.safetensors",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the weights file"
-    )
+    text = "the weights file to write, *.safetensors"
+    parser.add_argument("--out", required=True, metavar="FILE", help=text)
+    text = "replace the weights file"
+    parser.add_argument("--overwrite", action="store_true", help=text)
     add_picks(parser, "the channel of --weights, or by an order of preference")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument(
-        "--weights",
-        metavar="WEIGHTS",
-        help="fine-tune these weights (a name or a file)",
-    )
+    text = "fine-tune these weights (a name or a file)"
+    start.add_argument("--weights", metavar="WEIGHTS", help=text)
     start.add_argument(
         "--size",
         choices=("small", "base"),
@@ -87,11 +80,8 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         help="the same number gives the same weights on the same machine with the same "
         "number of threads, see OMP_NUM_THREADS (default: %(default)s)",
     )
-    parser.add_argument(
-        "--history",
-        metavar="FILE.csv",
-        help="write the losses and the validation score here after each pass",
-    )
+    text = "write the losses and the validation score here after each pass"
+    parser.add_argument("--history", metavar="FILE.csv", help=text)
     add_device(parser)
 
 
@@ -112,7 +102,7 @@ def run(args: Namespace) -> int:
         )
     clf = _make_classifier(args)
     if args.history:
-        clf.set_params(callback=_HistoryFile(args.history, args.overwrite))
+        clf.set_params(callback=_history_writer(args.history, args.overwrite))
     learn = clf.finetune if args.weights else clf.fit
     # Training takes long, so its progress is shown unless -q is given.
     with use_log_level(log_level(args.verbosity or 1)):
@@ -131,23 +121,19 @@ def run(args: Namespace) -> int:
     return 0
 
 
-class _HistoryFile:
-    """Write the history of the training to a CSV file while it runs."""
+def _history_writer(fname: str, overwrite: bool) -> Callable[[dict], None]:
+    """Return a callback that writes the history of the training to a CSV file."""
+    import pandas as pd
 
-    def __init__(self, fname: str, overwrite: bool):
-        from .._utils import check_fname
+    from .._utils import check_fname, replace_file
 
-        self.fname = check_fname(fname, (".csv",), overwrite)
-        self.rows: list[dict] = []
+    path, rows = check_fname(fname, (".csv",), overwrite), []
 
-    def __call__(self, row: dict) -> None:
-        import pandas as pd
+    def write(row: dict) -> None:
+        rows.append(row)
+        replace_file(path, pd.DataFrame(rows).to_csv(index=False).encode())
 
-        from .._utils import replace_file
-
-        self.rows.append(row)
-        table = pd.DataFrame(self.rows).to_csv(index=False)
-        replace_file(self.fname, table.encode())
+    return write
 
 
 def _make_classifier(args: Namespace) -> MC2SleepClassifier:

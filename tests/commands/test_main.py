@@ -32,7 +32,7 @@ def raiser(error):
     return function
 
 
-COMMANDS = [("stage",), ("train",), ("evaluate",), ("weights", "card")]
+COMMANDS = [("stage",), ("train",), ("evaluate",), ("weights", "card"), ("sys-info",)]
 
 
 @pytest.mark.parametrize("command", [(), *COMMANDS])
@@ -149,3 +149,10 @@ def test_the_log_level_is_set_and_restored(run, monkeypatch, arguments, level):
     run(*STAGE, *arguments)
     assert levels == [getattr(logging, level)]
     assert mne.utils.logger.level == before
+
+
+def test_versions_are_printed(run):
+    """For bug reports."""
+    status, out, _ = run("sys-info")
+    assert status == 0
+    assert mne.__version__ in out
