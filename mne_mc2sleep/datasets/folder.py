@@ -43,34 +43,33 @@ def find_nights(
     ----------
     path : path-like
         A ``.csv`` file with the columns ``recording`` and ``subject``, and optionally
-        ``hypnogram`` and ``picks``: paths count from the table's folder, and an empty
-        hypnogram means the recording's own annotations. Or a folder, BIDS or not, in
-        which hypnograms lie beside their recordings, see ``pair_by_name``.
+        ``hypnogram`` and ``picks``. Paths are relative to the folder of the table; an
+        empty hypnogram means the recording's own annotations. Or a folder, BIDS or not,
+        with hypnograms beside their recordings, paired by their names.
     picks : str | sequence of str | None
-        The channel of the nights for which the table names none, as in
-        ``MC2SleepClassifier``.
+        The channel where the table names none, as in ``MC2SleepClassifier``.
     trim : str | None
         As in :class:`~mne_mc2sleep.datasets.NightRecord`.
 
     Returns
     -------
     found : FoundNights
-        The nights. Recordings of a folder without hypnogram are skipped. The subject is
-        the ``sub-`` part of the name, else the recording itself.
+        The nights. In a folder, recordings without a hypnogram are skipped, and the
+        subject is the ``sub-`` part of the name, else the recording itself.
     """
     path = Path(path).expanduser()
     if picks is not None and not isinstance(picks, str):
         picks = tuple(picks)
-    skipped = {}
+    records, skipped = [], {}
     if path.is_dir():
-        records, recordings = [], list_recordings(path)
+        recordings = list_recordings(path)
         partners = pair_by_name(recordings)
         for recording, hypnogram in zip(recordings, partners, strict=True):
             if hypnogram is None:
                 skipped[recording.name] = "there is no hypnogram beside it."
-                continue
-            night = find_subject(recording), recording, hypnogram, picks, trim
-            records.append(NightRecord(*night))
+            else:
+                night = find_subject(recording), recording, hypnogram, picks, trim
+                records.append(NightRecord(*night))
     else:
         records = _read_table(path, picks, trim)
     found = report(records, skipped)
@@ -83,10 +82,7 @@ def find_nights(
 
 
 def list_recordings(path: str | os.PathLike) -> list[Path]:
-    """List the recordings in a folder, or in the subjects' folders of BIDS.
-
-    A file is returned alone.
-    """
+    """List the recordings in a folder, BIDS or not; a file is returned alone."""
     path = Path(path).expanduser()
     # Some formats are folders, such as night.mff.
     if not path.is_dir() or path.suffix.lower() in RECORDINGS:
@@ -126,19 +122,16 @@ def pair_by_name(
 ) -> list[Path | None]:
     """Find the hypnogram of each recording, or None, by the names of the files.
 
-    The names must agree but for the format and words such as ``-PSG``, ``_eeg``,
-    ``-Hypnogram``, ``_events`` or ``-nsrr``. In Sleep-EDF, the scorer's letter differs.
-    ``hypnograms=None`` takes the files beside each recording, without those that this
-    package wrote. If several fit, a name with ``hypnogram`` goes before others and
-    ``events`` comes last.
+    Formats and words such as ``-PSG``, ``_eeg``, ``-Hypnogram``, ``_events`` or
+    ``-nsrr`` do not count. If several files fit, ``hypnogram`` in the name comes first
+    and ``events`` last. ``hypnograms=None`` uses the files beside each recording.
     """
     is_beside = hypnograms is None
     if hypnograms is None:
         folders = dict.fromkeys(fname.parent for fname in recordings)
         hypnograms = [fname for folder in folders for fname in list_hypnograms(folder)]
-    by_key: dict[tuple, Path] = {}
-    for fname in sorted(set(hypnograms) - set(recordings), key=_preference):
-        by_key.setdefault(_key(fname, is_beside), fname)
+    ordered = sorted(set(hypnograms) - set(recordings), key=_preference, reverse=True)
+    by_key = {_key(fname, is_beside): fname for fname in ordered}
     return [by_key.get(_key(fname, is_beside)) for fname in recordings]
 
 

@@ -1,4 +1,4 @@
-"""Who is tested, who validates, who trains: always whole subjects."""
+"""Split subjects into training, validation and test subjects."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Fold(NamedTuple):
     def split(
         self, nights: Iterable[Item]
     ) -> tuple[list[Item], list[Item], list[Item]]:
-        """Split nights into those that train, validate and are tested.
+        """Split nights into those to train on, to validate on and to test.
 
-        Nights of subjects in no part are left out.
+        Nights of other subjects are left out.
         """
         nights = list(nights)
         train, validation, test = (
@@ -42,19 +42,18 @@ def make_folds(
 ) -> list[Fold]:
     """Make the folds of a cross-validation.
 
-    Each fold tests the next consecutive subjects, in numbers as equal as can be. Of the
-    others, cut into ``n_validation`` equal parts, the middle one of each part validates
-    (our choice: where subjects are in the order of age, as in Sleep-EDF, those who
-    validate are then of all ages, and no seed is needed to know them).
+    Each fold tests the next consecutive subjects. The validation subjects are evenly
+    spaced among the others (our choice: in Sleep-EDF, where subjects are ordered by
+    age, all ages validate, and no seed is needed).
 
     Parameters
     ----------
     subjects : iterable of hashable
         The subjects in their order; repeated ones count once.
     n_folds : int
-        The number of folds; as many as subjects leaves one out at a time.
+        The number of folds; as many as subjects leaves one subject out at a time.
     n_validation : int
-        The number of subjects that validate in each fold; it may be 0.
+        The number of validation subjects of each fold; it may be 0.
 
     Returns
     -------

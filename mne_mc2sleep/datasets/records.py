@@ -36,20 +36,19 @@ class NightRecord:
     Parameters
     ----------
     subject : hashable
-        Who slept; all nights of one subject belong to the same part of a fold.
+        The subject; all nights of a subject belong to the same part of a fold.
     recording : Path
         A file that :func:`mne.io.read_raw` reads.
     hypnogram : Path | None
-        A file for :func:`mne_mc2sleep.read_hypnogram`; None for a recording that has
-        its stages among its own annotations.
+        A file for :func:`mne_mc2sleep.read_hypnogram`; None uses the recording's own
+        annotations.
     picks : str | tuple of str | None
         The channel, as in ``MC2SleepClassifier``.
-    trim : str | None
-        Which epochs at the night's ends are left out: ``"margin"`` keeps 30 min before
-        the first and after the last epoch of sleep (the convention of Sleep-EDF);
-        ``"balance"`` cuts wake outside sleep, in the evening first, until there is not
-        more of it than of the most frequent sleep stage (the convention of SHHS,
-        see ``mne_mc2sleep.datasets.shhs``); None keeps all.
+    trim : {"margin", "balance"} | None
+        Which wake outside the sleep is left out. ``"margin"``, the convention of
+        Sleep-EDF, keeps 30 min on each side. ``"balance"``, the convention of SHHS,
+        keeps as much as there is of the most frequent sleep stage, and cuts in the
+        evening first. None keeps all.
     """
 
     subject: Hashable
@@ -82,16 +81,13 @@ class FoundNights(NamedTuple):
 def report(
     records: list[NightRecord], skipped: dict[str, str] | None = None
 ) -> FoundNights:
-    """Return what was found; log how much, and why each skipped file was skipped."""
+    """Log and return what was found, and why files were skipped."""
     skipped = skipped or {}
     for name, reason in skipped.items():
         logger.warning("Skipped %s: %s", name, reason)
-    logger.info(
-        "Found %d nights of %d subjects; skipped %d files.",
-        len(records),
-        len({record.subject for record in records}),
-        len(skipped),
-    )
+    n_subjects = len({record.subject for record in records})
+    text = "Found %d nights of %d subjects; skipped %d files."
+    logger.info(text, len(records), n_subjects, len(skipped))
     return FoundNights(records, skipped)
 
 
@@ -119,7 +115,7 @@ def read_night(record: NightRecord, scaling: str = "none") -> Night:
     Returns
     -------
     night : Night
-        With the signals in µV in memory, as a copy and not a view of the recording.
+        The signals in µV, in memory, and the stages.
     """
     try:
         recording = read_channel(record.recording, record.picks, scaling)
@@ -139,22 +135,22 @@ def prepare_nights(
     verify: bool = False,
     n_jobs: int | None = None,
 ) -> list[Night]:
-    """Prepare nights once, and give back nights that are read from the disk.
+    """Prepare nights in a folder, unless they are there, and open them.
 
     Parameters
     ----------
     records : sequence of NightRecord
-        The nights, each with a recording of its own.
+        The nights.
     folder : path-like
-        Where the prepared nights are kept, whole: another ``trim`` uses the same files.
+        The folder of the prepared nights. Another ``trim`` uses the same files.
     scaling, verify, n_jobs
         As in :func:`~mne_mc2sleep.data.cohort_cache.prepare_cohort`.
 
     Returns
     -------
     nights : list of Night
-        In the order of ``records``, trimmed, with the signals on the disk. Nights that
-        cannot be prepared or have no sleep to trim by are left out with a warning.
+        The nights in the order of ``records``, with the signals on the disk. Those that
+        cannot be prepared or trimmed are left out with a warning.
     """
     nights = prepare_all(
         [record.recording for record in records],
@@ -177,9 +173,8 @@ def prepare_nights(
             warn(f"{record.name} is left out: {error}")
             continue
         signals = cast("CachedSignals", night.signals).crop(part.start, part.stop)
-        trimmed.append(
-            Night(signals, night.stages[part], night.usable[part], night.subject)
-        )
+        stages, usable = night.stages[part], night.usable[part]
+        trimmed.append(Night(signals, stages, usable, night.subject))
     return trimmed
 
 

@@ -1,11 +1,10 @@
 """The Sleep Heart Health Study, visit 1, in a folder of the NSRR.
 
 Quan et al. 1997 (https://doi.org/10.1093/sleep/20.12.1077), Zhang et al. 2018
-(https://doi.org/10.1093/jamia/ocy064). The NSRR gives the data to those who ask; this
-module fetches nothing. Which nights are taken, how their wake is trimmed and how many
-subjects are tested follows SleepTransformer's public code
-(https://doi.org/10.1109/TBME.2022.3147187), the source of the published numbers; the
-draw of the subjects is our own.
+(https://doi.org/10.1093/jamia/ocy064). The NSRR gives access on request; this module
+downloads nothing. The choice of nights, the trimming of wake and the number of test
+subjects follow the public code of SleepTransformer
+(https://doi.org/10.1109/TBME.2022.3147187); the draw of the subjects is our own.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.random import RandomState
 
 CHANNEL = "EEG"
-"""C4-A1, which the study's files call so."""
+"""The name of C4-A1 in these files."""
 
 _RECORDINGS = Path("polysomnography", "edfs", "shhs1")
 _HYPNOGRAMS = Path("polysomnography", "annotations-events-nsrr", "shhs1")
@@ -46,23 +45,21 @@ def find_nights(
     subjects: Iterable[str] | None = None,
     need_all_stages: bool = True,
 ) -> FoundNights:
-    """Find the nights of visit 1 that can be used.
+    """Find the usable nights of visit 1.
 
     Parameters
     ----------
     folder : path-like
-        The folder that ``polysomnography`` is in.
+        The folder that contains ``polysomnography``.
     subjects : iterable of str | None
-        The subjects to take, for example ``["200001"]``; None takes all.
+        The subjects, for example ``["200001"]``; None takes all.
     need_all_stages : bool
-        Whether to leave out nights in which one of the five stages is missing, as
-        SleepTransformer does.
+        Whether to skip nights without one of the five stages, as SleepTransformer does.
 
     Returns
     -------
     found : FoundNights
-        The nights, and why each other file was skipped: its counterpart is missing, it
-        is cut off or damaged, has no channel "EEG", or lacks stages.
+        The nights, and why each other file was skipped.
     """
     folder = Path(folder).expanduser()
     recordings = _list_files(folder / _RECORDINGS, ".edf")
@@ -90,20 +87,19 @@ def find_nights(
 def split_subjects(
     subjects: Iterable[str | int], random_state: int | RandomState | None = 0
 ) -> Fold:
-    """Draw who is tested (30 %), who validates (100 of the others) and who trains.
+    """Draw test subjects (30 %), validation subjects (100) and training subjects.
 
     Parameters
     ----------
     subjects : iterable of hashable
-        The subjects; repeated ones count once, and their order does not matter.
+        The subjects, in any order; repeated ones count once.
     random_state : int | RandomState | None
-        Draws them. The same number draws the same.
+        The seed of the draw.
 
     Returns
     -------
     fold : Fold
-        The three parts. Where 100 are more than a tenth of those not tested, that tenth
-        validates (our choice), but one at least.
+        The subjects. At most a tenth of those not tested validate (our choice).
     """
     subjects = sorted(set(subjects))
     if len(subjects) < 3:
@@ -136,7 +132,7 @@ def _list_files(folder: Path, suffix: str) -> dict[str, Path]:
 def _find_fault(
     recording: Path | None, hypnogram: Path | None, need_all_stages: bool
 ) -> str | None:
-    """Say why a night cannot be used, None if it can."""
+    """Return why a night cannot be used, or None."""
     if recording is None:
         return f"there is no recording in {_RECORDINGS.as_posix()}."
     if hypnogram is None:

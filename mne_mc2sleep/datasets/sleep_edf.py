@@ -45,9 +45,8 @@ PUBLISHED_COUNTS = pd.DataFrame(
     },
     index=["n_nights", *STAGES, "total"],
 ).T
-"""Nights and scored epochs by stage, as in Table I of Eldele et al. 2021
-(https://doi.org/10.1109/TNSRE.2021.3076234), with the trimming and the labels of this
-module."""
+"""Nights and scored epochs by stage: Table I of Eldele et al. 2021
+(https://doi.org/10.1109/TNSRE.2021.3076234), with the same trimming and labels."""
 
 
 def fetch_nights(
@@ -61,10 +60,9 @@ def fetch_nights(
     Parameters
     ----------
     subjects : iterable of int
-        Whose nights; see ``SUBJECTS``.
+        The subjects; see ``SUBJECTS``.
     path : path-like | None
-        The folder to keep them in, as in
-        :func:`mne.datasets.sleep_physionet.age.fetch_data`: None is ``MNE_DATA``.
+        The folder of the data sets. None is ``MNE_DATA``.
     base_url : str | None
         A mirror; None is PhysioNet.
     picks : str
@@ -73,14 +71,13 @@ def fetch_nights(
     Returns
     -------
     found : FoundNights
-        All nights of these subjects; none is ever skipped.
+        All nights of these subjects.
 
     Notes
     -----
-    Files are checked against MNE's list of hashes, so after an error the same call
-    continues where it stopped. As read by :func:`~mne_mc2sleep.datasets.read_night`,
-    stages 3 and 4 are N3, movement time and "?" are unscored, and wake is trimmed to
-    30 min on each side of the sleep.
+    Files are checked against MNE's list of hashes; after an error the same call
+    continues where it stopped. Stages 3 and 4 are read as N3, movement time and "?" as
+    unscored, and wake is trimmed to 30 min on each side of the sleep.
     """
     from mne.datasets.sleep_physionet import age
 
@@ -111,8 +108,7 @@ def get_folds(protocol: str) -> list[Fold]:
     Returns
     -------
     folds : list of Fold
-        The subjects. Who validates is our choice: see
-        :func:`~mne_mc2sleep.datasets.make_folds`.
+        The subjects, see :func:`~mne_mc2sleep.datasets.make_folds`.
     """
     _check_protocol(protocol)
     return make_folds(SUBJECTS[protocol], _N_FOLDS[protocol], _N_VALIDATION[protocol])
@@ -132,8 +128,7 @@ def compare_counts(nights: Iterable[Night], protocol: str) -> pd.DataFrame:
     -------
     counts : DataFrame
         Rows ``published``, ``found`` and ``difference``; columns ``n_nights``, the
-        stages and ``total``. Scored epochs with an unusable signal count too, as in the
-        published ones.
+        stages and ``total``. Scored epochs with an unusable signal count, too.
     """
     _check_protocol(protocol)
     scored = [night.stages[night.stages >= 0] for night in nights]

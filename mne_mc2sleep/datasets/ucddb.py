@@ -15,7 +15,6 @@ from .records import FoundNights, NightRecord, check_subjects, report
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 BASE_URL = "https://physionet.org/files/ucddb/1.0.0/"
 
@@ -42,8 +41,7 @@ def fetch_nights(
     subjects : iterable of str
         The subjects, for example ``["002", "022"]``; see ``SUBJECTS``.
     path : path-like | None
-        The folder of the data sets. None is ``MNE_DATA``. The files are in its folder
-        ``ucddb``.
+        The folder of the data sets. None is ``MNE_DATA``.
     base_url : str
         The address of PhysioNet or of a mirror.
     picks : str | sequence of str
@@ -56,11 +54,10 @@ def fetch_nights(
 
     Notes
     -----
-    The recordings (``.rec``) are EDF files and are stored as ``.edf``, which MNE reads.
-    ``ucddbNNN_stage.txt`` holds one R&K stage per 30 s: 0 wake, 1 REM, 2 to 5 stages 1
-    to 4, 6 artefact, 7 indeterminate. Stages 3 and 4 become N3; 6 and 7 are unscored.
-    Files are checked against PhysioNet's list of checksums, so after an error the same
-    call continues where it stopped.
+    The recordings (``.rec``) are stored as ``.edf``, which MNE reads. R&K stages 3 and
+    4 are read as N3, artefact and indeterminate epochs as unscored. Files are checked
+    against PhysioNet's list of checksums; after an error the same call continues where
+    it stopped.
     """
     folder = data_folder(path, "ucddb")
     picks = picks if isinstance(picks, str) else tuple(picks)
@@ -68,19 +65,13 @@ def fetch_nights(
     listed = download(base_url + _CHECKSUMS, folder / _CHECKSUMS).read_text("utf-8")
     checksums = {line.split()[-1]: line.split()[0] for line in listed.splitlines()}
 
-    def fetch(remote: str, local: str) -> Path:
-        if remote not in checksums:
-            raise ValueError(
-                f"{_CHECKSUMS} of {base_url} does not list {remote}. Delete "
-                f"{folder / _CHECKSUMS} and run the same call again."
-            )
-        known_hash = f"sha256:{checksums[remote]}"
-        return download(base_url + remote, folder / local, known_hash)
-
     records = []
     for subject in subjects:
-        recording = fetch(f"ucddb{subject}.rec", f"ucddb{subject}.edf")
-        stages = f"ucddb{subject}_stage.txt"
-        hypnogram = fetch(stages, stages)
+        files = []
+        for remote in (f"ucddb{subject}.rec", f"ucddb{subject}_stage.txt"):
+            fname = folder / remote.replace(".rec", ".edf")
+            sha256 = f"sha256:{checksums[remote]}"
+            files.append(download(base_url + remote, fname, sha256))
+        recording, hypnogram = files
         records.append(NightRecord(subject, recording, hypnogram, picks))
     return report(records)

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The colours of Okabe and Ito, "Color Universal Design" (2008), which readers with any
-# kind of colour vision distinguish.
+# Okabe and Ito, "Color Universal Design" (2008), for any kind of colour vision.
 BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#999999"
@@ -52,26 +51,7 @@ def finish(axes: list[Axes], show: bool) -> Figure:
         from matplotlib import pyplot as plt
 
         plt.show()
-        if "inline" in plt.get_backend().lower():
-            _display_once(fig)
     return fig
-
-
-def _display_once(fig: Any) -> None:
-    """Keep a notebook from displaying a shown figure as the value of its cell, too."""
-    from IPython import get_ipython
-    from IPython.display import display
-
-    shell = get_ipython()
-    shown_in = shell.execution_count
-
-    def display_later() -> None:
-        if shell.execution_count != shown_in:
-            del fig._ipython_display_
-            display(fig)
-
-    # IPython calls this method, where there is one, instead of its own.
-    fig._ipython_display_ = display_later
 
 
 def add_legend(ax: Axes) -> None:

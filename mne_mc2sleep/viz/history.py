@@ -81,17 +81,14 @@ def plot_history(
     _draw(rows[0], history, _LOSSES, runs)
     _draw(rows[1], history, _SCORES, runs)
     for run in runs:
-        scores = [history[name].to_numpy()[run] for name in _SCORES if name in history]
-        for score in scores:
+        for score in (history[s].to_numpy()[run] for s in _SCORES if s in history):
             if not np.isnan(score).all():
                 best = np.nanargmax(score)
                 rows[1].plot(run[best] + 1, score[best], "o", color=BLACK)
-        for ax in rows[: 2 * bool(run[0])]:
+        for ax in rows if run[0] else ():
             ax.axvline(run[0] + 0.5, color=GREY, linewidth=1)
-        place = (run.mean() + 1, 1.02)
-        coordinates = ("data", "axes fraction")
-        phase = history["phase"].iloc[run[0]]
-        rows[0].annotate(phase, place, xycoords=coordinates, ha="center")
+        phase, place = history["phase"].iloc[run[0]], (run.mean() + 1, 1.02)
+        rows[0].annotate(phase, place, xycoords=("data", "axes fraction"), ha="center")
     rows[0].set(ylabel="Loss (log scale)", yscale="log")
     rows[1].set(ylabel="Validation score", xlabel="Pass over the nights")
     rows[1].xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -127,11 +127,10 @@ def plot_night(
 
     Notes
     -----
-    The spectrogram is the multitaper spectrum of each epoch, minus the straight line
-    that fits the night's median spectrum in log-log coordinates (the 1/f part), so that
-    sleep spindles stand out at 11-16 Hz. The confidence is the highest probability of
-    an epoch. Epochs without usable EEG are grey. Annotations such as "Lights off" are
-    drawn as lines.
+    The spectrogram is the multitaper spectrum of each epoch minus the 1/f part of the
+    night's median spectrum, so that sleep spindles stand out at 11-16 Hz. The
+    confidence is the highest probability of an epoch. Epochs without usable EEG are
+    grey. Annotations such as "Lights off" are drawn as lines.
     """
     recording = read_recording(raw, picks)
     if title is None:
@@ -299,11 +298,10 @@ def _draw_stages(ax: Axes, stages: NDArray[np.int8], label: str) -> None:
     # Unscored epochs, -1, take the last value.
     heights = np.array([-_LEVELS.index(stage) for stage in STAGES] + [np.nan])
     values = heights[stages]
-    ax.stairs(values, _epoch_edges(len(stages)), baseline=None, color=BLACK)
-    rem = STAGES.index("REM")
-    for begin, duration in _runs(stages == rem):
-        x = (begin, begin + duration)
-        ax.plot(x, (heights[rem],) * 2, color=STAGE_COLORS["REM"], lw=3)
+    edges = _epoch_edges(len(stages))
+    ax.stairs(values, edges, baseline=None, color=BLACK)
+    rem = np.where(stages == STAGES.index("REM"), values, np.nan)
+    ax.stairs(rem, edges, baseline=None, color=STAGE_COLORS["REM"], lw=3)
     ax.set_yticks(-np.arange(len(_LEVELS)), _LEVELS)
     ax.set(ylim=(0.6 - len(_LEVELS), 0.4), ylabel=label)
     ax.spines[["right", "top"]].set_visible(False)

@@ -74,12 +74,6 @@ def test_unknown_subject_is_refused(tmp_path):
         ucddb.fetch_nights(["001", "002"], tmp_path)
 
 
-def test_file_without_checksum_is_refused(server, tmp_path):
-    """A file that PhysioNet's list does not name is not downloaded."""
-    with pytest.raises(ValueError, match=r"does not list ucddb003\.rec"):
-        ucddb.fetch_nights(["003"], tmp_path, server.url)
-
-
 def test_sample_is_cut_to_its_scoring_grid(tmp_path, monkeypatch):
     """The first epoch begins at 10.01 s; codes become stages."""
     folder = tmp_path / "server"
