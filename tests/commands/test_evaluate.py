@@ -18,7 +18,6 @@ def parse(printed):
 
 @pytest.fixture
 def clf(weights):
-    """Load the stager."""
     return MC2SleepClassifier.from_pretrained(weights)
 
 
@@ -38,7 +37,6 @@ def test_the_table_is_that_of_evaluate(run, clf, nights, weights, tmp_path):
 
 
 def test_channels_are_averaged(run, clf, nights, weights):
-    """--average-channels is the parameter of evaluate."""
     channels = ["EEG Fpz-Cz", "EEG Pz-Oz"]
     options = ("--weights", weights, "--average-channels", ",".join(channels))
     _, printed, _ = run("evaluate", nights[0].fname, *options)
@@ -48,7 +46,6 @@ def test_channels_are_averaged(run, clf, nights, weights):
 
 
 def test_hypnograms_are_paired_in_the_order_given(run, nights, weights, tmp_path):
-    """If the names do not say otherwise."""
     other = tmp_path / "scored_by_anna.tsv"
     other.write_text("onset\tduration\ttrial_type\n0\t180\tSleep stage 2\n")
     options = ("--hypnograms", other, nights[1].hypno_fname, "--weights", weights)
@@ -74,7 +71,6 @@ def test_a_folder_is_paired_by_name(run, nights, weights, tmp_path):
 
 
 def test_a_table_names_recordings_and_hypnograms(run, nights, weights, tmp_path):
-    """With paths from its folder."""
     for fname in nights[1]:
         shutil.copy(fname, tmp_path)
     table = tmp_path / "nights.csv"
@@ -107,26 +103,7 @@ def test_no_table_is_made_of_nothing(fails, weights, tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "match", "status"),
-    [
-        (("--hypnograms", "a.edf", "b.edf"), "None of the 2 --hypnograms", 2),
-        (("--hypnograms", "no.edf"), "no.edf does not exist", 1),
-        (("--picks", "Cz"), "'Cz'", 1),
-        (("--weights", "no.safetensors"), "'no.safetensors'", 2),
-        (("--device", "abacus"), "device 'abacus'", 2),
-        (("--out", "nowhere/table.csv"), "does not exist", 2),
-        (("--out", "table.txt"), "must end in .csv", 2),
-    ],
-)
-def test_bad_options_are_one_sentence(fails, nights, weights, options, match, status):
-    """What cannot be used is named without a traceback."""
-    command = ("evaluate", nights[0].fname, "--weights", weights)
-    fails(*command, *options, match=match, status=status)
-
-
 def test_an_existing_table_is_kept(fails, run, nights, weights, tmp_path):
-    """It is replaced only if --overwrite says so."""
     out = tmp_path / "table.csv"
     out.write_text("mine")
     command = ("evaluate", nights[0].fname, "--weights", weights, "--out", out)

@@ -24,7 +24,6 @@ def replace_run(monkeypatch, function):
 
 
 def raiser(error):
-    """Return a function that raises."""
 
     def function():
         raise error
@@ -37,7 +36,6 @@ COMMANDS = [("stage",), ("train",), ("evaluate",), ("weights", "card"), ("sys-in
 
 @pytest.mark.parametrize("command", [(), *COMMANDS])
 def test_help_is_printed(run, command):
-    """--help exits with 0, for the program and for every sub-command."""
     status, out, err = run(*command, "--help")
     assert status == 0
     assert out.startswith(f"usage: {' '.join(('mne-mc2sleep', *command))}")
@@ -47,7 +45,6 @@ def test_help_is_printed(run, command):
 
 
 def test_help_imports_nothing_slow():
-    """No user waits seconds for the help of ``python -m mne_mc2sleep``."""
     command = [sys.executable, "-X", "importtime", "-m", "mne_mc2sleep", "--help"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.startswith("usage: mne-mc2sleep")
@@ -75,17 +72,56 @@ def test_completion_is_offered_where_argcomplete_is_installed(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (("sleep",), "invalid choice: 'sleep'"),
+        (("sleep",), "invalid choice: 'sleep' (choose from 'stage', 'train', 'eval"),
         (("stage",), "the following arguments are required: RECORDING"),
         ((*STAGE, "--fast"), "unrecognized arguments: --fast"),
         ((*STAGE, "-q", "-v"), "not allowed with argument"),
         (("train", "night.edf"), "required: --out"),
-        (("train", "a", "--out", "b", "--random-state", "x"), "invalid int value"),
     ],
 )
 def test_wrong_arguments_are_told_in_one_line(fails, arguments, match):
-    """Arguments that cannot be parsed give one line, without the whole usage."""
     fails(*arguments, match=match)
+
+
+OUT = {
+    "stage": "--out-dir=.",
+    "evaluate": "--out=t.csv",
+    "train": "--out=t.safetensors",
+}
+ALL, SCORED = tuple(OUT), ("evaluate", "train")
+
+
+@pytest.mark.parametrize(
+    ("commands", "options", "match", "status"),
+    [
+        (ALL, ("--weights", "no.safetensors"), "'no.safetensors'", 2),
+        (ALL, ("--device", "abacus"), "device 'abacus'", 2),
+        (ALL, ("--picks", "Cz"), "'Cz'", 1),
+        (ALL, ("--picks", "Cz,"), "empty name between its commas", 2),
+        (SCORED, ("--hypnograms", "no.edf"), "no.edf does not exist", 1),
+        (SCORED, ("--hypnograms", "a.edf", "b.edf"), "None of the 2 --hypnograms", 2),
+        (("evaluate",), ("--out", "nowhere/t.csv"), "'nowhere' for t.csv does not", 2),
+        (SCORED, ("--out", "t.txt"), "must end in", 2),
+        (("stage",), ("--out-dir", __file__), "Pass a folder with --out-dir", 2),
+        (("stage",), ("--n-jobs", "0"), "--n-jobs: must be 1 or more", 2),
+        (("stage",), ("--outputs", "csv,doc"), "invalid choice: ['doc']", 2),
+        (("stage",), ("--summary", "t.doc"), "must end in .csv or .json", 2),
+        (("stage",), ("--picks=Cz", "--average-channels=Pz"), "not allowed with", 2),
+        (("train",), ("--weights=a", "--size=base"), "not allowed with", 2),
+        (("train",), ("--random-state", "-1"), "--random-state", 1),
+        (("train",), ("--groups", "anna", "bert"), "1 recordings but 2 --groups", 2),
+        (("train",), ("--train-epochs", "0"), "--train-epochs must be 1 or more", 2),
+    ],
+)
+def test_bad_options_are_one_sentence(
+    fails, nights, tmp_path, monkeypatch, commands, options, match, status
+):
+    """Nothing is written, and the exit status is 2, or 1 if it is for the recording."""
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        arguments = (command, nights[0].fname, OUT[command], *options)
+        fails(*arguments, match=match, status=status)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("error", [ValueError, PermissionError, RuntimeError])
@@ -97,7 +133,6 @@ def test_a_users_error_is_one_line(fails, monkeypatch, error):
 
 
 def test_a_bug_shows_its_traceback(monkeypatch):
-    """An error of a class that no user's input raises is not hidden."""
     replace_run(monkeypatch, raiser(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main(STAGE)
@@ -107,14 +142,12 @@ def test_a_bug_shows_its_traceback(monkeypatch):
 def test_the_place_of_an_error_is_logged_for_debugging(
     run, monkeypatch, option, is_shown
 ):
-    """-vv reports where in the code an error arose, on stdout."""
     replace_run(monkeypatch, raiser(ValueError("wrong")))
     _, out, _ = run(*STAGE, option)
     assert ("Traceback" in out) is is_shown
 
 
 def test_ctrl_c_exits_with_130(run, monkeypatch):
-    """An interrupted command ends in silence but for one line."""
     replace_run(monkeypatch, raiser(KeyboardInterrupt()))
     assert run(*STAGE) == (130, "", "mne-mc2sleep: interrupted\n")
 
@@ -137,7 +170,6 @@ def test_a_warning_is_one_line_and_told_once(run, monkeypatch):
     ("arguments", "level"), [((), "WARNING"), (("-v",), "INFO"), (("-q",), "ERROR")]
 )
 def test_the_log_level_is_set_and_restored(run, monkeypatch, arguments, level):
-    """-v and -q set MNE's log level while the command runs."""
     before = mne.utils.logger.level
     levels = []
 
@@ -152,7 +184,6 @@ def test_the_log_level_is_set_and_restored(run, monkeypatch, arguments, level):
 
 
 def test_versions_are_printed(run):
-    """For bug reports."""
     status, out, _ = run("sys-info")
     assert status == 0
     assert mne.__version__ in out

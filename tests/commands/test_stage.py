@@ -22,7 +22,6 @@ STEMS = ("first_raw", "second")
 
 @pytest.fixture(scope="module")
 def clf(weights):
-    """Load the stager."""
     return MC2SleepClassifier.from_pretrained(weights)
 
 
@@ -41,7 +40,6 @@ def stage(run, weights, tmp_path):
 
 @pytest.fixture(scope="module")
 def staged(weights, nights, tmp_path_factory):
-    """Stage both nights; return the folder, which must not be modified."""
     folder = tmp_path_factory.mktemp("staged")
     fnames = [night.fname for night in nights]
     command = ["stage", *fnames, "--weights", weights, "--out-dir", str(folder)]
@@ -115,7 +113,6 @@ def test_channels_are_alternatives_or_averaged(stage, clf, nights, tmp_path):
 
 
 def test_equal_stems_are_refused_before_staging(fails, nights, weights, tmp_path):
-    """Two recordings must not overwrite each other's hypnograms."""
     out_dir = tmp_path / "staged"
     fnames = [nights[1].fname, tmp_path / "second.bdf"]
     match = "2 of the recordings would all be written as second_hypnogram.*"
@@ -127,7 +124,6 @@ def test_equal_stems_are_refused_before_staging(fails, nights, weights, tmp_path
 
 
 def test_files_of_others_are_kept(stage, nights, tmp_path):
-    """An expert's hypnogram in the folder is an error, unless --overwrite is given."""
     fname = tmp_path / "out" / "second_hypnogram.tsv"
     fname.parent.mkdir()
     fname.write_text("mine")
@@ -140,7 +136,6 @@ def test_files_of_others_are_kept(stage, nights, tmp_path):
 
 
 def test_hypnograms_by_other_weights_are_kept_with_a_warning(stage, nights, tmp_path):
-    """A second run by other weights does not hide that nothing was staged."""
     stage(nights[1].fname)
     sidecar = tmp_path / "out" / "second_hypnogram.json"
     content = json.loads(sidecar.read_text())
@@ -172,7 +167,6 @@ def test_a_summary_of_other_recordings_is_kept(stage, nights, tmp_path):
     ],
 )
 def test_bad_recordings_are_one_sentence(fails, weights, tmp_path, name, match):
-    """What cannot be staged is named with the reason, and the exit status is 1."""
     raw, _ = simulate_night(60.0, random_state=0)
     fname = tmp_path / name
     if name == "short.edf":
@@ -189,26 +183,6 @@ def test_bad_recordings_are_one_sentence(fails, weights, tmp_path, name, match):
     fails(*command, match=f"{fname}: ", status=1)
     fails(*command, match=match, status=1)
     assert list(out_dir.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        (("--device", "abacus"), "device 'abacus'"),
-        (("--weights", "no.safetensors"), "'no.safetensors'"),
-        (("--out-dir", __file__), "is a file. Pass a folder with --out-dir"),
-        (("--n-jobs", "0"), "--n-jobs: must be 1 or more"),
-        (("--outputs", "csv,doc"), "invalid choice: ['doc']"),
-        (("--picks", "Cz,"), "empty name between its commas"),
-        (("--summary", "nights.doc"), "must end in .csv or .json"),
-        (("--picks", "Cz", "--average-channels", "Cz,Pz"), "not allowed with"),
-    ],
-)
-def test_bad_options_are_one_sentence(fails, nights, weights, tmp_path, options, match):
-    """Nothing is staged, and the exit status is 2."""
-    command = ("stage", nights[0].fname, "--weights", weights, "--out-dir", tmp_path)
-    fails(*command, *options, match=match)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_warning_names_the_recording(stage, tmp_path):

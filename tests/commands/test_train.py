@@ -23,19 +23,7 @@ def _tiny(tiny_small):
 
 @pytest.fixture
 def out(tmp_path):
-    """Return where to write weights."""
     return tmp_path / "out.safetensors"
-
-
-@pytest.fixture
-def no_training(monkeypatch):
-    """Let any training end the test: an error must come before it."""
-
-    def train(*_args, **_kwargs):
-        raise AssertionError("The training began.")
-
-    monkeypatch.setattr(MC2SleepClassifier, "fit", train)
-    monkeypatch.setattr(MC2SleepClassifier, "finetune", train)
 
 
 def interrupt_pass(monkeypatch, n_done):
@@ -113,7 +101,6 @@ def test_a_recording_is_scored_by_a_file(run, fails, tmp_path, out):
 
 
 def test_ctrl_c_keeps_what_was_learnt(run, nights, out, monkeypatch):
-    """After a pass, its weights and its row of the history are written."""
     interrupt_pass(monkeypatch, n_done=1)
     history = out.with_suffix(".csv")
     options = ("--out", out, "--train-epochs", 3, "--history", history, "-q")
@@ -128,7 +115,6 @@ def test_ctrl_c_keeps_what_was_learnt(run, nights, out, monkeypatch):
 def test_ctrl_c_before_anything_was_learnt(
     run, nights, weights, out, monkeypatch, is_finetuned
 ):
-    """Within the first pass nothing is written, and the exit code is 130."""
     interrupt_pass(monkeypatch, n_done=0)
     options = ("--weights", weights) if is_finetuned else ()
     command = ("train", nights[0].fname, "--out", out, "-q", *options)
@@ -138,51 +124,15 @@ def test_ctrl_c_before_anything_was_learnt(
     assert not out.exists()
 
 
-@pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize(
-    ("name", "match"),
-    [
-        ("lab.pth", "must end in .safetensors"),
-        ("nowhere/lab.safetensors", "does not exist"),
-        ("lab.safetensors", "exists. Pass --overwrite"),
-    ],
-)
-def test_the_output_is_checked_before_training(fails, nights, tmp_path, name, match):
-    """An hour of training must not be lost for a name."""
-    (tmp_path / "lab.safetensors").write_text("mine")
-    fails("train", nights[0].fname, "--out", tmp_path / name, match=match)
-    assert (tmp_path / "lab.safetensors").read_text() == "mine"
-
-
-@pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        (("--weights", "no.safetensors"), "'no.safetensors'"),
-        (("--weights", "a", "--size", "base"), "not allowed with argument --weights"),
-        (("--device", "abacus"), "cannot compute on the device 'abacus'"),
-    ],
-)
-def test_bad_options_are_one_sentence(fails, nights, out, options, match):
-    """What can be told before the training is."""
-    fails("train", nights[0].fname, "--out", out, *options, match=match)
-
-
-@pytest.mark.parametrize(
-    ("options", "match", "status"),
-    [
-        (("--picks", "Cz"), "'Cz'", 1),
-        (("--hypnograms", "no.edf"), "no.edf does not exist", 1),
-        (("--random-state", -1), "--random-state", 1),
-        (("--groups", "anna", "bert"), "1 recordings but 2 --groups", 2),
-        (("--train-epochs", 0), "--train-epochs must be 1 or more", 2),
-    ],
-)
-def test_bad_input_is_one_sentence(fails, nights, out, options, match, status):
-    """What cannot be used is named by its option, and no weights are written."""
+def test_an_existing_file_is_kept(fails, nights, out, monkeypatch):
+    """It is checked before the training."""
+    monkeypatch.delattr(MC2SleepClassifier, "fit")
+    out.write_text("mine")
     command = ("train", nights[0].fname, "--out", out)
-    fails(*command, *options, match=match, status=status)
-    assert not out.exists()
+    fails(*command, match="exists. Pass --overwrite")
+    history = ("--overwrite", "--history", out.with_suffix(".txt"))
+    fails(*command, *history, match="must end in .csv")
+    assert out.read_text() == "mine"
 
 
 def test_a_folder_is_trained_on(run, nights, weights, out, tmp_path):

@@ -6,7 +6,6 @@ from mne_mc2sleep.weights.registry import KNOWN_WEIGHTS, find_weights
 
 
 def test_list_names_the_weights(run):
-    """One line for each name, with its place, below a header."""
     status, out, _ = run("weights", "list")
     lines = out.splitlines()
     assert status == 0
@@ -15,13 +14,11 @@ def test_list_names_the_weights(run):
 
 
 def test_fetch_prints_the_path(run):
-    """Of weights in the package, where that is."""
     status, out, _ = run("weights", "fetch", "small")
     assert (status, out.strip()) == (0, str(find_weights("small")))
 
 
 def test_card_prints_what_was_trained_on(run):
-    """The settings, and each step of the training."""
     _, out, _ = run("weights", "card", "small")
     assert "\nscaling: spectrum\n" in out
     assert "\nStep 1 of 2\nphase: pretraining and fine-tuning\n" in out
@@ -30,5 +27,4 @@ def test_card_prints_what_was_trained_on(run):
 
 @pytest.mark.parametrize("action", ["fetch", "card"])
 def test_unknown_weights_are_one_sentence(fails, action):
-    """The names that there are are told."""
     fails("weights", action, "huge", match="no weights named 'huge'")

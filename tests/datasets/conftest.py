@@ -16,7 +16,6 @@ def rehearsal_folder(tmp_path_factory):
 
 @pytest.fixture
 def server(rehearsal_folder):
-    """Serve them, at the address that MNE names."""
     with physionet(rehearsal_folder, SUBJECTS) as server:
         yield server
 

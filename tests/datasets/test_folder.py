@@ -73,14 +73,12 @@ def test_optional_columns_may_be_absent(write_table):
     ],
 )
 def test_refuses_tables(write_table, columns, error, message):
-    """Each mistake in a table is told with its line."""
     recording, subject = columns
     with pytest.raises(error, match=message):
         folder.find_nights(write_table(recording=recording, subject=subject))
 
 
 def test_refuses_a_table_without_subjects(write_table, tmp_path):
-    """Which table or column is missing is told."""
     with pytest.raises(ValueError, match=r"lacks the columns \['subject'\]"):
         folder.find_nights(write_table(recording=[RECORDING]))
     with pytest.raises(FileNotFoundError, match="no table or folder"):
@@ -88,7 +86,6 @@ def test_refuses_a_table_without_subjects(write_table, tmp_path):
 
 
 def test_finds_bids(bids):
-    """Recordings with and without sessions are found with their events."""
     records, skipped = folder.find_nights(bids, picks="EEG Fpz-Cz")
     assert [record.subject for record in records] == ["a", "b"]
     assert [record.hypnogram.name for record in records] == [
@@ -139,6 +136,5 @@ def test_triggers_do_not_hide_a_hypnogram(bids, events, suffix):
 
 
 def test_refuses_a_folder_without_nights(tmp_path):
-    """An empty folder is an error."""
     with pytest.raises(FileNotFoundError, match="holds no recording"):
         folder.find_nights(tmp_path)

@@ -27,7 +27,6 @@ def make_record(folder, name="SC4001E", scorer="C", **settings):
 
 @pytest.fixture
 def record(rehearsal_folder):
-    """Return the record of one night."""
     return make_record(rehearsal_folder)
 
 
@@ -77,7 +76,6 @@ def test_wake_is_trimmed_by_a_rule(rule, n_evening, n_morning, expected):
 
 
 def test_refuses_unknown_trim():
-    """A rule that does not exist is an error before anything is read."""
     with pytest.raises(ValueError, match="'trim' must be None or one of"):
         NightRecord(0, Path("night.edf"), None, trim="wake")
 
@@ -104,7 +102,6 @@ def test_prepared_nights_are_what_is_read(rehearsal_folder, tmp_path):
 
 
 def test_unusable_nights_are_left_out(record, tmp_path):
-    """One is damaged, one has no sleep: both are named, the third is there."""
     damaged, awake = tmp_path / "damaged.edf", tmp_path / "awake.edf"
     damaged.write_text("no recording")
     shutil.copy(record.recording, awake)

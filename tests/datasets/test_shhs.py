@@ -27,7 +27,6 @@ def add_night(tmp_path, shhs_night):
 
 
 def cut(fname):
-    """Keep the first half of a file."""
     content = fname.read_bytes()
     fname.write_bytes(content[: len(content) // 2])
 
@@ -76,7 +75,6 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_names_what_it_skips(add_night, tmp_path, training_log, fault):
-    """A file that cannot be used is told with its reason; the others are found."""
     add_night("200001")
     files = add_night("200002")
     index, damage, reason = FAULTS[fault]
@@ -98,7 +96,6 @@ def test_nights_without_a_stage_are_a_choice(add_night, tmp_path):
 
 
 def test_takes_the_subjects_asked_for(add_night, tmp_path):
-    """Others are neither found nor skipped."""
     files = [add_night(subject) for subject in ("200001", "200002", "200003")]
     records, skipped = shhs.find_nights(tmp_path, subjects=[200002, "200003"])
     assert [record.subject for record in records] == ["200002", "200003"]
@@ -107,13 +104,11 @@ def test_takes_the_subjects_asked_for(add_night, tmp_path):
 
 
 def test_refuses_another_folder(tmp_path):
-    """A folder without the layout is told what it lacks."""
     with pytest.raises(FileNotFoundError, match="polysomnography/edfs/shhs1"):
         shhs.find_nights(tmp_path)
 
 
 def test_refuses_a_folder_without_usable_nights(add_night, tmp_path):
-    """If all are skipped, that is an error."""
     recording, _ = add_night("200001")
     cut(recording)
     with pytest.raises(ValueError, match="None of 1 nights"):
@@ -132,7 +127,6 @@ def test_splits_70_to_30(n_subjects, expected):
 
 
 def test_split_depends_on_the_seed_alone():
-    """Neither order nor repetition of the subjects matters."""
     fold = shhs.split_subjects(range(50))
     assert shhs.split_subjects([*range(49, -1, -1), 3]) == fold
     assert shhs.split_subjects(range(50), random_state=1) != fold

@@ -38,7 +38,6 @@ def test_nights_are_downloaded_once(server, tmp_path, monkeypatch):
     [("half", ConnectionError), ("gone", ConnectionError), ("damaged", OSError)],
 )
 def test_next_call_continues_after_a_fault(rehearsal_folder, tmp_path, fault, error):
-    """Complete files are kept; the message says what to do."""
     with physionet(rehearsal_folder, ()) as server:
         server.faults["SC4002E0-PSG.edf"] = fault
         with pytest.raises(error, match=r"SC4002E0-PSG.* Run the same call"):
@@ -53,7 +52,6 @@ def test_next_call_continues_after_a_fault(rehearsal_folder, tmp_path, fault, er
 
 @pytest.mark.parametrize("n_bytes", [100_000, 0])
 def test_damaged_file_on_disk_is_downloaded_again(server, tmp_path, n_bytes):
-    """A file whose checksum is wrong is replaced."""
     (record,), _ = sleep_edf.fetch_nights([36], tmp_path)
     content = record.recording.read_bytes()
     record.recording.write_bytes(content[:n_bytes])
@@ -64,14 +62,12 @@ def test_damaged_file_on_disk_is_downloaded_again(server, tmp_path, n_bytes):
 
 
 def test_refuses_subjects_that_do_not_exist(tmp_path):
-    """The gaps in PhysioNet's numbers are told."""
     with pytest.raises(ValueError, match=r"no subjects \[39, 83\]"):
         sleep_edf.fetch_nights([0, 39, 83], tmp_path)
 
 
 @pytest.mark.parametrize(("protocol", "n_nights"), [("edf20", 39), ("edf78", 153)])
 def test_protocols_have_the_known_nights(protocol, n_nights):
-    """The subjects' nights in MNE's table are as many as published."""
     table = np.loadtxt(age.AGE_SLEEP_RECORDS, str, delimiter=",", skiprows=1)
     subjects = table[table[:, 2] == "PSG", 0].astype(int)
     assert np.isin(subjects, sleep_edf.SUBJECTS[protocol]).sum() == n_nights
@@ -106,6 +102,5 @@ def test_compares_counts(training_log):
 
 
 def test_refuses_unknown_protocol():
-    """Only two protocols exist."""
     with pytest.raises(ValueError, match="no protocol 'edf40'"):
         sleep_edf.get_folds("edf40")

@@ -61,7 +61,6 @@ def test_nights_are_downloaded_and_read(server, tmp_path):
 
 
 def test_file_that_arrives_damaged_is_refused(server, tmp_path):
-    """It is not kept; the next call downloads it."""
     server.faults["ucddb002.rec"] = "damaged"
     with pytest.raises(OSError, match="Run the same call again"):
         ucddb.fetch_nights(["002"], tmp_path, server.url)
@@ -69,7 +68,6 @@ def test_file_that_arrives_damaged_is_refused(server, tmp_path):
 
 
 def test_unknown_subject_is_refused(tmp_path):
-    """The subjects that exist are listed."""
     with pytest.raises(ValueError, match=r"no subjects \['001'\].*002, 003"):
         ucddb.fetch_nights(["001", "002"], tmp_path)
 

@@ -22,7 +22,6 @@ def _no_screen():
 
 @pytest.fixture
 def stages():
-    """Return the stages of ten epochs."""
     return STAGES.copy()
 
 

@@ -49,7 +49,6 @@ def test_the_reliability_curve_is_that_of_the_bins(drawn):
 
 
 def test_the_share_left_to_a_human_is_what_is_not_covered(drawn):
-    """In percent."""
     ax = plot_risk_coverage(*drawn, show=False).axes[0]
     curve = risk_coverage(*drawn)
     np.testing.assert_allclose(ax.lines[0].get_xdata(), 100 - 100 * curve["coverage"])

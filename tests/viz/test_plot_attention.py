@@ -16,20 +16,17 @@ def maps():
 
 
 def test_the_picture_is_the_mean_over_layers_and_heads(maps):
-    """Rows look at columns."""
     axes = plot_attention(maps, show=False).axes
     for ax, layers in zip(axes, maps[:2], strict=False):
         np.testing.assert_allclose(ax.images[0].get_array(), layers.mean(axis=(0, 1)))
 
 
 def test_epochs_are_named_by_their_stage(maps, hypno):
-    """By number and stage of the hypnogram."""
     ax = plot_attention(maps, hypno, show=False).axes[0]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == ["2 N1", "3 UNS", "4 N2", "5 N3"]
 
 
 def test_a_hypnogram_that_is_too_short_is_an_error(maps, hypno):
-    """It is of another recording."""
     with pytest.raises(ValueError, match="has 10 epochs, but the sequence ends with"):
         plot_attention(maps._replace(first_epoch=7), hypno, show=False)

@@ -37,14 +37,12 @@ def test_a_line_has_the_values_of_its_column(history):
 
 
 def test_the_best_pass_of_each_stage_is_marked(history):
-    """It is the one whose weights were kept."""
     ax = plot_history(history, show=False).axes[1]
     dots = [tuple(map(float, np.ravel(d.get_data()))) for d in ax.lines]
     assert {dot for dot in dots if len(dot) == 2} >= {(2.0, 0.5), (5.0, 0.7)}
 
 
 def test_a_training_without_validation_has_no_best_pass(history):
-    """The lower axes stay empty."""
     history["validation_macro_f1"] = NAN
     ax = plot_history(history, show=False).axes[1]
     assert not [item for item in ax.lines if item.get_marker() == "o"]
@@ -52,6 +50,5 @@ def test_a_training_without_validation_has_no_best_pass(history):
 
 
 def test_an_empty_history_is_an_error():
-    """Weights from a file have none."""
     with pytest.raises(ValueError, match="history is empty: these weights"):
         plot_history(pd.DataFrame(), show=False)

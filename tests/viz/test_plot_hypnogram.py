@@ -53,7 +53,6 @@ def test_the_bands_are_the_probabilities(hypno):
 
 
 def test_axes_can_be_given(hypno):
-    """It draws into a figure of the user's, outside pyplot if need be."""
     fig = Figure()
     axes = fig.subplots(2, 1)
     assert plot_hypnogram(hypno, axes=axes, show=False) is fig
@@ -62,12 +61,10 @@ def test_axes_can_be_given(hypno):
 
 
 def test_a_hypnogram_without_probabilities_is_an_error(stages):
-    """There is no hypnodensity to draw."""
     with pytest.raises(ValueError, match=r"no probabilities to plot"):
         plot_hypnogram(Hypnogram.from_integers(stages), show=False)
 
 
 def test_other_than_two_axes_are_an_error(hypno):
-    """There are two pictures."""
     with pytest.raises(ValueError, match="'axes' must be 2 axes, got 1"):
         plot_hypnogram(hypno, axes=Figure().subplots(), show=False)

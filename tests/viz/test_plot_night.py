@@ -65,7 +65,6 @@ def test_an_expert_is_drawn_above_with_the_disagreement(raw, hypno, stages):
 
 
 def test_epochs_to_review_are_marked(raw, hypno):
-    """As many as asked for."""
     ax = plot_night(raw, hypno, review=0.3, show=False).axes[3]
     (legend,) = ax.get_legend().get_texts()
     assert legend.get_text() == "review\n(3)"
@@ -73,7 +72,6 @@ def test_epochs_to_review_are_marked(raw, hypno):
 
 
 def test_lights_off_is_drawn(raw, hypno):
-    """In every row, with its name in the first."""
     raw.set_annotations(mne.Annotations([60], [0], ["Lights Off"]))
     rows = plot_night(raw, hypno, show=False).axes[:4]
     for ax in rows:
@@ -82,7 +80,6 @@ def test_lights_off_is_drawn(raw, hypno):
 
 
 def test_the_title_names_file_channel_and_scorer(raw, hypno, tmp_path):
-    """Unless the user gives one."""
     raw.save(tmp_path / "night_raw.fif", verbose="ERROR")
     fig = plot_night(tmp_path / "night_raw.fif", hypno, show=False)
     title = fig.axes[0].get_title()
@@ -92,7 +89,6 @@ def test_the_title_names_file_channel_and_scorer(raw, hypno, tmp_path):
 
 
 def test_a_finer_hypnodensity_is_drawn_at_the_centres_of_its_windows(raw, hypno, proba):
-    """Windows of 30 s every 10 s."""
     onsets = np.arange(0, 271, 10.0)
     fine = pd.DataFrame(proba[:1].repeat(28, axis=0), onsets, hypno.proba.columns[:5])
     band = plot_night(raw, hypno, proba=fine, show=False).axes[1].collections[0]
@@ -101,6 +97,5 @@ def test_a_finer_hypnodensity_is_drawn_at_the_centres_of_its_windows(raw, hypno,
 
 
 def test_the_hypnogram_must_be_that_of_the_recording(raw, hypno):
-    """The message gives both counts."""
     with pytest.raises(ValueError, match="has 10 epochs and the recording 9"):
         plot_night(raw.crop(0, 280), hypno, show=False)

@@ -25,13 +25,11 @@ METADATA = {
 
 @pytest.fixture
 def fname(tmp_path):
-    """Return the name of a file in a folder of its own."""
     return tmp_path / "lab.safetensors"
 
 
 @pytest.fixture
 def saved(fname, net):
-    """Return the file of a saved network."""
     save_weights(fname, net, METADATA)
     return fname
 
@@ -80,7 +78,6 @@ def test_a_name_that_cannot_be_written_is_refused(tmp_path, net, name, error, ma
 
 
 def test_only_overwrite_replaces_a_file(saved, net, config):
-    """Then weights and metadata are the new ones."""
     before = saved.read_bytes()
     with pytest.raises(FileExistsError, match="overwrite=True"):
         save_weights(saved, net, {"other": True})
@@ -94,7 +91,6 @@ def test_only_overwrite_replaces_a_file(saved, net, config):
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])
 def test_a_missing_file_is_an_error(fname, make):
-    """Nothing there, or a folder: the message says what to pass."""
     make(fname)
     with pytest.raises(FileNotFoundError, match=r"lab\.safetensors.*save wrote"):
         load_weights(fname)
@@ -124,7 +120,6 @@ class Trap:
         self.fname = fname
 
     def __reduce__(self):
-        """Tell pickle what to call."""
         return Path.touch, (self.fname,)
 
 
@@ -135,7 +130,6 @@ def write_noise(trap, file):
 
 @pytest.mark.parametrize("dump", [pickle.dump, torch.save, write_noise])
 def test_a_pickle_is_refused_and_not_run(fname, dump):
-    """A weights file from anywhere can be opened without danger."""
     sprung = fname.with_name("sprung")
     with fname.open("wb") as file:
         dump(Trap(sprung), file)
@@ -163,7 +157,6 @@ def test_weights_of_another_format_are_refused(fname, net, header):
     ids=["tensor", "metadata", "config", "checksum"],
 )
 def test_a_sound_file_with_other_content_is_refused(saved, edit):
-    """The checksum covers weights, configuration and metadata."""
     rewrite(saved, seal=False, **edit)
     assert_is_refused(saved, "does not match its checksum")
 
@@ -178,7 +171,6 @@ def test_a_sound_file_with_other_content_is_refused(saved, edit):
     ids=["other shape", "missing", "unknown"],
 )
 def test_tensors_of_another_network_are_refused(saved, edit):
-    """Each must have the name and the shape of the configuration."""
     rewrite(saved, edit)
     assert_is_refused(saved, "do not fit their configuration .*total_head")
 
@@ -196,7 +188,6 @@ def test_tensors_of_another_network_are_refused(saved, edit):
     ids=lambda edit: "-".join(map(str, *edit.items())),
 )
 def test_an_impossible_configuration_is_refused(saved, config, edit):
-    """Unknown sizes, and those of which no network can be made."""
     rewrite(saved, config=json.dumps(asdict(config) | edit))
     assert_is_refused(saved, "do not fit their configuration")
 
@@ -212,6 +203,5 @@ def test_an_impossible_configuration_is_refused(saved, config, edit):
     ],
 )
 def test_a_description_other_than_a_table_is_refused(saved, name, text):
-    """Invalid JSON, or JSON of another type, is not ignored."""
     rewrite(saved, **{name: text})
     assert_is_refused(saved, "do not fit their configuration")

@@ -46,7 +46,6 @@ def test_known_weights_are_what_the_registry_says(name):
 
 
 def test_a_path_is_the_file_itself(tmp_path):
-    """A file that exists is found where it is."""
     fname = tmp_path / "lab.safetensors"
     fname.write_bytes(CONTENT)
     assert find_weights(fname) == find_weights(str(fname)) == fname
@@ -65,7 +64,6 @@ def test_an_address_is_fetched_once(url, cache, monkeypatch):
 
 
 def test_error_of_another_content(url, cache):
-    """What does not have the checksum is refused and not kept."""
     with pytest.raises(OSError, match="does not have the hash sha256:0000"):
         find_weights(url, "0" * 64)
     assert not list(cache.glob("*"))
@@ -93,7 +91,6 @@ def test_error_of_weights_that_are_not_there(weights, error, match):
 
 
 def test_the_cache_is_beside_the_data_of_mne(monkeypatch, tmp_path):
-    """Without a folder of their own, weights go to MNE_DATA."""
     monkeypatch.delenv("MNE_MC2SLEEP_WEIGHTS")
     monkeypatch.setenv("MNE_DATA", str(tmp_path))
     assert cache_folder() == tmp_path / "mne_mc2sleep"
