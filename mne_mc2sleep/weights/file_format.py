@@ -39,10 +39,7 @@ def save_weights(
     overwrite: bool = False,
     network: Callable | None = None,
 ) -> None:
-    """Write a network and its metadata into one file, atomically.
-
-    ``network`` is what made the network, if it is not `MC2SleepNet`: its name is saved.
-    """
+    """Write a network, its metadata, and the name of its class if it is the user's."""
     fname = check_fname(fname, (".safetensors",), overwrite)
     header = {
         "format": _FORMAT,
@@ -78,7 +75,7 @@ def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
 def load_weights(
     fname: str | Path, network: Callable | None = None
 ) -> tuple[SleepNetwork, dict[str, Any]]:
-    """Read what `save_weights` wrote: the network in eval mode on the CPU, metadata."""
+    """Read the network, in eval mode on the CPU, and its metadata."""
     fname = Path(fname)
     if not fname.is_file():
         raise FileNotFoundError(
@@ -121,22 +118,16 @@ def _import_name(network: Callable) -> str:
 def _check_network(fname: Path, saved: str | None, network: Callable | None) -> None:
     """Raise unless the file was made by this network; the module may have moved."""
     passed = None if network is None else _import_name(network)
-    if saved is None and passed is not None:
+    if (saved or "").split(":")[-1] != (passed or "").split(":")[-1]:
         raise ValueError(
-            f"The weights in {fname} are of MC2SleepNet, but network={passed!r} was "
-            "requested. Leave 'network' out."
-        )
-    if saved is not None and (
-        passed is None or passed.split(":")[-1] != saved.split(":")[-1]
-    ):
-        raise ValueError(
-            f"The weights in {fname} are of the network {saved!r}, but network="
-            f"{passed!r} was requested. Import that class and pass it as 'network'."
+            f"The weights in {fname} are of the network {saved or 'MC2SleepNet'!r}, "
+            f"but network={passed!r} was requested. Pass the class that they were "
+            "trained with as 'network', None for MC2SleepNet."
         )
 
 
 def _read_config(text: str) -> MC2SleepConfig:
-    """Read a configuration whose network can be described within a moment."""
+    """Read a configuration; raise if its network would take too much memory or time."""
     saved: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()
     }

@@ -35,21 +35,17 @@ KNOWN_WEIGHTS = {
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded weights, which may not exist yet.
-
-    It is ``MNE_MC2SLEEP_WEIGHTS`` of the environment or of MNE's configuration, else
-    ``mne_mc2sleep`` in ``MNE_DATA``, which is ``~/mne_data`` by default.
-    """
+    """Return the folder of downloaded weights: a variable, or one in ``MNE_DATA``."""
     folder = mne.get_config("MNE_MC2SLEEP_WEIGHTS")
-    if folder is not None:
-        return Path(folder).expanduser()
-    return data_folder(None, "mne_mc2sleep")
+    if folder is None:
+        return data_folder(None, "mne_mc2sleep")
+    return Path(folder).expanduser()
 
 
 def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
-    """Find a weights file by name, path or URL, and download it if needed.
+    """Return the file of a name, path or URL, and download it if needed.
 
-    ``sha256`` is the checksum of the file, which a URL needs. Downloads are kept.
+    ``sha256`` is the checksum of the file; a URL needs it.
     """
     known = KNOWN_WEIGHTS.get(weights) if isinstance(weights, str) else None
     if known is not None:
@@ -64,18 +60,13 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
             )
         return _fetch(weights, sha256)
     fname = Path(weights)
-    if fname.is_file():
-        return fname
-    if fname.name == str(weights) and not fname.suffix:
+    if fname.name == str(weights) and not fname.suffix and not fname.is_file():
         raise ValueError(
             f"There are no weights named {weights!r}. Pass one of the names "
             f"{', '.join(map(repr, KNOWN_WEIGHTS))}, the path of a file that "
             "MC2SleepClassifier.save wrote, or a URL and its 'sha256'."
         )
-    raise FileNotFoundError(
-        f"The weights file {str(weights)!r} does not exist. Pass the path of a file "
-        "that MC2SleepClassifier.save wrote."
-    )
+    return fname
 
 
 def _fetch(url: str, sha256: str) -> Path:

@@ -34,7 +34,7 @@ def test_own_network_is_trained_saved_and_loaded(scored_raws, tmp_path):
 
 def test_shipped_weights_are_not_of_an_own_network():
     """Passing one is an error, not a network with other weights."""
-    with pytest.raises(ValueError, match="are of MC2SleepNet, but network="):
+    with pytest.raises(ValueError, match="of the network 'MC2SleepNet', but"):
         MC2SleepClassifier.from_pretrained(network=OwnNet)
 
 
