@@ -234,8 +234,8 @@ def soften(
 
     In novel epochs, a share of 1 / (2 distance) is kept and the rest is uniform, so
     that no probability exceeds 0.6 and their order stays. The shares of several
-    channels that are usable in the epoch are averaged. Respiration or impedances are
-    else staged with a confidence near 1 (measured, ``docs/ablations.md``).
+    channels that are usable in the epoch are averaged. Without this, respiration or
+    impedances are staged with a confidence near 1 (measured, ``docs/ablations.md``).
     """
     if not any(novelty.is_novel for novelty in novelties):
         return probabilities
