@@ -8,12 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
-    from typing import Protocol, TypeVar
-
-    class _OfSubject(Protocol):
-        subject: Hashable
-
-    Item = TypeVar("Item", bound=_OfSubject)
+    from typing import Any
 
 
 class Fold(NamedTuple):
@@ -23,18 +18,12 @@ class Fold(NamedTuple):
     validation: tuple[Hashable, ...]
     test: tuple[Hashable, ...]
 
-    def split(
-        self, nights: Iterable[Item]
-    ) -> tuple[list[Item], list[Item], list[Item]]:
-        """Split nights into those to train on, to validate on and to test.
-
-        Nights of other subjects are left out.
-        """
+    def split(self, nights: Iterable[Any]) -> tuple[list, ...]:
+        """Split nights by their subject, into training, validation and test nights."""
         nights = list(nights)
-        train, validation, test = (
-            [night for night in nights if night.subject in set(part)] for part in self
+        return tuple(
+            [night for night in nights if night.subject in part] for part in self
         )
-        return train, validation, test
 
 
 def make_folds(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import mne
 import pytest
@@ -18,17 +19,9 @@ from mne_mc2sleep.commands.main import main
 STAGE = ("stage", "night.edf", "--weights", "lab.safetensors")
 
 
-def replace_run(monkeypatch, function):
-    """Let the sub-command ``stage`` call a function without arguments."""
-    monkeypatch.setattr(stage, "run", lambda _args: function())
-
-
-def raiser(error):
-
-    def function():
-        raise error
-
-    return function
+def replace_run(monkeypatch, effect):
+    """Let the sub-command ``stage`` raise an error, or call a function."""
+    monkeypatch.setattr(stage, "run", Mock(side_effect=effect))
 
 
 COMMANDS = [("stage",), ("train",), ("evaluate",), ("weights", "card"), ("sys-info",)]
@@ -128,12 +121,12 @@ def test_bad_options_are_one_sentence(
 def test_a_users_error_is_one_line(fails, monkeypatch, error):
     """Line breaks are taken out, and options are named, not Python's parameters."""
     message = "Pass another\n channel as 'picks', or overwrite=True."
-    replace_run(monkeypatch, raiser(error(message)))
+    replace_run(monkeypatch, error(message))
     fails(*STAGE, match="error: Pass another channel with --picks, or --overwrite.")
 
 
 def test_a_bug_shows_its_traceback(monkeypatch):
-    replace_run(monkeypatch, raiser(ZeroDivisionError("a bug")))
+    replace_run(monkeypatch, ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main(STAGE)
 
@@ -142,13 +135,13 @@ def test_a_bug_shows_its_traceback(monkeypatch):
 def test_the_place_of_an_error_is_logged_for_debugging(
     run, monkeypatch, option, is_shown
 ):
-    replace_run(monkeypatch, raiser(ValueError("wrong")))
+    replace_run(monkeypatch, ValueError("wrong"))
     _, out, _ = run(*STAGE, option)
     assert ("Traceback" in out) is is_shown
 
 
 def test_ctrl_c_exits_with_130(run, monkeypatch):
-    replace_run(monkeypatch, raiser(KeyboardInterrupt()))
+    replace_run(monkeypatch, KeyboardInterrupt())
     assert run(*STAGE) == (130, "", "mne-mc2sleep: interrupted\n")
 
 
@@ -156,7 +149,7 @@ def test_ctrl_c_exits_with_130(run, monkeypatch):
 def test_a_warning_is_one_line_and_told_once(run, monkeypatch):
     """The place in the code that Python adds to a warning is left out."""
 
-    def warn_twice():
+    def warn_twice(_args):
         for _ in range(2):
             mne.utils.warn("Look\nout.")
         return 0
@@ -171,15 +164,8 @@ def test_a_warning_is_one_line_and_told_once(run, monkeypatch):
 )
 def test_the_log_level_is_set_and_restored(run, monkeypatch, arguments, level):
     before = mne.utils.logger.level
-    levels = []
-
-    def note_level():
-        levels.append(mne.utils.logger.level)
-        return 0
-
-    replace_run(monkeypatch, note_level)
-    run(*STAGE, *arguments)
-    assert levels == [getattr(logging, level)]
+    replace_run(monkeypatch, lambda _args: mne.utils.logger.level)
+    assert run(*STAGE, *arguments)[0] == getattr(logging, level)
     assert mne.utils.logger.level == before
 
 

@@ -78,13 +78,6 @@ def test_refuses_tables(write_table, columns, error, message):
         folder.find_nights(write_table(recording=recording, subject=subject))
 
 
-def test_refuses_a_table_without_subjects(write_table, tmp_path):
-    with pytest.raises(ValueError, match=r"lacks the columns \['subject'\]"):
-        folder.find_nights(write_table(recording=[RECORDING]))
-    with pytest.raises(FileNotFoundError, match="no table or folder"):
-        folder.find_nights(tmp_path / "nights.csv")
-
-
 def test_finds_bids(bids):
     records, skipped = folder.find_nights(bids, picks="EEG Fpz-Cz")
     assert [record.subject for record in records] == ["a", "b"]
@@ -135,6 +128,10 @@ def test_triggers_do_not_hide_a_hypnogram(bids, events, suffix):
     assert "no hypnogram" in skipped["sub-a_task-sleep_eeg.EDF"]
 
 
-def test_refuses_a_folder_without_nights(tmp_path):
+def test_refuses_what_holds_no_nights(write_table, tmp_path):
+    with pytest.raises(ValueError, match=r"lacks the columns \['subject'\]"):
+        folder.find_nights(write_table(recording=[RECORDING]))
+    with pytest.raises(FileNotFoundError, match="no table or folder"):
+        folder.find_nights(tmp_path / "nights.csv")
     with pytest.raises(FileNotFoundError, match="holds no recording"):
         folder.find_nights(tmp_path)

@@ -103,14 +103,10 @@ def test_takes_the_subjects_asked_for(add_night, tmp_path):
     assert not skipped
 
 
-def test_refuses_another_folder(tmp_path):
+def test_refuses_a_folder_without_usable_nights(add_night, tmp_path):
     with pytest.raises(FileNotFoundError, match="polysomnography/edfs/shhs1"):
         shhs.find_nights(tmp_path)
-
-
-def test_refuses_a_folder_without_usable_nights(add_night, tmp_path):
-    recording, _ = add_night("200001")
-    cut(recording)
+    cut(add_night("200001")[0])
     with pytest.raises(ValueError, match="None of 1 nights"):
         shhs.find_nights(tmp_path)
 

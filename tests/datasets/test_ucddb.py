@@ -60,18 +60,6 @@ def test_nights_are_downloaded_and_read(server, tmp_path):
     assert not server.served
 
 
-def test_file_that_arrives_damaged_is_refused(server, tmp_path):
-    server.faults["ucddb002.rec"] = "damaged"
-    with pytest.raises(OSError, match="Run the same call again"):
-        ucddb.fetch_nights(["002"], tmp_path, server.url)
-    assert ucddb.fetch_nights(["002"], tmp_path, server.url).records
-
-
-def test_unknown_subject_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no subjects \['001'\].*002, 003"):
-        ucddb.fetch_nights(["001", "002"], tmp_path)
-
-
 def test_sample_is_cut_to_its_scoring_grid(tmp_path, monkeypatch):
     """The first epoch begins at 10.01 s; codes become stages."""
     folder = tmp_path / "server"
