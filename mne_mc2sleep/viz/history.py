@@ -7,19 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from ._style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY_BLUE,
-    VERMILION,
-    add_legend,
-    finish,
-    get_axes,
-)
+from ._style import BLACK, COLORS, GREY, add_legend, finish, get_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,21 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-# Column of the history: label, colour and line.
-_LOSSES = {
-    "loss": ("sum", BLACK, "-"),
-    "stage_total": ("stages, both", BLUE, "-"),
-    "stage_signal": ("stages, signal", VERMILION, "-"),
-    "stage_spectrogram": ("stages, spectrogram", GREEN, "-"),
-    "stage_signal_only": ("stages, signal alone", VERMILION, ":"),
-    "stage_spectrogram_only": ("stages, spectrogram alone", GREEN, ":"),
-    "contrastive": ("InfoNCE", ORANGE, "-"),
-    "reconstruction": ("reconstruction", SKY_BLUE, "-"),
-}
-_SCORES = {
-    "validation_macro_f1": ("macro-F1", BLUE, "-"),
-    "validation_negative_loss": ("negative loss", PURPLE, "-"),
-}
+_LOSSES = ("loss", "contrastive", "reconstruction", "stage_total", "stage_signal")
+_LOSSES += ("stage_spectrogram", "stage_signal_only", "stage_spectrogram_only")
+_SCORES = ("validation_macro_f1", "validation_negative_loss")
 
 
 def plot_history(
@@ -66,8 +42,9 @@ def plot_history(
     Returns
     -------
     fig : Figure
-        The figure: weighted losses above, the validation score below, with a dot on
-        the pass whose weights were kept. A line separates the phases of the training.
+        The figure: weighted losses above, named as in ``history_``, and the validation
+        score below, with a dot on the pass whose weights were kept. A line separates
+        the phases of the training.
     """
     history = getattr(history, "history_", history)
     if history.empty:
@@ -96,18 +73,16 @@ def plot_history(
 
 
 def _draw(
-    ax: Axes,
-    history: DataFrame,
-    lines: dict[str, tuple[str, str, str]],
-    runs: list[NDArray[np.intp]],
+    ax: Axes, history: DataFrame, columns: Sequence[str], runs: list[NDArray[np.intp]]
 ) -> None:
-    for column, (label, color, style) in lines.items():
+    """Draw each column of the history as a line that is interrupted between runs."""
+    for index, column in enumerate(columns):
         if column not in history or history[column].isna().all():
             continue
         values, width = history[column].to_numpy(), 2.5 if column == "loss" else 1.5
         for run in runs:
             marker = "." if len(run) == 1 else None
-            (line,) = ax.plot(run + 1, values[run], style, color=color, marker=marker)
-            line.set(linewidth=width, label=label if run is runs[0] else None)
+            (line,) = ax.plot(run + 1, values[run], marker=marker, lw=width)
+            line.set(color=COLORS[index], label=column if run is runs[0] else None)
     if ax.get_legend_handles_labels()[0]:
         add_legend(ax)

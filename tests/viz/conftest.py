@@ -10,14 +10,13 @@ from mne_mc2sleep.io.hypnograms import make_hypnogram
 STAGES = np.array([0, 0, 1, 2, 2, 3, 3, 2, 4, 4])
 
 
+mpl.use("Agg")
+
+
 @pytest.fixture(autouse=True)
-def _no_screen():
-    """Draw without a screen, and leave no figure open."""
-    backend = mpl.get_backend()
-    plt.switch_backend("Agg")
+def _close_figures():
     yield
     plt.close("all")
-    plt.switch_backend(backend)
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ def test_a_line_has_the_values_of_its_column(history):
     """Each column has one entry in the legend; phases are named and separated."""
     ax = plot_history(SimpleNamespace(history_=history), show=False).axes[0]
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts == ["sum", "InfoNCE"]
-    (line,) = [line for line in ax.lines if line.get_label() == "InfoNCE"]
+    assert texts == ["loss", "contrastive"]
+    (line,) = [line for line in ax.lines if line.get_label() == "contrastive"]
     np.testing.assert_array_equal(line.get_data(), [[1, 2, 3], [0.5, 0.4, 0.3]])
     assert [text.get_text() for text in ax.texts] == ["Pretraining", "Fine-tuning"]
     assert [3.5, 3.5] in [list(line.get_xdata()) for line in ax.lines]

@@ -63,13 +63,6 @@ def test_error_of_another_content(url, cache):
     assert not list(cache.glob("*"))
 
 
-def test_error_of_a_server_that_does_not_give_it(url, cache):
-    """No such file there, or no server: the cause, and what to do."""
-    for address in (f"{url}.gone", NOWHERE):
-        with pytest.raises(ConnectionError, match=f"downloaded.* put .* {cache} as "):
-            find_weights(address, SHA256)
-
-
 @pytest.mark.parametrize(
     ("weights", "match"),
     [
