@@ -4,7 +4,8 @@ INSTALLED := $(VENV)/installed
 DOCS_INSTALLED := $(VENV)/docs-installed
 OLDEST := .venv-oldest
 PLAIN := .venv-plain
-PYTEST := -m pytest -m "not slow"
+# One process for each core, but not more than the memory is enough for.
+PYTEST := -m pytest -m "not slow" --numprocesses auto --maxprocesses 4
 # Other versions of Python that the tests run on, where there is an interpreter.
 OTHER_PYTHONS ?= 3.12 3.13
 

@@ -210,7 +210,9 @@ def test_a_hypnogram_that_does_not_fit_is_one_error(name, method, clf, two_night
 
 @pytest.mark.parametrize("what", ["hypnograms", "groups"])
 @pytest.mark.parametrize(
-    "values", [5, iter([1, 2]), {1, 2}, {1: 1, 2: 2}, "ab", Path("ab")], ids=repr
+    "values",
+    [5, iter([1, 2]), {1, 2}, {1: 1, 2: 2}, "ab", Path("ab")],
+    ids=["number", "iterator", "set", "dict", "text", "path"],
 )
 def test_what_is_no_list_is_not_shared_out(what, values, clf, two_nights):
     """Two recordings need a list of two in order, not what merely holds two."""

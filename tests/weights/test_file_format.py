@@ -172,7 +172,7 @@ def test_a_sound_file_with_other_content_is_refused(saved, edit):
         {"metadata": ""},
         {"metadata": "3"},
     ],
-    ids=str,
+    ids=lambda edit: str(*edit),
 )
 def test_content_that_makes_no_network_is_refused(saved, config, edit):
     """Other tensors, an impossible configuration, or a description of another type."""
