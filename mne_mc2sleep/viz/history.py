@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-_LOSSES = ("loss", "contrastive", "reconstruction", "stage_total", "stage_signal")
-_LOSSES += ("stage_spectrogram", "stage_signal_only", "stage_spectrogram_only")
+_LOSSES = (
+    "loss",
+    "contrastive",
+    "reconstruction",
+    "stage_total",
+    "stage_signal",
+    "stage_spectrogram",
+    "stage_signal_only",
+    "stage_spectrogram_only",
+)
 _SCORES = ("validation_macro_f1", "validation_negative_loss")
 
 
