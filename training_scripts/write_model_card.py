@@ -64,17 +64,17 @@ clf = MC2SleepClassifier.from_pretrained()
 hypno = clf.predict("night.edf")
 ```
 
-For one EEG channel of an adult. The output is one of WAKE, N1, N2, N3 and REM per 30 s,
-with calibrated probabilities.
+Input: one EEG channel of an adult. Output: WAKE, N1, N2, N3 or REM for each 30 s, with
+calibrated probabilities.
 
 ## Scores on real EEG
 
-Cohen's kappa by `benchmarks/real_eeg.py`, with a 95 % interval (bootstrap over
-recordings, or over blocks of 10 minutes where a set has fewer than five recordings):
+Cohen's kappa with a 95 % interval, by `benchmarks/real_eeg.py`. The bootstrap is over
+recordings, or over blocks of 10 minutes for fewer than five recordings.
 
 {peers_table}
 
-The scores of `{name}` in detail; F1 by stage, and the expected calibration error (ECE):
+`{name}` in detail, with F1 by stage and the expected calibration error (ECE):
 
 {real_table}
 
@@ -83,21 +83,21 @@ The scores of `{name}` in detail; F1 by stage, and the expected calibration erro
 - *Glued heads*: Sleep-EDF, of which only the first 5 s of each epoch were available.
   Each epoch is glued from its own 5 s and those of its neighbors, so its stage is less
   clear than in a real epoch.
-- No subject was trained on{exception}. All sets but the
-  test heads served to choose between weights, and between models of RobustSleepNet.
+- No subject was trained on{exception}.
+- All sets but the test heads served to choose between weights, and between models of
+  RobustSleepNet.
 
 ## Scores on resynthesised nights
 
 {n_test_nights} nights of {n_test} subjects that were not trained on
-(`benchmarks/accuracy.py`). They are in-distribution for our weights and
-out-of-distribution for YASA, so the table does not compare the stagers. "Powers" is
-gradient boosting on the band powers from which the signals were made. "Reviewed" is the
-accuracy after a human has corrected the least certain 10 % of the epochs.
+(`benchmarks/accuracy.py`). Such nights are new to YASA but not to our weights, so do
+not compare the two. "Powers" is gradient boosting on the band powers of the same epochs,
+"reviewed" the accuracy after correction of the least certain 10 % of the epochs.
 
 {accuracy_table}
 
-YASA does not accept 50 Hz. "Drawn spindles" adds spindles and K-complexes by stage.
-Calibration on Fpz-Cz; below the diagonal, the weights are too confident:
+"Drawn spindles" adds spindles and K-complexes by stage. YASA does not accept 50 Hz.
+The figure is for Fpz-Cz. Below the diagonal, the weights are too confident.
 
 ![Reliability diagram and risk-coverage curve](figures/calibration.png)
 
@@ -107,20 +107,18 @@ Calibration on Fpz-Cz; below the diagonal, the weights are too confident:
 
 Teachers: {teachers}.
 
-Resynthesised nights have the band powers of real nights; montage, recorder and texture
-are drawn at random, never from the stage. Most lack bouts of a single epoch, so they
-have less N1 than real nights. The experts scored by R&K; stages 3 and 4 became N3.
-Recordings are scaled by `scaling="{scaling}"`; the calibration temperature is
-{temperature:.2f}. [The method](method.md) explains the steps.
+Most resynthesised nights lack bouts of a single epoch, so they have less N1 than real
+nights. The experts scored by R&K; stages 3 and 4 became N3. Scaling is `"{scaling}"`,
+the calibration temperature {temperature:.2f}. [The method](method.md) explains the steps.
 
 ## Limits
 
 - N1 is found least often.
 - The only whole night in the test is that of one patient. Children, patients with other
   diseases, and other channels than those above were not tested.
-- EOG and EMG are not used.
 - Recordings of a few epochs, of a single stage, or with a band of less than 25 Hz are
   staged with less confidence.
+- EOG and EMG are not used.
 
 ## Data
 
