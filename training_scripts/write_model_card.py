@@ -91,7 +91,7 @@ recordings, or over blocks of 10 minutes for fewer than five recordings.
 
 {n_test_nights} nights of {n_test} subjects that were not trained on
 (`benchmarks/accuracy.py`). Such nights are new to YASA but not to our weights, so do
-not compare the two. "Powers" is gradient boosting on the band powers of the same epochs,
+not compare the two. "Powers" is gradient boosting on the band powers of the epochs,
 "reviewed" the accuracy after correction of the least certain 10 % of the epochs.
 
 {accuracy_table}
@@ -109,7 +109,7 @@ Teachers: {teachers}.
 
 Most resynthesised nights lack bouts of a single epoch, so they have less N1 than real
 nights. The experts scored by R&K; stages 3 and 4 became N3. Scaling is `"{scaling}"`,
-the calibration temperature {temperature:.2f}. [The method](method.md) explains the steps.
+the calibration temperature {temperature:.2f}. See [the method](method.md).
 
 ## Limits
 
