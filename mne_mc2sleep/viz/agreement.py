@@ -44,10 +44,8 @@ def plot_confusion_matrix(
         The stages of the expert and of the stager, as YASA's integers, names or
         hypnograms; several nights concatenated, to pool them. They are compared by
         position. Epochs without a stage in either do not count.
-    axes : Axes | None
-        The axes to draw into; None makes a figure.
-    show : bool
-        Whether to show the figure.
+    axes, show
+        As in `plot_hypnogram`, with one axes.
 
     Returns
     -------
@@ -92,10 +90,8 @@ def plot_reliability(
     ----------
     probabilities, reference, n_bins
         As in `reliability_bins`.
-    axes : sequence of Axes | None
-        Two axes to draw into; None makes a figure.
-    show : bool
-        Whether to show the figure.
+    axes, show
+        As in `plot_hypnogram`, with two axes.
 
     Returns
     -------
@@ -137,10 +133,8 @@ def plot_risk_coverage(
     ----------
     probabilities, reference
         As in `risk_coverage`.
-    axes : Axes | None
-        The axes to draw into; None makes a figure.
-    show : bool
-        Whether to show the figure.
+    axes, show
+        As in `plot_hypnogram`, with one axes.
 
     Returns
     -------

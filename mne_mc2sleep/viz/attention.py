@@ -35,10 +35,8 @@ def plot_attention(
         From `attention_maps`.
     hypno : yasa.Hypnogram | None
         The hypnogram of the recording, to label each epoch with its stage.
-    axes : sequence of Axes | None
-        Two axes to draw into; None makes a figure.
-    show : bool
-        Whether to show the figure.
+    axes, show
+        As in `plot_hypnogram`, with two axes.
 
     Returns
     -------

@@ -42,10 +42,8 @@ def plot_history(
     ----------
     history : MC2SleepClassifier | DataFrame
         A stager that was trained in this session, or its ``history_``.
-    axes : sequence of Axes | None
-        Two axes to draw into; None makes a figure.
-    show : bool
-        Whether to show the figure.
+    axes, show
+        As in `plot_hypnogram`, with two axes.
 
     Returns
     -------

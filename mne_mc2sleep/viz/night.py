@@ -115,10 +115,8 @@ def plot_night(
         `epochs_to_review`.
     title : str | None
         The title; None names recording, channel and scorer.
-    axes : sequence of Axes | None
-        Four axes to draw into, five with ``reference``; None makes a figure.
-    show : bool
-        Whether to show the figure.
+    axes, show
+        As in `plot_hypnogram`, with four axes, or five if ``reference`` is given.
 
     Returns
     -------
