@@ -1,4 +1,4 @@
-r"""Score shipped weights and YASA on nights of people that no one trained on.
+r"""Score shipped weights and YASA on nights of subjects that neither was trained on.
 
 ::
 
@@ -42,8 +42,8 @@ from synthesis import resynthesize
 
 STAGES = ("WAKE", "N1", "N2", "N3", "REM")
 # Weights of both channels' log powers; epochs of a cut (None: the night); rate in Hz;
-# whether spindles and K-complexes are drawn by stage. Nothing was ever trained on such
-# drawings: they show what comes of a signal that is otherwise than the training's.
+# whether spindles and K-complexes are added by stage. No weights were trained on these,
+# so they show the scores on signals that differ from the training data.
 MONTAGES = {
     "Fpz-Cz": ((1.0, 0.0), None, 100, False),
     "Pz-Oz": ((0.0, 1.0), None, 100, False),
@@ -108,23 +108,23 @@ def stage_by_yasa(raw):
 
 
 def run(nights, train_nights, clf, montage):
-    """Stage all nights by one montage; return by stager what it said, by night."""
-    said = {"mne_mc2sleep": [], "YASA": []}
+    """Stage all nights by one montage; return by stager its result for each night."""
+    staged = {"mne_mc2sleep": [], "YASA": []}
     for seed, night in enumerate(nights):
         for raw, stages in make_recordings(night, montage, seed):
             hypno = clf.predict(raw, verbose="error")
             proba = hypno.proba[list(STAGES)].to_numpy()
             found = stages_on_grid(hypno.as_int(), len(hypno)), proba
-            said["mne_mc2sleep"].append((night.subject, stages, *found))
+            staged["mne_mc2sleep"].append((night.subject, stages, *found))
             found = stage_by_yasa(raw)
             if found is not None:
                 stages_found, proba = found
                 proba = proba[list(STAGES)].to_numpy()
-                said["YASA"].append((night.subject, stages, stages_found, proba))
+                staged["YASA"].append((night.subject, stages, stages_found, proba))
     weights, n_epochs, sfreq, drawn = MONTAGES[montage]
     if sfreq == 100 and not drawn:
-        said["powers"] = boost(train_nights, nights, weights, n_epochs)
-    return {name: rows for name, rows in said.items() if rows}
+        staged["powers"] = boost(train_nights, nights, weights, n_epochs)
+    return {name: rows for name, rows in staged.items() if rows}
 
 
 def summarise(rows):
@@ -164,7 +164,7 @@ def parse_args():
 
 
 def draw_calibration(rows, fname):
-    """Draw how far the probabilities of one stager can be trusted."""
+    """Draw the calibration of the probabilities of one stager."""
     import matplotlib.pyplot as plt
 
     reference = np.concatenate([stages for _, stages, _, _ in rows])
@@ -185,18 +185,18 @@ def main():
     # Both stagers warn of short recordings and of what 50 Hz lack: here on purpose.
     warnings.simplefilter("ignore")
     clf = MC2SleepClassifier.from_pretrained(args.weights)
-    told = clf.stager_.provenance[-1]
-    unseen = set(told["test_subjects"])
+    provenance = clf.stager_.provenance[-1]
+    unseen = set(provenance["test_subjects"])
     everyone = read_power_nights(args.fname)
     nights = [n for n in everyone if n.subject in unseen][: args.n_nights]
-    kept_back = unseen | set(told["validation_subjects"])
+    kept_back = unseen | set(provenance["validation_subjects"])
     train_nights = [n for n in everyone if n.subject not in kept_back]
     results = {}
     for montage in args.montages:
-        said = run(nights, train_nights, clf, montage)
+        staged = run(nights, train_nights, clf, montage)
         if args.figure and montage == args.montages[0]:
-            draw_calibration(said["mne_mc2sleep"], args.figure)
-        for name, rows in said.items():
+            draw_calibration(staged["mne_mc2sleep"], args.figure)
+        for name, rows in staged.items():
             results[f"{montage}|{name}"] = summarise(rows)
     print(f"{len(nights)} nights of {len(unseen)} subjects, weights {args.weights}.")
     print(describe_machine())

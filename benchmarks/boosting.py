@@ -1,7 +1,7 @@
 """Gradient boosting on band powers: how well they predict the stages.
 
-It is told what a stager of signals must measure, without noise, and learns from the
-same nights as the shipped weights. ``accuracy.py`` prints its row beside theirs.
+It gets the powers without noise, which a stager must estimate from the signal, and is
+trained on the same nights as the shipped weights. ``accuracy.py`` prints its row.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def cut(night, montage, n_epochs=None):
 
 
 def describe(powers):
-    """Return the powers less their median, of each epoch and its neighbours."""
+    """Return the powers of each epoch and its neighbors, minus their median."""
     centred = powers - np.median(powers, axis=0)
     padded = np.pad(centred, ((N_CONTEXT, N_CONTEXT), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, len(powers), axis=0)
@@ -47,9 +47,9 @@ def boost(train_nights, nights, montage, n_epochs=None):
         max_iter=150, learning_rate=0.08, random_state=0
     )
     model.fit(features[scored], stages[scored])
-    said = []
+    results = []
     for night in nights:
         for powers, stages in cut(night, montage, n_epochs):
             proba = model.predict_proba(describe(powers))
-            said.append((night.subject, stages, proba.argmax(axis=1), proba))
-    return said
+            results.append((night.subject, stages, proba.argmax(axis=1), proba))
+    return results

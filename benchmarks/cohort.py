@@ -1,4 +1,4 @@
-"""Measure what prepared nights cost, and the memory of training on more of them.
+"""Measure the time and memory of prepared nights and of training on them.
 
 Preparing is timed on EDF files of one channel at 100 Hz, one recording at a time, and
 so is opening what is prepared. The memory is the peak (VmHWM) of a new process that

@@ -29,8 +29,8 @@ def channel_names(n_channels):
 def make_night(hours, n_channels=1, sfreq=100.0, random_state=0):
     """Simulate a scored night of any number of channels.
 
-    Channels after the second are the first two, shifted in time: what the signals hold
-    does not matter to the time that they take.
+    Further channels are the first two, shifted in time: the content of the signals does
+    not matter for the time.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def write_edf(fname, raw):
 
 
 def save_weights(fname, size):
-    """Save weights: those that ship or, if none do, some that have learnt nothing."""
+    """Save the shipped weights of a size, or untrained ones if none are shipped."""
     from mne_mc2sleep import MC2SleepClassifier
     from mne_mc2sleep.weights.registry import KNOWN_WEIGHTS
 
@@ -159,7 +159,7 @@ def exponent(x, y):
 
 
 def describe_machine():
-    """Return one line on what the figures depend on."""
+    """Describe the machine and the versions in one line."""
     names = ("torch", "mne", "yasa", "numpy", "scipy")
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
     return (

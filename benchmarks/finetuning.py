@@ -1,4 +1,4 @@
-r"""Adapt the shipped weights to scored recordings of real EEG that they do not know.
+r"""Adapt the shipped weights to real recordings that they were not trained on.
 
 ::
 

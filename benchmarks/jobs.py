@@ -1,4 +1,4 @@
-"""Time the staging of several recordings one after the other, by threads, by processes.
+"""Time the staging of several recordings in series, by threads and by processes.
 
 python benchmarks/jobs.py [--hours 1 8] [--recordings 4 20]
 """

@@ -70,7 +70,7 @@ def cut_half_hours(signals, stages, epochs):
 
 
 def glue_nights(fname, subjects):
-    """Glue the nights of some subjects from heads, regardless of the stages around."""
+    """Glue the nights of some subjects from heads, regardless of adjacent stages."""
     nights = [n for n in read_heads(fname) if n.subject in subjects]
     recordings = []
     for index, night in enumerate(nights):

@@ -1,4 +1,4 @@
-"""Stage EDF files in new processes, beside YASA on the same files in the same run.
+"""Time the staging of EDF files in new processes, compared with YASA.
 
 For each kind of file and each stager: the wall and CPU seconds of a new process from
 EDF to hypnogram, of staging the file once more in that process, the peak memory after

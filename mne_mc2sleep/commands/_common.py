@@ -95,7 +95,7 @@ def add_recordings(parser: ArgumentParser, scored: bool) -> None:
 
 
 def names(text: str) -> list[str]:
-    """Split an argument at its commas."""
+    """Split an argument at its commas; raise if a name is empty."""
     found = [name.strip() for name in text.split(",")]
     if not all(found):
         raise ArgumentTypeError(f"{text!r} has an empty name between its commas")
@@ -129,7 +129,7 @@ def add_stager(parser: ArgumentParser) -> None:
 
 
 def integer(text: str) -> int:
-    """Convert a number of jobs; the parser names this function for other text."""
+    """Convert a number of jobs; argparse uses the name of this function in errors."""
     if (number := int(text)) == 0:
         raise ArgumentTypeError("must be 1 or more, or -1 for one per core, got 0")
     return number
@@ -171,7 +171,7 @@ def find_scored(args: Namespace) -> list[NightRecord]:
 
 
 def load_stager(args: Namespace) -> MC2SleepClassifier:
-    """Load the weights of ``--weights``, to stage by the channel of ``--picks``."""
+    """Load ``--weights``, to stage the channel of ``--picks``."""
     from ..classifier import MC2SleepClassifier
 
     clf = MC2SleepClassifier.from_pretrained(args.weights, device=args.device)
@@ -184,7 +184,7 @@ def log_level(verbosity: int) -> str:
 
 
 def speak(message: object) -> str:
-    """Return a message in one line that names options, not parameters of Python."""
+    """Return a message in one line, with the options for Python's parameters."""
     text = " ".join(str(message).split())
     for parameter, option in _OPTIONS:
         text = re.sub(parameter, option, text)
@@ -192,14 +192,14 @@ def speak(message: object) -> str:
 
 
 def tell(kind: str, message: object, name: str | None = None) -> None:
-    """Write one line to stderr: the kind of message, its subject, and the message."""
+    """Write a message to stderr in one line, after its kind and its file."""
     parts = [PROGRAM, kind, name, speak(message)]
     print(": ".join(filter(None, parts)), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def show_warnings(verbosity: int) -> Iterator[None]:
-    """Show each different warning once, in one line without a place in the code."""
+    """Show each different warning once, in one line and without its source line."""
     seen = set()
 
     def show(message, *_args, **_kwargs):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..io.recordings import Recording
 
 OUTPUTS = ("csv", "tsv", "edf", "png")
-"""The kinds of files of a night. A sidecar ``.json`` always comes with them."""
+"""The formats to choose from. A sidecar ``.json`` is always written, too."""
 
 _PACKAGE = "mne_mc2sleep"
 _URL = "https://arxiv.org/abs/2502.17470"
@@ -53,20 +53,20 @@ class MadeBy(NamedTuple):
 
 
 class NightFiles:
-    """The files of one recording, of the kinds that are asked for."""
+    """The output files of one recording."""
 
     def __init__(self, recording: str, out_dir: Path, outputs: list[str], part: str):
         self.recording = recording
         base = f"{stem(recording)}_hypnogram"
-        # The files are written here, and appear in their place together.
+        # Files are written here, and moved to the output folder when all are complete.
         self.folder = Path(part) / base
         self.sidecar = out_dir / f"{base}.json"
-        # The sidecar comes first: it marks the others as ours.
+        # The sidecar is moved first: it identifies the other files as ours.
         self.fnames = [self.sidecar]
         self.fnames += [out_dir / f"{base}.{kind}" for kind in outputs]
 
     def made_before(self) -> dict[str, Any] | None:
-        """Return the summary in the sidecar if it is ours, else None."""
+        """Return the summary in an existing sidecar if it is ours, else None."""
         try:
             content = json.loads(self.sidecar.read_text("utf-8"))
             is_ours = content["GeneratedBy"][0]["Name"] == _PACKAGE
@@ -97,7 +97,7 @@ class NightFiles:
                 _name_equipment(fname, made_by)
 
     def publish(self, made_by: MadeBy, summary: dict[str, Any]) -> None:
-        """Add the sidecar and move all files to their place."""
+        """Write the sidecar, and move all files to the output folder."""
         content = describe(self.recording, made_by, summary)
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (self.folder / self.sidecar.name).write_text(text, "utf-8")
@@ -106,7 +106,7 @@ class NightFiles:
 
 
 def stem(recording: str) -> str:
-    """Return the name of a recording without its folder and format."""
+    """Return the file name of a recording without its suffix."""
     path = Path(recording)
     # FIF files may be compressed: night_raw.fif.gz.
     return path.with_suffix("").stem if path.suffix == ".gz" else path.stem
@@ -133,7 +133,7 @@ def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:
 def describe(
     recording: str, made_by: MadeBy, summary: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the sidecar of the TSV file, after BIDS derivatives.
+    """Return the content of the sidecar, as in BIDS derivatives.
 
     The tags are those of the HED library SCORE 2.1.0.
     """
@@ -166,7 +166,7 @@ def describe(
 
 
 def _name_equipment(fname: Path, made_by: MadeBy) -> None:
-    """Name scorer and software in the recording field of an EDF+ file."""
+    """Write scorer and software into the recording field of an EDF+ file."""
     content = bytearray(fname.read_bytes())
     date = content[88:168].decode("ascii").split()[1]
     software = f"{_PACKAGE}_{made_by.version}_{made_by.sha256[:8]}"
@@ -209,7 +209,7 @@ def summarize(
 
 
 class Summary:
-    """The rows of a run, and the file of ``--summary`` if one is asked for."""
+    """The results of a run by recording, and the file of ``--summary``."""
 
     def __init__(self, fname: str | None, recordings: Sequence[str], overwrite: bool):
         self.rows: dict[str, dict[str, Any]] = {}

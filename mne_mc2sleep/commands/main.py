@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(args, "run"):
         parser.print_help()
         return 0
-    # Drawing needs no display. A backend of the environment may not be installed here.
+    # Figures are only saved; the backend of a notebook may not be installed here.
     if "matplotlib" not in sys.modules:
         os.environ["MPLBACKEND"] = "agg"
     try:
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(ArgumentParser):
-    """A parser that reports a wrong argument in one line, without the usage."""
+    """A parser that reports wrong arguments in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         text = f"{PROGRAM}: error: {message} (see {self.prog} --help)\n"

@@ -196,7 +196,7 @@ def _stage(
 
 
 def _novelty(clf: MC2SleepClassifier, recording: Recording) -> float | None:
-    """Return the share of epochs unlike the training data, if the weights know it."""
+    """Return the share of novel epochs, or None if the weights cannot detect them."""
     from ..preprocessing.scaling import scale_signals
 
     usable, scaling = recording.usable, clf.stager_.scaling

@@ -36,7 +36,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
 
 
 def run_list(args: Namespace) -> int:
-    """Print a table of the weights with a name."""
+    """Print a table of the named weights."""
     from ..weights.registry import KNOWN_WEIGHTS
 
     print("name\tsize\twhere\tdescription")
@@ -55,7 +55,7 @@ def run_fetch(args: Namespace) -> int:
 
 
 def run_card(args: Namespace) -> int:
-    """Print the settings of weights and each step of their training."""
+    """Print the settings of weights and the steps of their training."""
     from ..weights.metadata import format_card
 
     fname, metadata = _open(args)
@@ -64,7 +64,7 @@ def run_card(args: Namespace) -> int:
 
 
 def _open(args: Namespace) -> tuple[Path, dict[str, Any]]:
-    """Return where the weights are, and their metadata; raise if they are damaged."""
+    """Return the path of weights and their metadata; raise if they are damaged."""
     from ..weights.file_format import load_weights
     from ..weights.registry import find_weights
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 RECORDINGS: tuple[str, ...] = (".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".fif")
 RECORDINGS += (".fif.gz", ".set", ".cnt", ".mff", ".nedf", ".nxe", ".cdt", ".lay")
-"""Endings of recordings: those known to MNE that stand for one recording each."""
+"""File name endings of recordings that MNE reads, one recording per file."""
 
 _NEEDED = ("recording", "subject")
-# In the order of preference; a folder's other files may hold triggers or notes.
+# In order of preference; the other files of a folder may hold triggers or notes.
 _HYPNOGRAMS = (".tsv", ".csv", ".edf", ".xml", ".fif", ".txt", ".hyp", ".npy")
 _STAGES = r"hypnogram|hypno|hyp|stages?|staging|scoring|annotations?|annot|nsrr|events"
 _IS_HYPNOGRAM = re.compile(rf"(^|[-_. ])({_STAGES})$", re.IGNORECASE)
-# What recording and hypnogram of one night do not share.
+# Words in which the names of a recording and its hypnogram differ.
 _ROLE = re.compile(rf"([-_. ](psg|eeg|raw|{_STAGES}))+$")
 # In Sleep-EDF (SC4001E0, SC4001EC), the last character names the scorer.
 _SLEEP_EDF = re.compile(r"^(s[ct]\d{4}[a-z])\w$")
@@ -136,7 +136,7 @@ def pair_by_name(
 
 
 def find_subject(recording: Path) -> str:
-    """Return the subject of BIDS in a file's name, else the name itself."""
+    """Return the BIDS subject in a file name, else the path."""
     found = re.match(r"sub-([a-zA-Z0-9]+)", recording.name)
     return found[1] if found else str(recording)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Fold(NamedTuple):
-    """The subjects of one fold, by their part in it."""
+    """The training, validation and test subjects of one fold."""
 
     train: tuple[Hashable, ...]
     validation: tuple[Hashable, ...]

@@ -1,4 +1,4 @@
-"""A night of any cohort on disk, and how it is read."""
+"""Scored nights of any cohort on disk, and their reading."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class NightRecord:
     trim: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown rule before hours of reading."""
+        """Check ``trim`` before any file is read."""
         if self.trim not in (None, *_TRIMS):
             raise ValueError(
                 f"'trim' must be None or one of {list(_TRIMS)}; found {self.trim!r}."
@@ -66,7 +66,7 @@ class NightRecord:
 
     @property
     def name(self) -> str:
-        """The recording's file name without its suffix."""
+        """The file name of the recording without its suffix."""
         return self.recording.stem
 
 
@@ -75,7 +75,7 @@ class FoundNights(NamedTuple):
 
     records: list[NightRecord]
     skipped: dict[str, str]
-    """Why each file that cannot be used was left out."""
+    """The reason for each file, by its name."""
 
 
 def report(
@@ -92,7 +92,7 @@ def report(
 
 
 def check_subjects(subjects: Iterable, known: Sequence, data_set: str) -> list:
-    """Return the different subjects; raise if the data set lacks one of them."""
+    """Return the unique subjects; raise if the data set lacks one of them."""
     subjects = list(dict.fromkeys(subjects))
     if unknown := [subject for subject in subjects if subject not in known]:
         raise ValueError(
@@ -179,7 +179,7 @@ def prepare_nights(
 
 
 def trim_wake(stages: NDArray[np.int8], trim: str | None) -> slice:
-    """Return the epochs that a rule of `NightRecord` keeps; unscored is not sleep."""
+    """Return the epochs to keep; unscored epochs do not count as sleep."""
     if trim is None:
         return slice(0, stages.size)
     sleep = np.flatnonzero(stages > _WAKE)

@@ -115,7 +115,7 @@ def get_folds(protocol: str) -> list[Fold]:
 
 
 def compare_counts(nights: Iterable[Night], protocol: str) -> pd.DataFrame:
-    """Count scored epochs by stage beside the published counts, and log both.
+    """Compare the number of scored epochs by stage with the published numbers.
 
     Parameters
     ----------

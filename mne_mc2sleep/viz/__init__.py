@@ -1,4 +1,4 @@
-"""Plots of what YASA does not show by itself, in MNE's conventions."""
+"""Figures of hypnograms, agreement, confidence, attention and training."""
 
 from .agreement import plot_confusion_matrix, plot_reliability, plot_risk_coverage
 from .attention import plot_attention

@@ -1,4 +1,4 @@
-"""Agreement of a stager and an expert, and calibration of the confidence."""
+"""Figures of the agreement with an expert and of the calibration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def plot_confusion_matrix(
     axes: Axes | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot which stages a stager gives to the epochs of each stage of an expert.
+    """Plot a confusion matrix of an expert and a stager.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def plot_reliability(
     axes: Sequence[Axes] | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot accuracy against confidence, with the number of epochs of each bin.
+    """Plot a reliability diagram: accuracy against confidence, and epochs by bin.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def plot_risk_coverage(
     axes: Axes | None = None,
     show: bool = True,
 ) -> Figure:
-    """Plot the accuracy of what remains if a human scores the least certain epochs.
+    """Plot the accuracy of the other epochs if a human scores the least certain ones.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Cross-attention between the modalities."""
+"""Figure of the cross-attention between the modalities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..inference.attention import AttentionMaps
 
-_MAX_LABELS = 25  # more would touch each other
+_MAX_LABELS = 25  # more would overlap
 
 
 def plot_attention(

@@ -1,4 +1,4 @@
-"""The history of a training."""
+"""Figure of the history of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hypnogram of a night, and the whole night on one page."""
+"""Figures of one night."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def plot_night(
 
 
 def night_ratios(has_reference: bool) -> list[int]:
-    """Return the heights of the rows of `plot_night`."""
+    """Return the relative heights of the rows of `plot_night`."""
     return [3] * has_reference + [3, 3, 3, 2]
 
 
@@ -201,7 +201,7 @@ def _mark_disagreement(
 
 
 def _window_edges(proba: DataFrame) -> NDArray[np.float64]:
-    """Return the edges of steps about the centres of windows of one epoch."""
+    """Return the edges, in hours, of the steps around the centers of the windows."""
     onsets = proba.index.to_numpy(dtype=float)
     step = onsets[1] - onsets[0] if len(onsets) > 1 else EPOCH_DURATION
     centers = onsets + EPOCH_DURATION / 2
@@ -218,7 +218,7 @@ def _draw_spectrogram(
     mesh = ax.pcolormesh(
         edges, rows, decibel.T, vmin=lowest, vmax=highest, rasterized=True
     )
-    # Beside the axes, so that all rows keep one width and one time axis.
+    # Beside the axes, so that all rows keep the same width.
     bar = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.01, 0, 0.015, 1)))
     bar.set_label("Power above 1/f (dB)")
     ax.set_ylabel(f"{recording.ch_name}\nFrequency (Hz)")
@@ -318,7 +318,7 @@ def _draw_density(ax: Axes, proba: DataFrame, edges: NDArray[np.float64]) -> Non
 
 
 def _share_time(axes: Sequence[Axes], n_epochs: int, start: datetime | None) -> None:
-    """Give all rows one time axis, with the clock below the last if it is known."""
+    """Give all rows the same time axis, labelled with the clock if it is known."""
     duration = n_epochs * EPOCH_DURATION / _HOUR
     step = next((s for s in _TICKS if duration / s <= _MAX_TICKS), _TICKS[-1])
     offset = 0.0

@@ -1,1 +1,1 @@
-"""Weights in files: their format, and where to find them."""
+"""The file format and the registry of weights."""

@@ -1,4 +1,4 @@
-"""Weights in files: safetensors with metadata, loaded strictly, never pickle."""
+"""Weights in files: safetensors with metadata, loaded strictly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FORMAT = "mne_mc2sleep/1"
 
 MAX_LENGTH = 10_000
-"""Bound of the sequence length (three days) and of all other sizes in a file."""
+"""Upper limit of the sequence length (three days) and all other sizes in a file."""
 
 _MAX_LAYERS = 100
 
@@ -59,7 +59,7 @@ def save_tensors(
         name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()
     }
     header = header | {"sha256": _checksum(tensors, header)}
-    # Files of safetensors' own save_file can be read by their owner only.
+    # save_file of safetensors makes files that only their owner can read.
     replace_file(fname, save(tensors, header))
 
 
@@ -86,7 +86,7 @@ def load_weights(
     _check_network(fname, header.get("network"), network)
     try:
         config = _read_config(header["config"])
-        # Without memory first: the file may ask for a network of any size.
+        # First on "meta", without memory: the file may describe a huge network.
         with torch.device("meta"):
             (network or MC2SleepNet)(config).load_state_dict(state, assign=True)
         with torch.random.fork_rng(devices=[]):
@@ -96,7 +96,7 @@ def load_weights(
         metadata = json.loads(header["metadata"])
         if not isinstance(metadata, dict):
             raise ValueError("the metadata are not a table")
-    # What a wrong configuration breaks in torch cannot be foreseen.
+    # A wrong configuration can raise any error in torch.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -116,7 +116,7 @@ def _import_name(network: Callable) -> str:
 
 
 def _check_network(fname: Path, saved: str | None, network: Callable | None) -> None:
-    """Raise unless the file was made by this network; the module may have moved."""
+    """Raise unless the file holds this network; its module may have been renamed."""
     passed = None if network is None else _import_name(network)
     if (saved or "").split(":")[-1] != (passed or "").split(":")[-1]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The metadata of weights: what a stager needs of them, and the card."""
+"""The metadata of weights, and their description as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def check_metadata(metadata: dict[str, Any], fname: str | Path) -> dict[str, Any]:
-    """Return the classifier's parameters and the stager's attributes in a file."""
+    """Return the known entries of the metadata; raise if one is missing or wrong."""
     for name, kind in _TYPES.items():
         if not isinstance(metadata.get(name), kind):
             raise ValueError(
@@ -34,7 +34,7 @@ def check_metadata(metadata: dict[str, Any], fname: str | Path) -> dict[str, Any
 
 
 def format_card(metadata: dict[str, Any], fname: str | Path) -> str:
-    """Describe weights in a text: their settings and each step of their training."""
+    """Return the settings of weights and the steps of their training as text."""
     saved = check_metadata(metadata, fname)
     steps = saved.pop("provenance")
     lines = [f"Weights: {Path(fname).name}", *_lines(saved)]

@@ -1,4 +1,4 @@
-"""Find weights in the package, on a server, or in a file."""
+"""Find weights by their name, path or URL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._utils import data_folder, download
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Weights that have a name; without a ``url`` they are in the package."""
+    """Named weights; without a ``url``, they are in the package."""
 
     fname: str
     sha256: str
@@ -35,7 +35,7 @@ KNOWN_WEIGHTS = {
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded weights: a variable, or one in ``MNE_DATA``."""
+    """Return ``MNE_MC2SLEEP_WEIGHTS``, else ``mne_mc2sleep`` in ``MNE_DATA``."""
     folder = mne.get_config("MNE_MC2SLEEP_WEIGHTS")
     if folder is None:
         return data_folder(None, "mne_mc2sleep")
@@ -71,6 +71,6 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
 
 def _fetch(url: str, sha256: str) -> Path:
     sha256 = sha256.lower().removeprefix("sha256:")
-    # The checksum keeps two files of one name apart.
+    # Two files may have the same name.
     fname = f"{sha256[:8]}-{Path(urlsplit(url).path).name}"
     return download(url, cache_folder() / fname, f"sha256:{sha256}")
