@@ -116,8 +116,13 @@ def run(args: Namespace) -> int:
         raise KeyboardInterrupt(
             f"{summary.count()}. Run the same command again to continue."
         ) from None
+    return _report(summary, args.verbosity)
+
+
+def _report(summary: Summary, verbosity: int) -> int:
+    """Report what was done and what failed; return the exit status."""
     failed = [row for row in summary.rows.values() if row["status"] == "failed"]
-    if args.verbosity >= 0:
+    if verbosity >= 0:
         print(summary.count() + ":" * bool(failed), file=sys.stderr)
     for row in failed:
         tell("error", row["error"], row["file"])
