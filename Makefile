@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 PLAIN := .venv-plain
 # One process for each core, but not more than the memory is enough for.
 PYTEST := -m pytest -m "not slow" --numprocesses auto --maxprocesses 4
-# Other versions of Python that the tests run on, where there is an interpreter.
+# Other versions of Python to test, if installed.
 OTHER_PYTHONS ?= 3.12 3.13
 
 # Threads of OpenMP wait actively, which is slow on a busy machine.
@@ -14,28 +14,28 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo docs test test-slow test-docs-code test-oldest test-pythons lint types words
 
-# Stages a real recording, or a simulated night without a network; see examples/demo.py.
+# Stage a real recording, or a simulated night without a network.
 demo: $(INSTALLED)
 	$(VENV)/bin/python examples/demo.py
 
 test: $(INSTALLED)
 	$(VENV)/bin/python $(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-# Trains for minutes on data beside the repository; skips without them.
+# Train for minutes on data beside the repository; skipped without them.
 test-slow: $(INSTALLED)
 	$(VENV)/bin/python -m pytest -m slow -s
 
-# The code of the pages, where nothing but `pip install .` was done.
+# Run the code of the pages in an environment with only `pip install .`.
 test-docs-code: $(PLAIN)/installed
 	$(PLAIN)/bin/python docs/run_code.py
 
-# The tests with the oldest versions that pyproject.toml allows, except of torch.
-# Warnings are not treated as errors, because old versions give more of them.
+# Test with the oldest versions that pyproject.toml allows, except of torch. Warnings
+# are not errors, because old versions give more of them.
 test-oldest: $(OLDEST)/installed
 	$(OLDEST)/bin/python $(PYTEST) -W default
 
-# The tests on each other version of Python, in an environment of its own.
-# pyenv, where it is used, starts only the version that PYENV_VERSION names.
+# Test on each other version of Python, in a separate environment. pyenv starts only
+# the version in PYENV_VERSION.
 test-pythons:
 	@for version in $(OTHER_PYTHONS); do \
 		export PYENV_VERSION=$$version; \
@@ -55,11 +55,11 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(VENV)/bin/mypy
 
-# Words that the text of this project avoids: docs/style_words.txt.
+# Find words to avoid (docs/style_words.txt).
 words:
 	@$(PYTHON) docs/check_words.py
 
-# Builds the site into docs/_build/html; needs no network once installed.
+# Build the site into docs/_build/html; needs no network once installed.
 docs: $(DOCS_INSTALLED)
 	$(VENV)/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
 

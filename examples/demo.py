@@ -1,8 +1,8 @@
 """Stage a recording from a file with the weights that ship with the package.
 
 ``make demo`` runs this in less than a minute, without a graphics card. The recording is
-real, 84 minutes of pyDYNAM-O (BSD-3-Clause); where it cannot be downloaded, it is a
-simulated night, which says nothing about how well people are staged.
+real, 84 minutes of pyDYNAM-O (BSD-3-Clause), or a simulated night if it cannot be
+downloaded.
 """
 
 import warnings

@@ -2,8 +2,7 @@
 Stage a night
 =============
 
-From an EDF file to a hypnogram, to sleep statistics, and to files for other programs,
-with the weights that ship with the package.
+From an EDF file to a hypnogram, sleep statistics, and files for other programs.
 """
 
 import tempfile
@@ -23,9 +22,8 @@ from mne_mc2sleep import (
 mne.set_log_level("warning")
 
 # %%
-# A recording: 84 minutes of **real** sleep (pyDYNAM-O, BSD-3-Clause) or, where they
-# cannot be downloaded, a **simulated** night, which says nothing about how well people
-# are staged.
+# The recording is 84 minutes of **real** sleep (pyDYNAM-O, BSD-3-Clause) or, if they
+# cannot be downloaded, a **simulated** night.
 
 try:
     raw, _ = fetch_sample()
@@ -35,7 +33,7 @@ except OSError:
     print("A simulated night: the real recording could not be downloaded")
 
 # %%
-# An EDF file, as a recorder would write it. Use the path of your own instead.
+# Write an EDF file, as a recorder would. Use the path of your own instead.
 
 folder = Path(tempfile.mkdtemp())
 fname = folder / "night.edf"
@@ -51,12 +49,12 @@ hypno = clf.predict(fname, picks=channel)
 hypno
 
 # %%
-# The result is a :class:`yasa.Hypnogram`, with all that YASA can do with one.
+# The result is a :class:`yasa.Hypnogram`, for all functions of YASA.
 
 pd.Series(hypno.sleep_statistics())
 
 # %%
-# Do hypnogram and spectrogram agree, and how sure was the stager?
+# Check that hypnogram and spectrogram agree, and how sure the stager was.
 
 fig = plot_night(fname, hypno, picks=channel)
 

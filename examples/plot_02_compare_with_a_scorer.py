@@ -4,8 +4,7 @@ Compare with a scorer
 
 Agreement, confusion matrix and both hypnograms of one night.
 
-The night is **simulated**, and the "scorer" is the simulation. The scores do not show
-how well people are staged: for a real sleeper, see
+The night is **simulated**, and the "scorer" is the simulation. For a real sleeper, see
 :ref:`sphx_glr_auto_examples_plot_11_real_recording.py`.
 """
 
@@ -51,13 +50,13 @@ _ = ax.legend(bbox_to_anchor=(1, 1), frameon=False)
 fig = plot_confusion_matrix(scored, hypno)
 
 # %%
-# ``score_stages`` compares by position, not by the starts of the two hypnograms, and
-# returns the number of epochs that it compared. State that number with every score.
+# ``score_stages`` compares epoch by epoch, regardless of start times. Report its number
+# of epochs with every score.
 
 pd.Series(score_stages(scored.as_int(), hypno.as_int()))
 
 # %%
-# What the disagreement does to the sleep statistics:
+# The effect on the sleep statistics:
 
 statistics = {"scorer": scored, "stager": hypno}
 pd.DataFrame({name: stages.sleep_statistics() for name, stages in statistics.items()})

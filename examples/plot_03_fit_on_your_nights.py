@@ -4,8 +4,8 @@ Fit on your own nights
 
 Train a stager of your own on a few scored nights.
 
-The nights are **simulated**, few and short, and the training is brief, so that this
-page builds within a minute. With real nights, use the default numbers of train epochs.
+The nights are **simulated** and the training is brief. With real nights, use the
+default numbers of train epochs.
 """
 
 import tempfile
@@ -18,16 +18,16 @@ from mne_mc2sleep import MC2SleepClassifier, plot_history, simulate_night
 mne.set_log_level("warning")
 
 # %%
-# Scored nights are lists of recordings and of hypnograms. Paths work too, and are read
-# one at a time. ``subjects`` names the person of each night.
+# Pass a list of recordings or paths, a list of hypnograms, and the subject of each
+# night.
 
 nights = [simulate_night(1.5 * 3600, random_state=seed) for seed in range(8)]
 raws, hypnos = map(list, zip(*nights, strict=True))
 subjects = ["S1", "S1", "S2", "S3", "S4", "S5", "S6", "S7"]
 
 # %%
-# Training has two phases. Pretraining trains the whole network, with both modalities
-# and the stages; fine-tuning trains the sequence level, with frozen backbones.
+# Pretraining trains the whole network; fine-tuning trains the sequence level, with
+# frozen backbones.
 
 clf = MC2SleepClassifier(
     picks="EEG Fpz-Cz",
@@ -39,8 +39,8 @@ clf = MC2SleepClassifier(
 clf.fit(raws, hypnos, groups=subjects)
 
 # %%
-# The dots mark the train epochs whose weights were kept: those with the best score on
-# the held-out subjects.
+# The dots mark the weights that were kept: those with the best score on held-out
+# subjects.
 
 fig = plot_history(clf)
 
@@ -51,8 +51,7 @@ raw, scored = simulate_night(8 * 3600, random_state=100)
 clf.score(raw, scored)
 
 # %%
-# Save it. The file contains the weights, the settings and the training history, but no
-# code.
+# Save the weights with settings and training history. The file contains no code.
 
 fname = Path(tempfile.mkdtemp()) / "lab.safetensors"
 clf.save(fname)

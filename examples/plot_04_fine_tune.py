@@ -4,8 +4,8 @@ Fine-tune the shipped weights to your laboratory
 
 Adapt the weights to your montage and your scorer with three scored nights.
 
-The nights are **simulated**: here the "laboratory" records Pz-Oz only. Cross-validation
-shows how much fine-tuning helps on your nights: see
+The nights are **simulated**: the "laboratory" records Pz-Oz only. Find out by
+cross-validation how much it helps on your nights:
 :ref:`sphx_glr_auto_examples_plot_08_many_nights.py`.
 """
 
@@ -32,10 +32,9 @@ kappas = {"as shipped": clf.score(new_raw, scored)}
 before = clf.predict(new_raw)
 
 # %%
-# Adapt them. The backbones are frozen; the sequence level is fine-tuned and then
-# averaged with the old weights. Here the fine-tuned weights have half of the weight
-# (``adaptation``). The default, ``"auto"``, leaves subjects out in turn to choose this
-# share; it may be 0 where so few nights bring nothing that is certain.
+# Adapt them. The sequence level is fine-tuned, then averaged with the old weights, here
+# half and half (``adaptation``). By default, subjects are left out in turn to choose
+# this share; with so few nights it may be 0.
 
 clf.set_params(batch_size=4, finetune_train_epochs=10, adaptation=0.5)
 clf.finetune(raws, hypnos)

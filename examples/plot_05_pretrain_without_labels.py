@@ -2,12 +2,10 @@
 Pretrain without labels
 =======================
 
-The backbones can be trained on nights that nobody scored: both encode the same epochs,
-and each recovers the epochs that were hidden from the other. Then a few scored nights
-are enough to learn the stages.
+Train the backbones on unscored nights, then the stages on a few scored ones.
 
-The nights are **simulated**, few and short: the kappas below show what to compare, not
-how much pretraining helps with real recordings.
+The nights are **simulated**: the kappas do not show how much pretraining helps with
+real recordings (see :doc:`/ablations`).
 """
 
 import mne
@@ -39,16 +37,15 @@ clf = MC2SleepClassifier(
 clf.pretrain(unscored)
 
 # %%
-# It cannot stage yet. Fine-tuning on the scored nights trains the sequence level, with
-# frozen backbones. Of only two nights none is held out, so the training ends after the
-# given number of train epochs.
+# It cannot stage yet: fine-tune it on the scored nights. Two are too few to hold one
+# out, so the training ends after the given number of train epochs.
 
 clf.set_params(validation_fraction=0)
 clf.finetune(raws, hypnos)
 fig = plot_history(clf)
 
 # %%
-# The same two nights, without the four:
+# For comparison, train on the two scored nights alone:
 
 alone = MC2SleepClassifier(**clf.get_params()).fit(raws, hypnos)
 kappas = {

@@ -2,10 +2,8 @@
 Look inside the network
 =======================
 
-What the two modalities make of the same epochs, what they look at in each other, what
-can be recovered when epochs are hidden, and which of them decides which stage.
-
-The night is **simulated**; look at your own nights before you conclude anything.
+Plot the embeddings of both modalities, their cross-attention, the reconstruction of
+hidden epochs, and the F1 of each modality. The night is **simulated**.
 """
 
 import matplotlib.pyplot as plt
@@ -36,10 +34,10 @@ stages = scored.as_int().to_numpy()
 clf = MC2SleepClassifier.from_pretrained()
 
 # %%
-# Two views of each epoch
-# -----------------------
-# Each epoch is embedded twice, by the CNN from its signal and by the Transformer from
-# its spectrogram. A principal component analysis brings both into two dimensions.
+# Embeddings
+# ----------
+# The CNN embeds the signal of each epoch, the Transformer its spectrogram; the figure
+# shows two principal components.
 
 net = clf.stager_.net
 recording = read_channel(raw, CHANNEL, clf.stager_.scaling)
@@ -56,21 +54,19 @@ for ax, embeddings, name in zip(
 _ = axes[1].legend(bbox_to_anchor=(1, 1), frameon=False, markerscale=2)
 
 # %%
-# What they look at
-# -----------------
-# In the cross-attention each epoch of a modality looks at all epochs of the other one
-# in the sequence.
+# Cross-attention
+# ---------------
+# Each epoch of one modality attends to all epochs of the other one in the sequence.
 
 maps = attention_maps(clf, raw, first_epoch=FIRST_EPOCH, picks=CHANNEL)
 fig = plot_attention(maps, scored)
 
 # %%
-# What can be recovered
-# ---------------------
-# Pretraining hides half of the epochs of one modality. Here half of those of the signal
-# are hidden from the sequence that was drawn above: above, which; below, how far each
-# recovered embedding is from the hidden one. The dashed line is the distance between
-# the embeddings of two different epochs.
+# Reconstruction of hidden epochs
+# -------------------------------
+# As in pretraining, half of the epochs of the signal are hidden (top). Below: the
+# distance of each reconstructed embedding from the hidden one. The dashed line is the
+# distance between two different epochs.
 
 length = net.config.sequence_length
 sequence = Embeddings(*encoded[FIRST_EPOCH : FIRST_EPOCH + length][None].unbind(dim=2))
@@ -94,10 +90,10 @@ axes[1].axhline(different.item(), color="black", linestyle="--")
 _ = axes[1].set(xlabel="Epoch", ylabel="Distance (L1)")
 
 # %%
-# Which modality decides which stage
-# ----------------------------------
-# The network gives stages by both modalities together and by each; with and without the
-# cross-attention. F1 of each stage, over the windows of the whole night:
+# Scores of each modality
+# -----------------------
+# The network stages by both modalities and by each, with and without cross-attention.
+# F1 of each stage, over the windows of the whole night:
 
 n_windows = len(encoded) // length
 n_epochs = n_windows * length

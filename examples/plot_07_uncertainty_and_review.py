@@ -5,8 +5,8 @@ Uncertainty, and what to review
 Check the calibration of the probabilities, find the epochs that a human should review,
 and estimate how much the review improves the accuracy.
 
-The nights are **simulated**: with yours, the curves look different. Draw them for
-scored nights that the stager was not trained on.
+The nights are **simulated**. Draw the curves for your scored nights that the stager was
+not trained on.
 """
 
 import mne
@@ -26,7 +26,7 @@ from mne_mc2sleep import (
 mne.set_log_level("warning")
 
 # %%
-# Scored nights to judge by; their epochs are pooled.
+# Stage scored nights, and pool their epochs.
 
 nights = [simulate_night(8 * 3600, random_state=seed) for seed in (50, 51)]
 raws, hypnos = map(list, zip(*nights, strict=True))
@@ -35,15 +35,14 @@ clf = MC2SleepClassifier.from_pretrained().set_params(picks="EEG Fpz-Cz")
 proba = pd.concat(clf.predict_proba(raws))
 
 # %%
-# Of the epochs staged with a confidence of 80 %, are 80 % right? Below the diagonal the
-# stager is overconfident. This can happen with nights unlike the training data, such as
-# these simulated ones, or nights of your recorder.
+# Of the epochs staged with a confidence of 80 %, are 80 % right? Below the diagonal,
+# the stager is overconfident, as may happen with nights unlike the training data.
 
 fig = plot_reliability(proba, reference)
 
 # %%
-# Fine-tuning on other nights of the same kind adapts the stager, and fits the
-# calibration temperature to subjects that are left out in turn.
+# Fine-tuning also fits the calibration temperature to subjects that are left out in
+# turn.
 
 others = [simulate_night(2 * 3600, random_state=seed) for seed in range(54, 57)]
 clf.set_params(batch_size=4, finetune_train_epochs=10, random_state=0)

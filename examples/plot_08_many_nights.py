@@ -2,12 +2,11 @@
 Many nights and groups, with scikit-learn
 =========================================
 
-The stager is a scikit-learn classifier of recordings: cross-validation and grid search
-work on lists of them. Split by **subject**: a second night of somebody whom the stager
-was trained on is not new.
+Cross-validation and grid search of scikit-learn work on lists of recordings. Split by
+**subject**, because two nights of one subject resemble each other.
 
-The nights are **simulated**, few and short, and the training is brief; the scores say
-nothing about people.
+The nights are **simulated** and the training is brief; the scores say nothing about
+people.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +19,8 @@ from mne_mc2sleep import MC2SleepClassifier, simulate_night
 mne.set_log_level("warning")
 
 # %%
-# Two nights of each of four subjects. With paths instead of recordings, one night at a
-# time is in memory.
+# Two nights of each of four subjects. If you pass paths, one night at a time is in
+# memory.
 
 seeds = (62, 63, 68, 69, 75, 80, 81, 83)  # of hours in which no stage is missing
 nights = [simulate_night(3600, random_state=seed) for seed in seeds]
@@ -32,9 +31,7 @@ folds = GroupKFold(2)
 # %%
 # Cross-validate a fine-tuning
 # ----------------------------
-# How well do the shipped weights stage subjects of your laboratory after they were
-# adapted to other subjects? Each fold fine-tunes a copy of the weights that the
-# parameter ``weights`` names; nothing is carried over from fold to fold.
+# Each fold fine-tunes a new copy of ``weights``, and scores other subjects.
 
 clf = MC2SleepClassifier.from_pretrained().set_params(
     picks="EEG Fpz-Cz", finetune_train_epochs=5, batch_size=4, random_state=0
@@ -49,8 +46,8 @@ pd.DataFrame({"as shipped": shipped, "fine-tuned": adapted}).rename_axis("fold")
 # %%
 # Search for a setting
 # --------------------
-# Which share of the epochs should pretraining hide? ``n_jobs`` runs the trainings in
-# parallel, and a ``joblib.parallel_config`` runs them on a cluster.
+# Choose the share of hidden epochs in pretraining. ``n_jobs`` runs the trainings in
+# parallel, ``joblib.parallel_config`` on a cluster.
 
 from_scratch = MC2SleepClassifier(
     picks="EEG Fpz-Cz",
@@ -65,9 +62,8 @@ search = GridSearchCV(from_scratch, {"mask_ratio": [0.25, 0.5]}, cv=folds, refit
 search.fit(raws, hypnos, groups=subjects)
 
 # %%
-# One dot for each fold, a line through their means. Differences
-# smaller than those between the folds show nothing, and two folds of short trainings
-# are too few to decide.
+# One dot per fold, a line through their means. Differences smaller than those between
+# folds show nothing, and two folds are too few to decide.
 
 results = pd.DataFrame(search.cv_results_).set_index("param_mask_ratio")
 kappas = results.filter(regex=r"split\d_test_score")

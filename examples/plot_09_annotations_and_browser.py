@@ -2,8 +2,7 @@
 Hypnogram to annotations, and MNE's browser
 ===========================================
 
-As annotations of the recording, stages can be looked at beside the EEG, edited by hand,
-and used by all of MNE.
+View stages beside the EEG, edit them, and use them in MNE.
 
 The night is **simulated**.
 """
@@ -19,7 +18,7 @@ from mne_mc2sleep import (
 )
 
 mne.set_log_level("warning")
-# Its window can be edited; without this line, mne-qt-browser is taken where installed.
+# Without this line, MNE uses mne-qt-browser if it is installed.
 mne.viz.set_browser_backend("matplotlib")
 
 raw, _ = simulate_night(8 * 3600, random_state=3)
@@ -33,19 +32,19 @@ raw.set_annotations(hypnogram_to_annotations(hypno))
 raw.annotations.count()
 
 # %%
-# Look at five minutes around the first change to another stage. Press ``a`` to edit.
+# Plot five minutes around the first change of stage. Press ``a`` to edit.
 
 change = raw.annotations.onset[1] - raw.annotations.onset[0]
 fig = raw.plot(start=max(change - 150, 0), duration=300, scalings={"eeg": 100e-6})
 
 # %%
-# What was edited becomes a hypnogram again.
+# Convert the annotations back to a hypnogram.
 
 edited = annotations_to_hypnogram(raw.annotations, scorer="by hand")
 edited.hypno.equals(hypno.hypno)
 
 # %%
-# MNE can do with the stages what it does with any event: the spectrum of each.
+# The stages are events for MNE, for example for the spectrum of each stage.
 
 stages = ("W", "N1", "N2", "N3", "R")
 event_id = {f"Sleep stage {stage}": number for number, stage in enumerate(stages)}

@@ -2,8 +2,8 @@
 A report of a night
 ===================
 
-Hypnogram, statistics, epochs to look at again, and the recording itself on one page of
-HTML, by :class:`mne.Report`.
+Hypnogram, statistics, epochs to review and the recording on one HTML page, by
+:class:`mne.Report`.
 
 The night is **simulated**.
 """
@@ -30,7 +30,7 @@ hypno = clf.predict(raw, picks="EEG Fpz-Cz")
 raw.set_annotations(hypnogram_to_annotations(hypno))
 
 # %%
-# The parts: a picture,
+# Make a figure,
 
 fig = plot_night(raw, hypno, picks="EEG Fpz-Cz")
 

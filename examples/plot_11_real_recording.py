@@ -2,12 +2,11 @@
 A real recording against its expert
 ===================================
 
-How well do the shipped weights stage a sleeper whom they were not trained on? The
-recording is **real**: 84 minutes of the example data of pyDYNAM-O (Prerau laboratory,
-BSD-3-Clause).
+Stage a **real** sleeper whom the shipped weights were not trained on: 84 minutes of the
+example data of pyDYNAM-O (Prerau laboratory, BSD-3-Clause).
 
-The figures and the table below were kept from the last build of this page that could
-download the recording. The table names the version.
+Figures and table are from the last build of this page that could download the
+recording. The table names the version.
 """
 
 # sphinx_gallery_thumbnail_path = 'figures/real_recording.png'

@@ -6,8 +6,8 @@ Stage nights, let a human correct the least certain 10 % of the epochs in MNE's 
 fine-tune on the corrected nights, and measure the gain on a night that was not
 corrected.
 
-The nights are **simulated**, and their true stages stand for the human. The gain on
-your nights differs: measure it with `evaluate` on a night that you scored.
+The nights are **simulated**, and their true stages replace the human. Measure the gain
+on your own nights with `evaluate`.
 """
 
 import mne
@@ -47,7 +47,7 @@ for raw, hypno in zip(raws, hypnos, strict=True):
 raws[0].annotations.count()
 
 # %%
-# Here, the true stages stand for the human.
+# Here, the true stages replace the human.
 
 for raw, truth in zip(raws, truths, strict=True):
     origin = raw.first_time if raw.annotations.orig_time else 0

@@ -4,8 +4,7 @@ A hypnodensity every 5 s
 
 Windows of 30 s that begin every 5 s follow transitions more closely than epochs do.
 
-The night is **simulated**. Each row still describes 30 s: short arousals are not
-resolved.
+The night is **simulated**. Each row describes 30 s, so short arousals are not resolved.
 """
 
 import mne
