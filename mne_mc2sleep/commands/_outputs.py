@@ -178,12 +178,13 @@ def _name_equipment(fname: Path, made_by: MadeBy) -> None:
 def _draw(fname: Path, hypno: Hypnogram, recording: Recording, name: str) -> None:
     from matplotlib.figure import Figure
 
-    from ..viz.night import draw_night, night_ratios
+    from ..viz import plot_night
 
     # Outside pyplot, a figure needs no display and no closing.
     fig = Figure(figsize=(12, 9), layout="constrained")
-    axes = fig.subplots(4, 1, gridspec_kw={"height_ratios": night_ratios(False)})
-    draw_night(recording, hypno, axes, title=f"{Path(name).name}\n{hypno.scorer}")
+    axes = fig.subplots(4, 1, gridspec_kw={"height_ratios": (3, 3, 3, 2)})
+    title = f"{Path(name).name}\n{hypno.scorer}"
+    plot_night(recording, hypno, title=title, axes=axes, show=False)
     fig.savefig(fname, dpi=100)
 
 

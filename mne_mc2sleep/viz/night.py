@@ -14,7 +14,7 @@ from mne.time_frequency import psd_array_multitaper
 
 from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
 from ..io.hypnograms import stages_on_grid
-from ..io.recordings import read_recording
+from ..io.recordings import Recording, read_recording
 from ..metrics import epochs_to_review
 from ._style import (
     BLACK,
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
     from yasa import Hypnogram
-
-    from ..io.recordings import Recording
 
 _HOUR = 3600.0
 _TICKS = (1 / 60, 1 / 12, 1 / 4, 1, 2, 4, 12, 24)  # hours between ticks
@@ -84,7 +82,7 @@ def plot_hypnogram(
 
 
 def plot_night(
-    raw: BaseRaw | str | os.PathLike,
+    raw: BaseRaw | str | os.PathLike | Recording,
     hypno: Hypnogram,
     reference: Any = None,
     *,
@@ -130,32 +128,7 @@ def plot_night(
     confidence is the highest probability of an epoch. Epochs without usable EEG are
     grey. Annotations such as "Lights off" are drawn as lines.
     """
-    recording = read_recording(raw, picks)
-    if title is None:
-        is_path = isinstance(raw, str | os.PathLike)
-        parts = (Path(raw).name if is_path else None, recording.ch_name, hypno.scorer)
-        title = ", ".join(filter(None, parts))
-    ratios = night_ratios(reference is not None)
-    rows = get_axes(axes, len(ratios), (11, 9), gridspec_kw={"height_ratios": ratios})
-    draw_night(recording, hypno, rows, reference, proba, review, title)
-    return finish(rows, show)
-
-
-def night_ratios(has_reference: bool) -> list[int]:
-    """Return the relative heights of the rows of `plot_night`."""
-    return [3] * has_reference + [3, 3, 3, 2]
-
-
-def draw_night(
-    recording: Recording,
-    hypno: Hypnogram,
-    axes: Sequence[Axes],
-    reference: Any = None,
-    proba: DataFrame | None = None,
-    review: float = 0.1,
-    title: str = "",
-) -> None:
-    """Draw what `plot_night` plots into axes."""
+    recording = raw if isinstance(raw, Recording) else read_recording(raw, picks)
     n_epochs = recording.n_epochs
     if len(hypno) != n_epochs:
         raise ValueError(
@@ -163,8 +136,13 @@ def draw_night(
             "the hypnogram of this recording."
         )
     _check_proba(hypno)
+    if title is None:
+        name = Path(raw).name if isinstance(raw, str | os.PathLike) else None
+        title = ", ".join(filter(None, (name, recording.ch_name, hypno.scorer)))
+    ratios = [3] * (reference is not None) + [3, 3, 3, 2]
+    rows = get_axes(axes, len(ratios), (11, 9), gridspec_kw={"height_ratios": ratios})
+    *above, stage_ax, density_ax, spectrogram_ax, confidence_ax = rows
     stages = stages_on_grid(hypno.as_int().to_numpy(), n_epochs)
-    *above, stage_ax, density_ax, spectrogram_ax, confidence_ax = axes
     _draw_stages(stage_ax, stages, "Stage")
     if reference is not None:
         expert = stages_on_grid(reference, n_epochs, recording.start)
@@ -172,19 +150,18 @@ def draw_night(
         stage_ax.set_ylabel("Stager")
         _mark_disagreement(stage_ax, expert, stages)
     edges = _epoch_edges(n_epochs)
-    if proba is None:
-        _draw_density(density_ax, hypno.proba, edges)
-    else:
-        _draw_density(density_ax, proba, _window_edges(proba))
+    windows = edges if proba is None else _window_edges(proba)
+    _draw_density(density_ax, hypno.proba if proba is None else proba, windows)
     _draw_spectrogram(spectrogram_ax, recording, edges)
     _draw_confidence(confidence_ax, hypno, stages, edges, review)
     unscored = _runs(stages == UNSCORED)
-    for ax in axes:
+    for ax in rows:
         whole = ax.get_xaxis_transform()
         ax.broken_barh(unscored, (0, 1), transform=whole, color=GREY, alpha=0.3, lw=0)
         _draw_lights(ax, recording)
-    axes[0].set_title(title, fontsize="medium")
-    _share_time(axes, n_epochs, recording.start)
+    rows[0].set_title(title, fontsize="medium")
+    _share_time(rows, n_epochs, recording.start)
+    return finish(rows, show)
 
 
 def _mark_disagreement(
