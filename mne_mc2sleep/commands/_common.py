@@ -104,7 +104,8 @@ def names(text: str) -> list[str]:
 
 def add_picks(parser: Any, default: str) -> None:
     """Add the option for the channel to a parser, or to a group of one."""
-    text = f"the EEG channel; of several, the first in a recording (default: {default})"
+    text = "the EEG channel; of several, the first that a recording has"
+    text += f" (default: {default})"
     parser.add_argument("--picks", type=names, metavar="A,B,...", help=text)
 
 
