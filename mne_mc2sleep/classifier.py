@@ -57,22 +57,22 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     picks : str | list of str | None
-        The EEG channel, or alternatives in order of preference, of which the first that
-        the recording has is taken. None is the package's order of preference.
+        The EEG channel, or several in order of preference, of which the first one found
+        is used. If None, a common EEG channel is chosen.
     weights : str | path-like | None
-        The weights that training starts from; `fit` then only fine-tunes them. If None,
-        train from scratch. `from_pretrained` sets it, also for `sklearn.base.clone`.
+        The weights to fine-tune. If None, `fit` trains from scratch. `from_pretrained`
+        sets it, so that it survives `sklearn.base.clone`.
     network : callable | None
-        Your own network: takes an `MC2SleepConfig` and returns a module that follows
-        `mne_mc2sleep.network.SleepNetwork`, see the page "Change the method".
+        Your own network: turns an `MC2SleepConfig` into a module that follows
+        `mne_mc2sleep.network.SleepNetwork`. See the page "Change the method".
     size : {"small", "base"} | None
-        ``"base"`` is the network of the paper (6.1 M parameters), ``"small"`` the same
-        for a CPU (0.57 M). None is that of the weights, or ``"small"``.
+        ``"base"`` is the network of the paper (6.1 M parameters), ``"small"`` is for a
+        CPU (0.57 M). If None, the size of the weights, or ``"small"``.
     sequence_length : int | None
-        Epochs that the network reads at once. None is that of the weights, or 20.
+        Epochs that the network reads at once. If None, that of the weights, or 20.
     scaling : {"none", "robust", "spectrum"} | None
-        How the signals are scaled: not, to a common amplitude, or towards a common
-        spectrum. None is that of the weights, or ``"none"``.
+        ``"robust"`` scales to a common amplitude, ``"spectrum"`` filters towards a
+        common spectrum. If None, the scaling of the weights, or ``"none"``.
     mask_ratio : float
         Share of the epochs hidden by cross-masking in pretraining (0.5 in the paper).
     contrastive_temperature : float
@@ -80,34 +80,34 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     contrastive_weight, reconstruction_weight : float
         Weights of the InfoNCE and the reconstruction loss in pretraining.
     excluded_neighbors : int
-        Epochs of one night at most this far apart are not negatives of InfoNCE.
+        Exclude epochs of one night at most this far apart from InfoNCE's negatives.
     exclude_same_stage : bool
         Whether to exclude epochs of the same stage from the negatives of InfoNCE.
     pretrain_train_epochs, finetune_train_epochs : int | None
-        Maximum number of passes over the nights in each phase. None is 20 passes of
+        Maximum number of passes over the nights in each phase. If None, 20 passes of
         fine-tuning, or 5 for weights that were fine-tuned before.
     adaptation : float | "auto"
-        How far `finetune` moves weights that were fine-tuned before: they become
-        (1 - adaptation) times the old plus adaptation times the fine-tuned weights
-        (WiSE-FT, arXiv 2109.01903). ``"auto"`` chooses by subjects that are left out in
-        turn, perhaps 0: calibration only. Pretrained weights are always replaced.
+        Share of the new weights when `finetune` averages them with weights that were
+        fine-tuned before (WiSE-FT, arXiv 2109.01903). ``"auto"`` chooses it by subjects
+        that are left out in turn; at 0, only the calibration is fitted. Weights that
+        were only pretrained are replaced.
     batch_size : int
         Sequences in one step.
     learning_rate, weight_decay : float
-        Of AdamW.
+        Learning rate and weight decay of AdamW.
     patience : int
-        Passes without a better validation score after which a phase ends.
+        Number of passes without a better validation score before a phase ends.
     validation_fraction : float
-        Share of the subjects that is held out, 0 for none. They are drawn once, stored
-        with the weights, and reused by every later call. They serve early stopping and
-        calibration, so their scores are optimistic: evaluate on other subjects.
+        Share of the subjects that is held out for early stopping and calibration. They
+        are drawn once, stored with the weights, and held out by later calls. Their
+        scores are optimistic: evaluate on other subjects.
     precision : {"float32", "bfloat16"}
-        Of matrix products and convolutions in training; weights are float32. bfloat16
-        is quicker where the hardware has it.
+        Precision of matrix products and convolutions in training; weights are float32.
+        bfloat16 is faster if the hardware supports it.
     callback : callable | None
         Called with a dict after each pass, the new row of ``history_``. Not saved.
     device : str | torch.device | None
-        Where to compute. None takes CUDA, else MPS, else the CPU.
+        The device to compute on. If None, CUDA, else MPS, else the CPU.
     random_state : int | RandomState | None
         Seed of the training. The same number gives the same weights on the same CPU
         with the same number of threads (environment variable ``OMP_NUM_THREADS``).
@@ -387,13 +387,13 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws : Raw | path-like | list
             One recording or a list of them; they are not modified.
         picks : str | list of str | None
-            As in the constructor, whose ``picks`` it replaces.
+            As in the constructor. If None, those of the constructor.
         average_channels : list of str | None
-            Channels that must all exist: each is staged, and their log-posteriors are
-            averaged.
+            Channels to stage separately; their log-posteriors are averaged. All must
+            exist.
         n_jobs : int | None
-            Recordings staged at once, by joblib. None is 1, unless
-            :func:`joblib.parallel_config` sets another number or a cluster.
+            Number of recordings staged at once, by joblib. If None, 1 or the setting of
+            :func:`joblib.parallel_config`.
         verbose : bool | str | int | None
             MNE's verbosity.
 
@@ -433,8 +433,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws, picks, average_channels, n_jobs, verbose
             As in `predict`.
         step : float | None
-            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s. None
-            stages each epoch once. Staging takes 30 / ``step`` times as long.
+            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s, in
+            30 / ``step`` times the time. If None, stage each epoch once.
 
         Returns
         -------
