@@ -90,7 +90,7 @@ recordings, or over blocks of 10 minutes for fewer than five recordings.
 ## Scores on resynthesised nights
 
 {n_test_nights} nights of {n_test} subjects that were not trained on
-(`benchmarks/accuracy.py`). Such nights are new to YASA but not to our weights, so do
+(`benchmarks/accuracy.py`). Such signals are new to YASA but not to our weights, so do
 not compare the two. "Powers" is gradient boosting on the band powers of the epochs,
 "reviewed" the accuracy after correction of the least certain 10 % of the epochs.
 
