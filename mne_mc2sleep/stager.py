@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 
 # What may be missing in a file, and how to check it.
 _OPTIONAL = {"profile": check_profile, "levels": check_levels}
-# How often a short recording is scaled again; the stages hardly change after that.
-_N_RESCALINGS = 2
 
 
 @dataclass(eq=False)
@@ -90,7 +88,7 @@ class Stager:
     profile : dict | None
         Statistics of the training nights for `novelty`.
     levels : list | None
-        Spectra of the stages, by which short recordings are scaled.
+        Spectra of the stages, by which short and unusual recordings are scaled.
     started_from : dict | None
         Name and sha256 of the file that the weights were loaded from.
     history : list of dict
@@ -301,18 +299,17 @@ class Stager:
     def _posteriors(
         self, signals: NDArray, usable: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        probabilities = None
-        levels = self.levels or []
-        for _ in range(_N_RESCALINGS if levels else 0):
-            scaled = rescale(signals, usable, probabilities, levels)
-            # A whole night is not scaled again.
-            if scaled is None:
-                break
-            found = log_posteriors(self.net, encode_epochs(self.net, scaled), usable)
-            probabilities = calibrate(found, self.calibration_temperature)
-        if probabilities is None:
-            found = log_posteriors(self.net, encode_epochs(self.net, signals), usable)
-        return found
+        def stage(scaled: NDArray | None) -> NDArray[np.float64]:
+            scaled = signals if scaled is None else scaled
+            return log_posteriors(self.net, encode_epochs(self.net, scaled), usable)
+
+        if self.levels is None:
+            return stage(signals)
+        found = stage(rescale(signals, usable, None, self.levels))
+        probabilities = calibrate(found, self.calibration_temperature)
+        scaled = rescale(signals, usable, probabilities, self.levels)
+        # After that, the stages hardly change.
+        return found if scaled is None else stage(scaled)
 
     def save(
         self,

@@ -31,7 +31,14 @@ import mne
 import numpy as np
 import torch
 from ablations import ALONE, OneModalityNet, SpectrogramOnlyNet
-from sleep_edf_heads import draw_donors, glue, read_heads, record_signal, stage_shares
+from sleep_edf_heads import (
+    N_HEADS,
+    draw_donors,
+    glue,
+    read_heads,
+    record_signal,
+    stage_shares,
+)
 from teachers import mix_targets, yasa_teacher
 from train_shipped_weights import HEADS_TEST_SUBJECTS, HEADS_VALIDATION_SUBJECTS
 
@@ -59,6 +66,8 @@ SEEDS = (0, 1, 2)
 PRETRAIN_PASSES, FINETUNE_PASSES = 2, 3
 BATCH_SIZE, LEARNING_RATE = 5, 1.5e-3
 DRAW_SEED = 80_000
+# Epochs of wake that make a day of a night.
+N_WAKE = 1560
 WHOLE_METHOD = "whole method"
 
 
@@ -102,7 +111,7 @@ VARIANTS = {
 # What is turned off in the shipped weights.
 MECHANISMS = {
     "as shipped": set(),
-    "no rescaling of short recordings": {"rescaling"},
+    "no rescaling by stages": {"rescaling"},
     "no lowering by novelty": {"novelty"},
 }
 # The names of EEG and EOG channels in a polysomnography by Nox Medical.
@@ -316,6 +325,10 @@ def do_runs(args, results):
 def do_mechanisms(args, results):
     """Score the shipped weights with one mechanism less at a time."""
     sets = read_sets(args, ("heads, validation", "022", "pyDYNAM-O", TEST_SET))
+    if args.heads:
+        sets[f"heads, validation, {N_WAKE // 120} h awake"] = read_set(
+            glue_days(args.heads), SFREQ
+        )
     if args.ucddb:
         sets["other patients"] = read_set(read_patients(args.ucddb), 128)
     stager = MC2SleepClassifier.from_pretrained("small").stager_
@@ -324,6 +337,22 @@ def do_mechanisms(args, results):
         if of not in scores:
             scores[of] = score(stager, sets[of], without)
             args.results.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def glue_days(fname):
+    """Glue the validation nights between two halves of a day awake, not scored."""
+    days = []
+    nights = [n for n in read_heads(fname) if n.subject in HEADS_VALIDATION_SUBJECTS]
+    for index, night in enumerate(nights):
+        rng = np.random.default_rng([DRAW_SEED, index])
+        wake = np.flatnonzero(night.stages == 0)
+        day = rng.choice(wake, (2, N_WAKE // 2, N_HEADS))
+        donors = draw_donors(night.stages, False, rng)
+        signal = glue(night.heads, np.concatenate([day[0], donors, day[1]]))
+        unscored = np.full(N_WAKE // 2, -1)
+        stages = np.concatenate([unscored, night.stages, unscored])
+        days.append((signal.reshape(-1, N_TIMES), stages))
+    return days
 
 
 def read_patients(fname):

@@ -1,10 +1,11 @@
-"""Scale short recordings by the stages found in them.
+"""Scale short and unusual recordings by the stages found in them.
 
 A night contains every stage, so scaling uses its median spectrum. The median spectrum
 of half an hour of N3 is that of N3: scaled by it, N3 would look like the middle of a
-night. The stages that were found show how far the recording is from that middle. Stages
-change the shape of the spectrum of half an hour more than recorders do, so only part of
-that shape is attributed to the recorder.
+night. A day and a night are mostly wake. The stages that were found show how far the
+recording is from the middle of a night. Stages change the shape of the spectrum of half
+an hour more than recorders do, so only part of that shape is attributed to the
+recorder. ``docs/ablations.md`` shows what both are worth.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 # Usable epochs of half an hour, of a recording whose stages replace the median fully,
 # and of a whole night, which is not scaled again. Our choices.
 _HALF_HOUR, _SHORT, _LONG = 60, 240, 720
+# The mean of the stages of a usual night is at most this far from its median (root mean
+# square over the bands, in natural logs of power). Chosen on validation subjects.
+_MAX_USUAL = 0.2
 # How far the shape of the spectrum of half an hour is trusted, before and after its
 # stages were found. Chosen on real half hours (validation subjects).
 _SHAPE_BEFORE, _SHAPE_AFTER = 0.15, 0.55
@@ -77,17 +81,19 @@ def rescale(
     probabilities: NDArray[np.float64] | None,
     levels: list[list[float]],
 ) -> NDArray[np.float32] | None:
-    """Scale one channel of a short recording like a whole night.
+    """Scale one channel of a recording like a usual whole night.
 
     ``signals`` (n_epochs, n_times) are scaled by ``"spectrum"``, at least one epoch is
     ``usable``, ``probabilities`` (n_epochs, 5) are those found so far, None before the
     first staging, and ``levels`` are those of `fit_levels`.
 
     The result is filtered as if the spectrum of the whole night had been estimated from
-    the stages (fully up to 2 h), with its shape trusted in part. None from 6 h on.
+    the stages, with its shape trusted in part. The stages count fully up to 2 h, less
+    up to 6 h, and fully in a recording of unusual stages, however long. None if they do
+    not count.
     """
     n_usable = usable.sum()
-    if n_usable >= _LONG:
+    if probabilities is None and n_usable >= _LONG:
         return None
     epochs = sample_epochs(np.flatnonzero(usable))
     sample = signals[epochs]
@@ -96,8 +102,11 @@ def rescale(
     distance = night = remaining / (1 - SHARE)
     if probabilities is not None:
         expected = (probabilities[epochs] @ np.array(levels)).mean(axis=0)
+        is_usual = np.sqrt(np.square(expected).mean()) <= _MAX_USUAL
+        share = np.interp(n_usable, (_SHORT, _LONG), (1.0, 0.0)) if is_usual else 1.0
+        if share == 0:
+            return None
         shift = remaining - (band_distances(sample).mean(axis=0) - expected)
-        share = np.interp(n_usable, (_SHORT, _LONG), (1.0, 0.0))
         night = distance - share * shift.clip(-_MAX_SHIFT, _MAX_SHIFT)
     night = trust_shape(night, n_usable, probabilities is not None)
     limit = SHARE * _MAX_DISTANCE

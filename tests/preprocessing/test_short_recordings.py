@@ -1,4 +1,4 @@
-"""Tests of the scaling of short recordings by the stages found in them."""
+"""Tests of the scaling of short and unusual recordings by their stages."""
 
 from __future__ import annotations
 
@@ -99,15 +99,31 @@ def test_a_part_of_one_stage_is_scaled_like_its_night(night, levels, stage):
 
 
 def test_the_filter_is_weaker_for_longer_recordings(levels):
-    """Between two and six hours in part, from then on not at all."""
-    shifts = []
+    """If the stages are usual: between two and six hours in part, then not at all."""
+    usual, shifts = np.array([0.2, 0.0, 0.62, 0.18, 0.0]), []
     for n_epochs in (240, 480):
-        signals = scale(make_signals(np.full(n_epochs, 3)))
-        found = rescale(signals, everywhere(signals), np.eye(5)[[3] * n_epochs], levels)
+        signals = scale(make_signals(np.full(n_epochs, 2)))
+        proba = np.tile(usual, (n_epochs, 1))
+        found = rescale(signals, everywhere(signals), proba, levels)
         shifts.append(np.mean(median_distances(found) - median_distances(signals)))
-    assert shifts[1] / shifts[0] == pytest.approx(0.5, abs=0.03)
-    usable = np.ones(720, dtype=bool)
-    assert rescale(np.zeros((720, 1)), usable, np.eye(5)[[3] * 720], levels) is None
+    assert shifts[1] / shifts[0] == pytest.approx(0.5, abs=0.1)
+    signals = np.zeros((720, N_TIMES), np.float32)
+    assert rescale(signals, everywhere(signals), None, levels) is None
+    proba = np.tile(usual, (720, 1))
+    assert rescale(signals, everywhere(signals), proba, levels) is None
+
+
+def test_a_day_and_a_night_are_scaled_like_the_night(night, levels):
+    """Their median is that of wake."""
+    stages = np.append(np.zeros(1200, int), STAGES)
+    alone = scale(make_signals(stages))
+    found = rescale(alone, everywhere(alone), np.eye(5)[stages], levels)
+    means = [
+        band_distances(x[-len(STAGES) :]).mean(axis=0)
+        for x in (night.signals.numpy(), alone, found)
+    ]
+    assert np.abs(means[1] - means[0]).min() > 0.7
+    assert_allclose(means[2], means[0], atol=0.2)
 
 
 def test_unusable_epochs_do_not_count(levels, half_an_hour):
