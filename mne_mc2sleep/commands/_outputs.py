@@ -97,10 +97,13 @@ class NightFiles:
                 _name_equipment(fname, made_by)
 
     def publish(self, made_by: MadeBy, summary: dict[str, Any]) -> None:
-        """Write the sidecar, and move all files to the output folder."""
+        """Write the sidecar, and replace all files in the output folder."""
         content = describe(self.recording, made_by, summary)
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (self.folder / self.sidecar.name).write_text(text, "utf-8")
+        # Interrupted in between, the night lacks a file and is staged again.
+        for fname in reversed(self.fnames):
+            fname.unlink(missing_ok=True)
         for fname in self.fnames:
             (self.folder / fname.name).replace(fname)
 

@@ -69,6 +69,27 @@ def test_files_hold_what_predict_gives(staged, clf, nights):
     assert plt.get_fignums() == []
 
 
+def test_an_overwrite_that_is_interrupted_is_done_again(
+    stage, nights, tmp_path, monkeypatch
+):
+    """Old stages beside a new sidecar would pass for those of the new weights."""
+    fname = nights[1].fname
+    stage(fname)
+
+    def interrupt(self, target, replace=Path.replace):
+        replace(self, target)
+        if Path(target).suffix == ".json":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", interrupt)
+        assert stage(fname, "--overwrite")[0] == 130
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json"}
+    status, _, err = stage(fname)
+    assert status == 0
+    assert "1 of 1 staged" in err
+
+
 def test_every_file_names_the_software_and_the_weights(staged, weights):
     """The sidecar in full, the CSV by its scorer, the EDF in its recording field."""
     sidecar = json.loads((staged / "second_hypnogram.json").read_text())
