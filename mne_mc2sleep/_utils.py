@@ -103,12 +103,6 @@ def replace_file(fname: Path, content: bytes) -> None:
 
     A link of that name is replaced, not followed.
     """
-    fname = Path(fname).expanduser()
-    if not fname.parent.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {str(fname.parent)!r} to write {fname.name} to; "
-            "create it first."
-        )
     # In the same folder, because a rename is atomic only within one file system.
     with tempfile.TemporaryDirectory(dir=fname.parent, prefix=".saving_") as folder:
         part = Path(folder) / fname.name

@@ -205,7 +205,7 @@ def print_table(fname):
         rows = [v for key, v in results.items() if key.rpartition("|")[0] == name]
         if rows:
             cells = [
-                f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+                f"{np.mean(values):.3f} ± {np.std(values, ddof=len(values) > 1):.3f}"
                 for values in ([row[k] for row in rows] for k in ("kappa", "macro_f1"))
             ]
             print("|", " | ".join([name, *cells, str(len(rows))]), "|")

@@ -17,7 +17,7 @@ import pandas as pd
 from mne.utils import logger
 
 from .._constants import EPOCH_DURATION, SCORER, STAGES, UNSCORED
-from .._utils import replace_file, warn
+from .._utils import check_fname, replace_file, warn
 from .hypnogram_formats import WRITERS, load_hypnogram
 from .stage_intervals import (
     MAX_EPOCHS,
@@ -247,16 +247,11 @@ def write_hypnogram(
         If the suffix is unknown or the hypnogram has other than five stages.
     FileExistsError
         If the file exists and ``overwrite`` is False.
+    FileNotFoundError, PermissionError
+        If the folder does not exist, or is not writable.
     """
-    fname = Path(fname).expanduser()
-    write = WRITERS.get(fname.suffix.lower())
-    if write is None:
-        raise ValueError(
-            f"The suffix of {fname.name!r} is not a format in which hypnograms are "
-            f"written; use {', '.join(WRITERS)}."
-        )
-    if fname.exists() and not overwrite:
-        raise FileExistsError(f"{fname} exists; pass overwrite=True to replace it.")
+    fname = check_fname(fname, tuple(WRITERS), overwrite)
+    write = WRITERS[fname.suffix.lower()]
     replace_file(fname, write(hypno, hypnogram_to_annotations(hypno)))
 
 

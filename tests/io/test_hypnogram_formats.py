@@ -449,8 +449,9 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "hypno", "error", "match"),
     [
-        ("night.xlsx", Hypnogram(["W"]), ValueError, r"use .edf, .csv, .tsv"),
-        ("night", Hypnogram(["W"]), ValueError, r"use .edf, .csv, .tsv"),
+        ("night.xlsx", Hypnogram(["W"]), ValueError, r"\.edf or \.csv or \.tsv"),
+        ("night", Hypnogram(["W"]), ValueError, r"\.edf or \.csv or \.tsv"),
+        ("no/night.csv", Hypnogram(["W"]), FileNotFoundError, "Create it"),
         ("night.csv", [0, 1], TypeError, "found list"),
         ("night.csv", Hypnogram(["W", "S"], n_stages=2), ValueError, "has 2 stages"),
     ],
