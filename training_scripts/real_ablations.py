@@ -66,6 +66,10 @@ SEEDS = (0, 1, 2)
 PRETRAIN_PASSES, FINETUNE_PASSES = 2, 3
 BATCH_SIZE, LEARNING_RATE = 5, 1.5e-3
 DRAW_SEED = 80_000
+HEADS_SUBJECTS = {
+    "validation": HEADS_VALIDATION_SUBJECTS,
+    "test": HEADS_TEST_SUBJECTS,
+}
 # Epochs of wake that make a day of a night.
 N_WAKE = 1560
 WHOLE_METHOD = "whole method"
@@ -247,10 +251,7 @@ def read_sets(args, half_hours=("022",)):
     """Return by name the recordings of each set, read but not scaled."""
     sets = {}
     if args.heads:
-        for part, subjects in (
-            ("validation", HEADS_VALIDATION_SUBJECTS),
-            ("test", HEADS_TEST_SUBJECTS),
-        ):
+        for part, subjects in HEADS_SUBJECTS.items():
             nights = glue_nights(args.heads, subjects)
             sets[f"heads, {part}"] = [(*n, np.arange(len(n[1]))) for n in nights], 100
     if args.ucddb:
@@ -326,9 +327,9 @@ def do_mechanisms(args, results):
     """Score the shipped weights with one mechanism less at a time."""
     sets = read_sets(args, ("heads, validation", "022", "pyDYNAM-O", TEST_SET))
     if args.heads:
-        sets[f"heads, validation, {N_WAKE // 120} h awake"] = read_set(
-            glue_days(args.heads), SFREQ
-        )
+        for part, subjects in HEADS_SUBJECTS.items():
+            days = read_set(glue_days(args.heads, subjects), SFREQ)
+            sets[f"heads, {part}, {N_WAKE // 120} h awake"] = days
     if args.ucddb:
         sets["other patients"] = read_set(read_patients(args.ucddb), 128)
     stager = MC2SleepClassifier.from_pretrained("small").stager_
@@ -339,10 +340,10 @@ def do_mechanisms(args, results):
             args.results.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def glue_days(fname):
-    """Glue the validation nights between two halves of a day awake, not scored."""
+def glue_days(fname, subjects):
+    """Glue the nights of subjects between two halves of a day awake, not scored."""
     days = []
-    nights = [n for n in read_heads(fname) if n.subject in HEADS_VALIDATION_SUBJECTS]
+    nights = [n for n in read_heads(fname) if n.subject in subjects]
     for index, night in enumerate(nights):
         rng = np.random.default_rng([DRAW_SEED, index])
         wake = np.flatnonzero(night.stages == 0)
