@@ -1,8 +1,8 @@
 """Continue the training of a network on soft targets, whole and in short pieces.
 
-Half of the recordings of a pass are scaled whole. The others are cut into pieces of
-10 min to 2 h, each of which is scaled as a short recording is: by what is known of it
-before it is staged, or as after its stages were found, with an error.
+Two fifths of the recordings of a pass are scaled whole. The others are cut into pieces
+of 10 min to 2 h, each of which is scaled as a short recording is: by what is known of
+it before it is staged, or as after its stages were found, with an error.
 """
 
 from __future__ import annotations
