@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from fnmatch import fnmatchcase
 from io import BytesIO
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree
 
 import mne
 import numpy as np
@@ -28,24 +28,23 @@ from .edf_header import (
     read_edf_header,
 )
 from .stage_intervals import (
-    Intervals,
-    as_utc,
-    intervals_from_annotations,
-    intervals_from_values,
-    pick_stages,
+    StageEvents,
+    events_from_annotations,
+    events_from_hypnogram,
+    events_from_values,
 )
-from .stage_tables import clock_seconds, read_rows, read_table
-from .stage_xml import read_stage_xml
+from .stage_tables import clock_seconds, name_columns, read_rows, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from yasa import Hypnogram
 
-    from .stage_tables import StageTable
-
 _NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
-_UCDDB_CODES = ("W", "R", "N1", "N2", "N3", "N4", "MT", "?", "?")
+# The codes of these programs; others are unscored.
+_PROFUSION = {"0": "W", "1": "N1", "2": "N2", "3": "N3", "4": "N4", "5": "R", "6": "MT"}
+_UCDDB = {"0": "W", "1": "R", "2": "N1", "3": "N2", "4": "N3", "5": "N4", "6": "MT"}
+_UCDDB |= {"7": "?", "8": "?"}
 _FOREIGN = {
     (".xlsx", ".xls", ".ods"): "a spreadsheet; save it as 'CSV UTF-8'",
     (".mat",): "a MATLAB file; load it by scipy.io.loadmat and pass the array",
@@ -57,63 +56,66 @@ _FOREIGN = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
-    """A file to read, with what the user says about it."""
+class Source(NamedTuple):
+    """A file to read."""
 
     path: Path
     content: bytes
-    scorer: str | None
+    text: str
+    """The content as text, "" if it is binary."""
     epoch_duration: float | None
-
-    @cached_property
-    def text(self) -> str:
-        """The content as text, "" if it is binary."""
-        return _decode(self.content)
+    """In seconds, for files that hold one stage per line."""
 
     @property
     def step(self) -> float:
-        """The duration of an epoch in s, where the file does not know it."""
-        return EPOCH_DURATION if self.epoch_duration is None else self.epoch_duration
+        """The duration of an epoch in s, where the file does not hold it."""
+        return self.epoch_duration or EPOCH_DURATION
 
 
 class Format(NamedTuple):
     """A row of the table of formats."""
 
     name: str
-    suffixes: tuple[str, ...]
-    """Lower-case endings of the names of such files; none for any."""
-    matches: Callable[[Source], bool]
-    """Whether a file of that suffix is of this format."""
-    read: Callable[[Source], Hypnogram | Intervals]
-    """The reader: a Hypnogram of one value per epoch, or Intervals."""
+    globs: tuple[str, ...]
+    """The names of such files, in lower case; the first is the one to write."""
+    pattern: str
+    """A regular expression that the beginning of such a file matches, as text."""
+    read: Callable[[Source], StageEvents]
     write: Callable[[Hypnogram, mne.Annotations], bytes] | None = None
     """The writer, from a hypnogram and its runs as annotations."""
 
 
-def load_hypnogram(
-    fname: Path, scorer: str | None = None, epoch_duration: float | None = None
-) -> Hypnogram | Intervals:
-    """Read a hypnogram file: a Hypnogram if it has one value per epoch, else Intervals.
+def load_hypnogram(fname: Path, epoch_duration: float | None = None) -> StageEvents:
+    """Read a hypnogram file.
 
-    ``scorer`` and ``epoch_duration`` (s) are used where the file does not hold them. A
-    ValueError if the file is empty, damaged, or of no format in the table.
+    A ValueError if it is empty, damaged, or of no format in the table, or if its epochs
+    have another duration than ``epoch_duration`` (s).
     """
     name = fname.name.lower()
     for suffixes, what in _FOREIGN.items():
         if name.endswith(suffixes) and not name.endswith(".fif.gz"):
             raise ValueError(f"The file is {what}.")
-    source = Source(fname, fname.read_bytes(), scorer, epoch_duration)
-    if not source.content.strip():
+    content = fname.read_bytes()
+    if not content.strip():
         raise ValueError("The file is empty: export it again, or copy it again.")
+    source = Source(fname, content, _decode(content), epoch_duration)
     for format_ in FORMATS:
-        if name.endswith(format_.suffixes or "") and format_.matches(source):
-            return format_.read(source)
-    known = "; ".join(dict.fromkeys(format_.name for format_ in FORMATS))
-    raise ValueError(
-        f"The file cannot be read as a hypnogram: it is none of {known}. Export the "
-        "stages in one of these formats, or pass them as an array."
-    )
+        is_named = any(fnmatchcase(name, glob) for glob in format_.globs)
+        if is_named and re.match(format_.pattern, source.text.lstrip()):
+            events = format_.read(source)
+            break
+    else:
+        known = "; ".join(format_.name for format_ in FORMATS)
+        raise ValueError(
+            f"The file cannot be read as a hypnogram: it is none of {known}. Export "
+            "the stages in one of these formats, or pass them as an array."
+        )
+    if events.step is not None and source.epoch_duration not in (None, events.step):
+        raise ValueError(
+            f"The file has epochs of {events.step:g} s, but epoch_duration="
+            f"{source.epoch_duration:g} was requested."
+        )
+    return events
 
 
 def _decode(content: bytes) -> str:
@@ -130,34 +132,6 @@ def _decode(content: bytes) -> str:
             continue
         return "" if "\0" in text else text
     return ""
-
-
-def _per_epoch(
-    source: Source,
-    values: object,
-    step: float | None = None,
-    start: object = None,
-    scorer: str | None = None,
-    proba: pd.DataFrame | None = None,
-) -> Hypnogram:
-    """Make a Hypnogram of one value per epoch."""
-    from yasa import Hypnogram
-
-    if step is not None and source.epoch_duration not in (None, step):
-        raise ValueError(
-            f"The file has epochs of {step:g} s, but epoch_duration="
-            f"{source.epoch_duration:g} was requested."
-        )
-    step = source.step if step is None else step
-    runs = intervals_from_values(values, step)
-    stages = np.repeat(runs.stage, np.rint(runs.duration / step).astype(int))
-    return Hypnogram.from_integers(
-        stages,
-        freq=f"{step:.9g}s",
-        start=start,
-        scorer=scorer or source.scorer,
-        proba=proba,
-    )
 
 
 def _write_csv(hypno: Hypnogram, _annotations: mne.Annotations) -> bytes:
@@ -207,7 +181,7 @@ def _write_edf(_hypno: Hypnogram, annotations: mne.Annotations) -> bytes:
     return edf.to_bytes()
 
 
-def _read_edf(source: Source) -> Intervals:
+def _read_edf(source: Source) -> StageEvents:
     """Read EDF+ annotations, with the start in the header, which MNE leaves out."""
     damage = describe_damage(source.path)
     if damage is not None:
@@ -228,35 +202,74 @@ def _read_edf(source: Source) -> Intervals:
         start = None
     elif 0 < fraction < 1:
         start += timedelta(seconds=fraction)
-    return pick_stages(*zip(*annotations, strict=True))._replace(origin=as_utc(start))
+    onset, duration, names = zip(*annotations, strict=True)
+    return StageEvents(names, onset, duration, start=start)
 
 
-def _read_xml(source: Source) -> Hypnogram | Intervals:
-    stages = read_stage_xml(source.text)
-    if stages.events:
-        return pick_stages(*zip(*stages.events, strict=True))
-    if stages.epochs:
-        step = float(stages.epoch_duration) if stages.epoch_duration else None
-        return _per_epoch(source, stages.epochs, step)
-    raise ValueError(
-        f"The XML (its outermost element is {stages.root!r}) holds no stages as NSRR "
-        "or Compumedics ProFusion write them. Export the stages as EDF+ or text."
+def _read_xml(source: Source) -> StageEvents:
+    """Read the events of an NSRR file, or the epochs of a ProFusion file."""
+    # Entities that fill the memory or read other files come from there.
+    if "<!DOCTYPE" in source.text or "<!ENTITY" in source.text:
+        raise ValueError(
+            "The XML declares a document type, which no hypnogram file does; copy the "
+            "file again from its source."
+        )
+    try:
+        root = ElementTree.fromstring(source.text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ValueError(
+            f"The XML is damaged or cut off ({error}); copy the file again."
+        ) from error
+    events = [
+        _read_nsrr_event(event)
+        for event in root.iterfind(".//{*}ScoredEvent")
+        if event.findtext("{*}EventType", "").strip().startswith("Stages")
+    ]
+    if events:
+        names, onset, duration = zip(*events, strict=True)
+        return StageEvents(names, onset, duration)
+    epochs = [(stage.text or "").strip() for stage in root.iterfind(".//{*}SleepStage")]
+    if not epochs:
+        raise ValueError(
+            f"The XML (its outermost element is {root.tag.rpartition('}')[2]!r}) holds "
+            "no stages as NSRR or Compumedics ProFusion write them. Export the stages "
+            "as EDF+ or text."
+        )
+    # A code, or a name.
+    stages = [_PROFUSION.get(x, "?" if x.isdigit() else x) for x in epochs]
+    step = root.findtext(".//{*}EpochLength", "").strip()
+    return StageEvents(stages, step=float(step) if step else source.step)
+
+
+def _read_nsrr_event(event: ElementTree.Element) -> tuple[str, float, float]:
+    """Return the name, onset and duration of a stage."""
+    name, onset, duration = (
+        event.findtext(f"{{*}}{tag}", "").strip()
+        for tag in ("EventConcept", "Start", "Duration")
     )
+    try:
+        return name, float(onset), float(duration)
+    except ValueError:
+        raise ValueError(
+            f"The stage {name!r} has the onset {onset!r} and the duration "
+            f"{duration!r}; both must be numbers."
+        ) from None
 
 
-def _read_json(source: Source) -> Hypnogram:
+def _read_json(source: Source) -> StageEvents:
     from yasa import Hypnogram
 
     try:
-        return Hypnogram.from_dict(json.loads(source.text))
+        hypno = Hypnogram.from_dict(json.loads(source.text))
     except Exception as error:  # YASA raises many types
         raise ValueError(
             "The JSON is not a hypnogram of yasa.Hypnogram.to_json. Pass the stages as "
             "an array or a table."
         ) from error
+    return events_from_hypnogram(hypno)
 
 
-def _read_npy(source: Source) -> Hypnogram:
+def _read_npy(source: Source) -> StageEvents:
     try:
         values = np.load(BytesIO(source.content), allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -268,10 +281,10 @@ def _read_npy(source: Source) -> Hypnogram:
             f"The array has shape {values.shape}. If its columns are the probabilities "
             "of W, N1, N2, N3 and REM, pass array.argmax(axis=1)."
         )
-    return _per_epoch(source, values.ravel())
+    return events_from_values(values.ravel(), source.step)
 
 
-def _read_by_mne(source: Source) -> Intervals:
+def _read_by_mne(source: Source) -> StageEvents:
     try:
         annotations = mne.read_annotations(source.path)
     except Exception as error:  # MNE's readers raise many types
@@ -279,36 +292,33 @@ def _read_by_mne(source: Source) -> Intervals:
             "The file holds no annotations that MNE can read. Save them by "
             "mne.Annotations.save, as .txt or -annot.fif."
         ) from error
-    return intervals_from_annotations(annotations)
+    return events_from_annotations(annotations)
 
 
-def _read_remlogic(source: Source) -> Intervals:
+def _read_remlogic(source: Source) -> StageEvents:
     """Read an event export: a table after a header, with times of day."""
     lines = source.text.splitlines()
-    first = next((i for i, line in enumerate(lines) if "[hh:mm:ss]" in line), None)
-    if first is None:
-        raise ValueError(
-            "The RemLogic export has no column 'Time [hh:mm:ss]'; export the events "
-            "with time, event and duration."
-        )
-    header, *rows = read_rows(lines[first:])
-    names = [name.partition("[")[0].strip().casefold() for name in header]
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+    first = next((i for i, line in enumerate(lines) if "[hh:mm:ss]" in line), 0)
+    columns = name_columns(read_rows(lines[first:]))
     times = columns.get("time") or columns.get("heure")
-    events = columns.get("event") or columns.get("événement")
+    names = columns.get("event") or columns.get("événement")
     durations = columns.get("duration") or columns.get("durée")
-    if times is None or events is None or durations is None:
+    if times is None or names is None or durations is None:
         raise ValueError(
-            f"The RemLogic export has the columns {header} and {len(rows)} rows; "
-            "export the events with time, event and duration."
+            f"The RemLogic export has the columns {[*columns]}; export the events with "
+            "time, event and duration."
         )
-    onset = clock_seconds([time.rpartition("T")[2] for time in times])
+    times = [time.rpartition("T")[2] for time in times]
     date = re.search(r"Recording Date:\s*(\d+)\D(\d+)\D(\d{4})", source.text)
-    intervals = pick_stages(onset, [float(d) for d in durations], events)
-    return intervals._replace(origin=_clock_origin(date, times[0].rpartition("T")[2]))
+    return StageEvents(
+        names,
+        clock_seconds(times),
+        [float(duration) for duration in durations],
+        start=_clock_start(date, times[0]),
+    )
 
 
-def _read_domino(source: Source) -> Hypnogram:
+def _read_domino(source: Source) -> StageEvents:
     """Read a sleep profile: a header, then lines such as "22:04:30,000; N2"."""
     rows = re.findall(r"^(\d+:\d\d:\d\d)\S*;\s*(.+?)\s*$", source.text, re.MULTILINE)
     rate = re.search(r"^Rate:\s*([\d.]+)", source.text, re.MULTILINE)
@@ -326,15 +336,14 @@ def _read_domino(source: Source) -> Hypnogram:
         )
     date = re.search(r"^Start Time:\s*(\d+)\D(\d+)\D(\d{4})(.*)", source.text, re.M)
     is_american = date is not None and date[4].strip().upper().endswith("M")
-    start = _clock_origin(date, times[0], month_first=is_american)
     # "A" stands for epochs without a stage.
     stages = ["?" if name == "A" else name for name in names]
-    return _per_epoch(source, stages, step, start)
+    return StageEvents(
+        stages, step=step, start=_clock_start(date, times[0], is_american)
+    )
 
 
-def _clock_origin(
-    date: re.Match | None, time: str, month_first: bool = False
-) -> pd.Timestamp | None:
+def _clock_start(date: re.Match | None, time: str, month_first: bool = False) -> Any:
     """Combine a date, day or month first, and a time of day."""
     if date is None:
         logger.info(
@@ -345,79 +354,45 @@ def _clock_origin(
     if second > 12 or (month_first and first <= 12):
         first, second = second, first
     try:
-        return as_utc(f"{year}-{second:02}-{first:02} {time}")
+        return pd.Timestamp(f"{year}-{second:02}-{first:02} {time}", tz="UTC")
     except ValueError as error:
         raise ValueError(
             f"The file has no valid start: {date[0].strip()!r}."
         ) from error
 
 
-def _read_ucddb(source: Source) -> Hypnogram:
+def _read_ucddb(source: Source) -> StageEvents:
     codes = source.text.split()
-    if not set(codes) <= set(map(str, range(len(_UCDDB_CODES)))):
+    if not set(codes) <= set(_UCDDB):
         raise ValueError("A hypnogram of UCDDB holds one code from 0 to 8 per line.")
-    return _per_epoch(source, [_UCDDB_CODES[int(code)] for code in codes], 30.0)
+    return StageEvents([_UCDDB[code] for code in codes], step=30.0)
 
 
-def _read_text(source: Source) -> Hypnogram | Intervals:
+def _read_text(source: Source) -> StageEvents:
     """Read a table, or one stage per line."""
-    table: StageTable = read_table(source.text, source.epoch_duration)
-    if table.onset is None or table.duration is None:
-        try:
-            return _per_epoch(
-                source,
-                table.names,
-                table.step,
-                table.start,
-                table.scorer,
-                table.proba,
-            )
-        except AssertionError as error:  # YASA checks by assert
-            raise ValueError(
-                "The probabilities of each epoch must sum to 1, and have a column for "
-                "each stage; correct or delete these columns."
-            ) from error
-    intervals = pick_stages(table.onset, table.duration, table.names)
-    return intervals._replace(origin=as_utc(table.start))
-
-
-def _is_any(_source: Source) -> bool:
-    return True
-
-
-def _starts(pattern: str) -> Callable[[Source], bool]:
-    """Return a function that finds a pattern at the beginning of a text."""
-    return lambda source: re.match(pattern, source.text.lstrip()) is not None
+    return read_table(source.text, source.epoch_duration)
 
 
 FORMATS = (
-    Format("EDF+ annotations", (".edf", ".bdf"), _is_any, _read_edf, _write_edf),
-    Format("NSRR or ProFusion XML", (".xml",), _is_any, _read_xml),
-    Format("YASA's JSON", (".json",), _is_any, _read_json),
-    Format("NumPy .npy", (".npy",), _is_any, _read_npy),
+    Format("EDF+ annotations", ("*.edf", "*.bdf"), "", _read_edf, _write_edf),
+    Format("NSRR or ProFusion XML", ("*.xml",), "", _read_xml),
+    Format("YASA's JSON", ("*.json",), "", _read_json),
+    Format("NumPy .npy", ("*.npy",), "", _read_npy),
     Format(
-        "MNE annotations", (".fif", ".fif.gz", ".vmrk", ".set"), _is_any, _read_by_mne
+        "MNE annotations", ("*.fif", "*.fif.gz", "*.vmrk", "*.set"), "", _read_by_mne
     ),
-    Format("RemLogic events", (".txt", ".csv"), _starts("RemLogic"), _read_remlogic),
-    Format("Domino profile", (".txt", ".csv"), _starts("Signal ID:"), _read_domino),
-    Format(
-        "UCDDB stages",
-        ("_stage.txt",),
-        lambda source: (
-            re.fullmatch(r"ucddb\d{3}_stage.txt", source.path.name.lower()) is not None
-        ),
-        _read_ucddb,
-    ),
-    Format("table of epochs", (".csv",), _starts("."), _read_text, _write_csv),
-    Format("BIDS events", (".tsv",), _starts("."), _read_text, _write_tsv),
-    Format("one stage per line", (), _starts("."), _read_text),
+    Format("RemLogic events", ("*.txt", "*.csv"), "RemLogic", _read_remlogic),
+    Format("Domino profile", ("*.txt", "*.csv"), "Signal ID:", _read_domino),
+    Format("UCDDB stages", ("ucddb???_stage.txt",), "", _read_ucddb),
+    Format("table of epochs", ("*.csv",), ".", _read_text, _write_csv),
+    Format("BIDS events", ("*.tsv",), ".", _read_text, _write_tsv),
+    Format("one stage per line", ("*",), ".", _read_text),
 )
 """The formats, in the order in which they are tried."""
 
 WRITERS = {
-    suffix: format_.write
+    format_.globs[0].lstrip("*"): format_.write
     for format_ in FORMATS
-    for suffix in format_.suffixes[:1]
     if format_.write is not None
 }
 """The writer of each suffix."""

@@ -22,12 +22,14 @@ from .hypnogram_formats import WRITERS, load_hypnogram
 from .stage_intervals import (
     MAX_EPOCHS,
     Intervals,
+    StageEvents,
     as_utc,
     coverage,
-    intervals_from_annotations,
-    intervals_from_hypnogram,
-    intervals_from_values,
+    events_from_annotations,
+    events_from_hypnogram,
+    events_from_values,
     put_on_grid,
+    to_intervals,
 )
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def stages_on_grid(
     """
     if isinstance(hypno, str | os.PathLike):
         with _errors_name(hypno):
-            return stages_on_grid(_load(hypno), n_epochs, start)
+            return stages_on_grid(to_intervals(_load(hypno)), n_epochs, start)
     intervals = as_intervals(hypno)
     if n_epochs is None:
         intervals, n_epochs, _ = _own_grid(intervals)
@@ -183,7 +185,7 @@ def hypnogram_to_annotations(hypno: Hypnogram) -> mne.Annotations:
     ValueError
         If it has other than five stages.
     """
-    intervals = intervals_from_hypnogram(hypno)
+    intervals = to_intervals(events_from_hypnogram(hypno))
     origin = intervals.origin
     return mne.Annotations(
         intervals.onset,
@@ -219,7 +221,7 @@ def annotations_to_hypnogram(
     ValueError
         As ``stages_on_grid``, or if the stages span more than a year.
     """
-    return _as_hypnogram(intervals_from_annotations(annotations), scorer)
+    return _as_hypnogram(events_from_annotations(annotations), scorer)
 
 
 def write_hypnogram(
@@ -291,8 +293,7 @@ def read_hypnogram(
         If it cannot be read or does not hold a valid hypnogram.
     """
     with _errors_name(fname):
-        hypno = _load(fname, scorer, epoch_duration)
-        return _as_hypnogram(hypno, scorer) if isinstance(hypno, Intervals) else hypno
+        return _as_hypnogram(_load(fname, epoch_duration), scorer)
 
 
 @contextmanager
@@ -304,17 +305,13 @@ def _errors_name(fname: str | os.PathLike) -> Iterator[None]:
         raise ValueError(f"{Path(fname).name}: {error}") from error
 
 
-def _load(
-    fname: str | os.PathLike,
-    scorer: str | None = None,
-    epoch_duration: float | None = None,
-) -> Hypnogram | Intervals:
+def _load(fname: str | os.PathLike, epoch_duration: float | None = None) -> StageEvents:
     fname = Path(fname).expanduser()
     if not fname.exists():
         raise FileNotFoundError(f"The hypnogram file {fname} does not exist.")
     if fname.is_dir():
         raise ValueError("It is a folder; pass the file in it that holds the stages.")
-    return load_hypnogram(fname, scorer, epoch_duration)
+    return load_hypnogram(fname, epoch_duration)
 
 
 def as_intervals(hypno: object) -> Intervals:
@@ -322,10 +319,10 @@ def as_intervals(hypno: object) -> Intervals:
     if isinstance(hypno, Intervals):
         return hypno
     if isinstance(hypno, mne.Annotations):
-        return intervals_from_annotations(hypno)
+        return to_intervals(events_from_annotations(hypno))
     if isinstance(hypno, list | tuple | np.ndarray | pd.Series | pd.Index):
-        return intervals_from_values(hypno)
-    return intervals_from_hypnogram(hypno)
+        return to_intervals(events_from_values(hypno))
+    return to_intervals(events_from_hypnogram(hypno))
 
 
 def _own_grid(intervals: Intervals) -> tuple[Intervals, int, pd.Timestamp | None]:
@@ -344,12 +341,32 @@ def _own_grid(intervals: Intervals) -> tuple[Intervals, int, pd.Timestamp | None
     return intervals, int(n_epochs), start
 
 
-def _as_hypnogram(intervals: Intervals, scorer: str | None) -> Hypnogram:
+def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
+    """Make a Hypnogram of the events' own epochs, or else of epochs of 30 s."""
     from yasa import Hypnogram
 
-    intervals, n_epochs, start = _own_grid(intervals)
-    values = put_on_grid(intervals, n_epochs)
-    return Hypnogram.from_integers(values, start=start, scorer=scorer)
+    intervals = to_intervals(events)
+    start, step = events.start, events.step
+    if step is None:
+        step = EPOCH_DURATION
+        intervals, n_epochs, start = _own_grid(intervals)
+        values = put_on_grid(intervals, n_epochs)
+    else:
+        n_values = np.rint(intervals.duration / step).astype(int)
+        values = np.repeat(intervals.stage, n_values)
+    try:
+        return Hypnogram.from_integers(
+            values,
+            freq=f"{step:.9g}s",
+            start=start,
+            scorer=events.scorer or scorer,
+            proba=events.proba,
+        )
+    except AssertionError as error:  # YASA checks by assert
+        raise ValueError(
+            "The probabilities of each epoch must sum to 1, and have a column for "
+            "each stage; correct or delete these columns."
+        ) from error
 
 
 def _check_length(intervals: Intervals, n_epochs: int) -> None:

@@ -1,4 +1,8 @@
-"""Read stages in any form as intervals, and put intervals on a grid of epochs."""
+"""Turn stages in any form into intervals, and put intervals on a grid of epochs.
+
+Every form of a scoring (a Hypnogram, Annotations, an array, a file) becomes
+`StageEvents`; `to_intervals` alone decides what they mean in time.
+"""
 
 from __future__ import annotations
 
@@ -16,36 +20,46 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from yasa import Hypnogram
 
+    Seconds = NDArray[np.float64]
+
+MAX_EPOCHS = 366 * 24 * 120  # a year; more would be a typing error
 _MAJORITY = EPOCH_DURATION / 2 + 1e-6
 _DAY = 86_400.0  # unknown names count up to a day before and after the stages
 # What an unmarked name such as "W" must tile to be a stage, and the epochs from which
 # on a failure is reported; our choice.
 _MIN_TILED = 0.9
 _MANY = 20
-MAX_EPOCHS = 366 * 24 * 120  # a year; more would be a typing error
 _NO_STAGE = -128
+_NAMES = np.array([*STAGES, "UNS", "ART"], dtype=object)  # by YASA's integers
+
+
+class StageEvents(NamedTuple):
+    """The names of stages as they were scored, with their times."""
+
+    names: ArrayLike
+    """Names of any spelling, shape (n_events,)."""
+    onset: ArrayLike | None = None
+    """In seconds, shape (n_events,). None: one event per epoch of ``step`` seconds."""
+    duration: ArrayLike | None = None
+    step: float | None = None
+    """The duration of each event in s, where these are epochs."""
+    start: Any = None
+    """The time of onset 0, in UTC if it has no zone. None: the first sample."""
+    scorer: str | None = None
+    proba: pd.DataFrame | None = None
 
 
 class Intervals(NamedTuple):
-    """Stages in time.
+    """Stages in time."""
 
-    Parameters
-    ----------
-    onset, duration : array of shape (n_intervals,)
-        In seconds.
-    stage : array of int8, shape (n_intervals,)
-        YASA's integers: 0 to 4, -1 artefact, -2 unscored.
-    origin : Timestamp | None
-        The time (UTC) of onset 0. None: the recording's first sample.
-    step : float | None
-        The duration of one value in s, if there is one value for each epoch.
-    """
-
-    onset: NDArray[np.float64]
-    duration: NDArray[np.float64]
+    onset: Seconds
+    duration: Seconds
     stage: NDArray[np.int8]
+    """YASA's integers: 0 to 4, -1 artefact, -2 unscored."""
     origin: pd.Timestamp | None = None
+    """The time (UTC) of onset 0. None: the recording's first sample."""
     step: float | None = None
+    """The duration of one value in s, if there is one value for each epoch."""
 
     @property
     def end(self) -> float:
@@ -61,8 +75,8 @@ def as_utc(time: Any) -> pd.Timestamp | None:
     return time.tz_localize("UTC") if time.tz is None else time.tz_convert("UTC")
 
 
-def intervals_from_hypnogram(hypno: Hypnogram) -> Intervals:
-    """Turn the runs of a Hypnogram of any epoch duration into intervals."""
+def events_from_hypnogram(hypno: Hypnogram) -> StageEvents:
+    """Return the epochs of a Hypnogram, which may have any duration."""
     from yasa import Hypnogram
 
     if not isinstance(hypno, Hypnogram):
@@ -76,52 +90,108 @@ def intervals_from_hypnogram(hypno: Hypnogram) -> Intervals:
             f"{', '.join(STAGES)}; pass one of {len(STAGES)} stages."
         )
     # By name: a Hypnogram may have integers of its own (hypno.mapping).
-    values = hypno.hypno.map(INTEGERS).to_numpy(dtype=np.int8)
-    step = pd.Timedelta(hypno.freq).total_seconds()
-    return _runs(values, step)._replace(origin=as_utc(hypno.start))
+    return StageEvents(
+        names=hypno.hypno.array,
+        step=pd.Timedelta(hypno.freq).total_seconds(),
+        start=hypno.start,
+        scorer=hypno.scorer,
+        proba=hypno.proba,
+    )
 
 
-def intervals_from_annotations(annotations: mne.Annotations) -> Intervals:
-    """Pick the sleep stages among annotations."""
+def events_from_annotations(annotations: mne.Annotations) -> StageEvents:
+    """Return the annotations, stages or not."""
     if not isinstance(annotations, mne.Annotations):
         raise TypeError(
             f"Annotations must be mne.Annotations; found {type(annotations).__name__}."
         )
-    intervals = pick_stages(
-        annotations.onset, annotations.duration, annotations.description
+    return StageEvents(
+        annotations.description,
+        annotations.onset,
+        annotations.duration,
+        start=annotations.orig_time,
     )
-    return intervals._replace(origin=as_utc(annotations.orig_time))
 
 
-def pick_stages(onset: ArrayLike, duration: ArrayLike, names: ArrayLike) -> Intervals:
-    """Pick the sleep stages among events in seconds, by their names.
+def events_from_values(values: object, step: float = EPOCH_DURATION) -> StageEvents:
+    """Return one event for each integer or name of an array."""
+    # A Hypnogram or Raw in a list would be iterated over without end.
+    if isinstance(values, list | tuple) and not all(map(np.isscalar, values)):
+        raise TypeError("A list of stages must hold integers or names, one per epoch.")
+    array = np.asarray(values)
+    if array.ndim != 1 or not array.size:
+        raise ValueError(
+            "Stages must be a one-dimensional array with one value per epoch; found "
+            f"shape {array.shape}."
+        )
+    try:
+        numbers = array.astype(np.float64)
+    except (TypeError, ValueError):
+        numbers = None
+    is_text = numbers is None and all(isinstance(name, str) for name in array)
+    if array.dtype == bool or (numbers is None and not is_text):
+        raise TypeError(
+            f"Stages must be integers or names; found {array[:5].tolist()}."
+        )
+    if numbers is None:
+        return StageEvents(array, step=step)
+    wrong = ~np.isin(numbers, list(INTEGERS.values()))
+    if wrong.any():
+        found = np.unique(numbers[wrong]).tolist()[:10]
+        raise ValueError(
+            f"Stages must be YASA's integers ({INTEGERS}); found {found}. Codes of "
+            "another table (in R&K's, 4 is stage 4 and 5 is REM) must be replaced by "
+            "YASA's or by names."
+        )
+    return StageEvents(_NAMES[numbers.astype(np.int8)], step=step)
+
+
+def to_intervals(events: StageEvents) -> Intervals:
+    """Pick the sleep stages among events by their names.
 
     Time that only unknown names cover is unscored, with a warning. A ValueError if no
     name is a stage, a stage has no valid time, or unknown names cover more time than
     the stages.
     """
-    onset, duration = np.asarray(onset, float), np.asarray(duration, float)
-    names = np.asarray(names, dtype=object)
-    stage, is_known = _parse_all(names, "annotations")
-    is_valid = np.isfinite(onset) & np.isfinite(duration) & (duration >= 0)
-    invalid = is_known & ~is_valid
+    names: Any = events.names
+    if not isinstance(names, pd.Categorical):
+        names = np.asarray(names, dtype=object)
+    codes, unique = pd.factorize(names)
+    names = np.array([str(name) for name in unique], dtype=object)
+    stage_of_name = _parse_all(names)
+    if events.onset is None:
+        step = events.step or EPOCH_DURATION
+        first = np.flatnonzero(np.diff(codes, prepend=-1))
+        onset = step * first.astype(np.float64)
+        duration = step * np.diff(first, append=codes.size).astype(np.float64)
+        codes = codes[first]
+    else:
+        onset = np.asarray(events.onset, np.float64)
+        duration = np.asarray(events.duration, np.float64)
+    stage = stage_of_name[codes]
+    is_stage = stage != _NO_STAGE
+    is_timed = np.isfinite(onset) & np.isfinite(duration) & (duration >= 0)
+    invalid = is_stage & ~is_timed
     if invalid.any():
         raise ValueError(
             f"A sleep stage has onset {onset[invalid][0]:g} s and duration "
             f"{duration[invalid][0]:g} s; correct or delete it."
         )
-    if not duration[is_known].any():
+    if not duration[is_stage].any():
         raise ValueError(
-            "The sleep stages among the annotations all have a duration of 0 s; give "
-            "each its duration, such as 30 s."
+            "The sleep stages all have a duration of 0 s; give each its duration, such "
+            "as 30 s."
         )
-    intervals = Intervals(onset[is_known], duration[is_known], stage[is_known])
-    # BAD is MNE's mark of a bad segment.
-    is_bad = np.array([str(name).lower().startswith("bad") for name in names], bool)
-    other = ~is_known & is_valid & (duration > 0) & ~is_bad
-    if not other.any():
+    origin = as_utc(events.start)
+    intervals = Intervals(onset, duration, stage, origin, events.step)
+    if is_stage.all():
         return intervals
-    return _keep_unknown(intervals, onset[other], duration[other], names[other])
+    if events.onset is not None:
+        # BAD is MNE's mark of a bad segment.
+        is_bad = np.array([name.lower().startswith("bad") for name in names])[codes]
+        is_kept = is_stage | (is_timed & ~is_bad)
+        intervals, codes = _take(intervals, is_kept), codes[is_kept]
+    return _mark_unknown(intervals, names[codes])
 
 
 def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
@@ -132,166 +202,42 @@ def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
     stage N2", "Stage 2", NSRR's "REM sleep|5"), or if they tile at least half of the
     recording.
     """
-    names = annotations.description.astype(object)
-    if not any(parse_stage(name).is_marked for name in names):
-        stage = np.array([_integer(name) for name in names], dtype=np.int8)
-        onset, duration = annotations.onset, annotations.duration
-        is_stage = (stage != _NO_STAGE) & np.isfinite(onset) & (duration > 0)
-        bare = Intervals(onset[is_stage], duration[is_stage], stage[is_stage])
+    events = events_from_annotations(annotations)._replace(start=None)
+    names, onset, duration = map(np.asarray, events[:3])
+    parsed = [parse_stage(str(name)) for name in names]
+    if not any(name.is_marked for name in parsed):
+        is_stage = np.array([name.integer is not None for name in parsed], dtype=bool)
+        is_stage &= np.isfinite(onset) & np.isfinite(duration) & (duration > 0)
+        if not is_stage.any():
+            return None
+        bare = to_intervals(
+            StageEvents(names[is_stage], onset[is_stage], duration[is_stage])
+        )
         covered = np.flatnonzero(coverage(bare, n_epochs) > _MAJORITY)
         if not covered.size:
             return None
         n_tiled = max(n_epochs / 2, _MIN_TILED * (covered[-1] - covered[0] + 1))
         is_one = len(set(bare.stage[bare.stage >= 0].tolist())) < 2
         if is_one or covered.size < n_tiled:
-            _warn_of_bare_names(sorted(set(names[is_stage])), covered.size)
+            if covered.size >= _MANY:
+                warn(
+                    f"The annotations {sorted(set(names[is_stage]))[:10]} cover "
+                    f"{covered.size / 2:g} min of the recording but do not cover it by "
+                    "several stages, so they are not read as sleep stages. If they "
+                    "are, rename them (as 'Sleep stage N2') or pass raw.annotations "
+                    "as hypnogram."
+                )
             return None
-    return intervals_from_annotations(annotations)._replace(origin=None)
+    return to_intervals(events)
 
 
-def _warn_of_bare_names(names: list[str], n_epochs: int) -> None:
-    if n_epochs >= _MANY:
-        warn(
-            f"The annotations {names[:10]} cover {n_epochs / 2:g} min of the recording "
-            "but do not cover it by several stages, so they are not read as sleep "
-            "stages. If they are, rename them (as 'Sleep stage N2') or pass "
-            "raw.annotations as hypnogram."
-        )
-
-
-def intervals_from_values(
-    values: object, epoch_duration: float = EPOCH_DURATION
-) -> Intervals:
-    """Turn one integer or name per epoch into intervals."""
-    # A Hypnogram or Raw in a list would be iterated over without end.
-    if isinstance(values, list | tuple) and not all(map(np.isscalar, values)):
-        raise TypeError("A list of stages must hold integers or names, one per epoch.")
-    array = np.asarray(values)
-    if array.ndim != 1 or not array.size:
-        raise ValueError(
-            "Stages must be a one-dimensional array with one value per epoch; found "
-            f"shape {array.shape}."
-        )
-    if isinstance(array[0], str):
-        array = array.astype(object)
-    try:
-        if array.dtype == bool:
-            raise TypeError
-        numbers = array.astype(np.float64)
-    except (TypeError, ValueError):
-        if not all(isinstance(name, str) for name in array):
-            raise TypeError(
-                f"Stages must be integers or names; found {array[:5].tolist()}."
-            ) from None
-        return _intervals_from_names(array, epoch_duration)
-    wrong = ~np.isin(numbers, list(INTEGERS.values()))
-    if wrong.any():
-        found = np.unique(numbers[wrong]).tolist()[:10]
-        raise ValueError(
-            f"Stages must be YASA's integers ({INTEGERS}); found {found}. Codes of "
-            "another table (in R&K's, 4 is stage 4 and 5 is REM) must be replaced by "
-            "YASA's or by names."
-        )
-    return _runs(numbers.astype(np.int8), epoch_duration)
-
-
-def _intervals_from_names(names: NDArray[np.object_], step: float) -> Intervals:
-    stage, is_known = _parse_all(names, "values")
-    n_unknown = np.count_nonzero(~is_known)
-    if n_unknown:
-        unknown = sorted(set(names[~is_known]))
-        _report_unknown(unknown, step * n_unknown, step * (names.size - n_unknown))
-        stage = np.where(is_known, stage, INTEGERS["UNS"]).astype(np.int8)
-    return _runs(stage, step)
-
-
-def _integer(name: str) -> int:
-    integer = parse_stage(str(name)).integer
-    return _NO_STAGE if integer is None else integer
-
-
-def _parse_all(
-    names: NDArray[np.object_], what: str
-) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """Return the stages, and which names are known; raise if none is a stage."""
-    unique = sorted(set(map(str, names)))
-    is_certain = any(_integer(x) >= 0 or parse_stage(x).is_marked for x in unique)
-    if not is_certain and (not unique or _NO_STAGE in map(_integer, unique)):
-        raise ValueError(
-            f"The {what} hold no sleep stage; found {unique[:10]}. A stage is written "
-            "'Sleep stage W', 'N2' or similar."
-        )
-    stage = np.array([_integer(name) for name in names], dtype=np.int8)
-    return stage, stage != _NO_STAGE
-
-
-def _keep_unknown(
-    stages: Intervals,
-    onset: NDArray[np.float64],
-    duration: NDArray[np.float64],
-    names: NDArray[np.object_],
-) -> Intervals:
-    """Warn of time that only unknown names cover, and keep it as unscored."""
-    stages_first = stages.onset.min()
-    first = min(stages_first, max(onset.min(), stages_first - _DAY))
-    last = max(stages.end, min((onset + duration).max(), stages.end + _DAY))
-    n_epochs = min(int(np.ceil((last - first) / EPOCH_DURATION)), MAX_EPOCHS)
-    others = Intervals(onset - first, duration, np.zeros(onset.size, np.int8))
-    known = stages._replace(onset=stages.onset - first)
-    by_stage = coverage(known, n_epochs)
-    is_lost = coverage(others, n_epochs) - by_stage > EPOCH_DURATION / 2 - 1e-6
-    if not is_lost.any():
-        return stages
-    # How many lost epochs there are before a time.
-    n_lost = np.append(0, is_lost.cumsum())
-    edges = np.stack([others.onset, others.onset + duration]) / EPOCH_DURATION
-    edges = np.rint(edges.clip(0, n_epochs)).astype(int)
-    is_guilty = n_lost[edges[1]] > n_lost[edges[0]]
-    _report_unknown(
-        sorted(set(names[is_guilty])),
-        EPOCH_DURATION * np.count_nonzero(is_lost),
-        EPOCH_DURATION * np.count_nonzero(by_stage > _MAJORITY),
-    )
-    where = np.flatnonzero(is_lost)[[0, -1]] * EPOCH_DURATION + first
-    return stages._replace(
-        onset=np.append(stages.onset, where[0]),
-        duration=np.append(stages.duration, where[1] - where[0] + EPOCH_DURATION),
-        stage=np.append(stages.stage, np.int8(INTEGERS["UNS"])),
-    )
-
-
-def _report_unknown(unknown: list[str], lost: float, scored: float) -> None:
-    """Warn of unknown names, or raise if they cover more time than the stages."""
-    names = f"{unknown[:10]}{' and others' * (len(unknown) > 10)}"
-    if lost > scored:
-        raise ValueError(
-            f"Unknown stage names {names} cover {lost / 60:g} min and known sleep "
-            f"stages only {scored / 60:g} min. Rename them (as 'Sleep stage N2') or "
-            "delete them."
-        )
-    warn(
-        f"Unknown stage names {names} cover {lost / 60:g} min, which become unscored. "
-        "Rename them (as 'Sleep stage N2') if they are stages."
-    )
-
-
-def coverage(intervals: Intervals, n_epochs: int) -> NDArray[np.float64]:
+def coverage(intervals: Intervals, n_epochs: int) -> Seconds:
     """Return how many seconds of each epoch the intervals cover, (n_epochs,).
 
     Intervals may overlap: what is covered twice counts once.
     """
-    grid = EPOCH_DURATION * np.arange(n_epochs + 1)
-    order = np.argsort(intervals.onset)
-    onset = intervals.onset[order]
-    end = np.maximum.accumulate(onset + intervals.duration[order])
-    onset = np.maximum(onset, np.concatenate(([-np.inf], end[:-1])))
-    # Clipped, a duration of years costs neither memory nor precision.
-    knots = np.clip(np.column_stack([onset, end]).ravel(), 0.0, grid[-1])
-    lengths = np.diff(knots, prepend=0.0)
-    lengths[::2] = 0.0  # from the end of one interval to the onset of the next
-    return np.diff(
-        np.interp(grid, np.append(0.0, knots), np.append(0.0, lengths).cumsum())
-    )
+    grid = EPOCH_DURATION * np.arange(n_epochs + 1, dtype=np.float64)
+    return np.diff(_covered_until(grid, intervals.onset, intervals.duration))
 
 
 def put_on_grid(intervals: Intervals, n_epochs: int) -> NDArray[np.int8]:
@@ -303,8 +249,7 @@ def put_on_grid(intervals: Intervals, n_epochs: int) -> NDArray[np.int8]:
     values = np.full(n_epochs, INTEGERS["UNS"], dtype=np.int8)
     for integer in (INTEGERS["ART"], *range(len(STAGES))):
         of_stage = intervals.stage == integer
-        part = Intervals(*(array[of_stage] for array in intervals[:3]))
-        covered = coverage(part, n_epochs) > _MAJORITY
+        covered = coverage(_take(intervals, of_stage), n_epochs) > _MAJORITY
         twice = covered & (values >= 0)
         if twice.any():
             epoch = int(twice.argmax())
@@ -316,13 +261,74 @@ def put_on_grid(intervals: Intervals, n_epochs: int) -> NDArray[np.int8]:
     return values
 
 
-def _runs(values: NDArray[np.int8], epoch_duration: float) -> Intervals:
-    """Merge consecutive equal stages."""
-    first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
-    length = np.diff(np.append(first, values.size))
-    return Intervals(
-        np.asarray(first * epoch_duration, np.float64),
-        np.asarray(length * epoch_duration, np.float64),
-        values[first],
-        step=epoch_duration,
+def _parse_all(names: NDArray[np.object_]) -> NDArray[np.int8]:
+    """Return the stages of different names; raise if none is a stage."""
+    parsed = [parse_stage(name) for name in names]
+    stages = [_NO_STAGE if x.integer is None else x.integer for x in parsed]
+    is_certain = any(stage >= 0 for stage in stages) or any(x.is_marked for x in parsed)
+    if not is_certain and (not stages or _NO_STAGE in stages):
+        raise ValueError(
+            f"The names hold no sleep stage; found {sorted(names)[:10]}. A stage is "
+            "written 'Sleep stage W', 'N2' or similar."
+        )
+    return np.array(stages, dtype=np.int8)
+
+
+def _take(intervals: Intervals, which: NDArray[np.bool_]) -> Intervals:
+    return intervals._replace(
+        onset=intervals.onset[which],
+        duration=intervals.duration[which],
+        stage=intervals.stage[which],
     )
+
+
+def _mark_unknown(events: Intervals, names: NDArray[np.object_]) -> Intervals:
+    """Return the stages, and as unscored what only unknown names cover, with a warning.
+
+    Raise if unknown names cover more time than the stages.
+    """
+    is_stage = events.stage != _NO_STAGE
+    stages = events.onset[is_stage], events.duration[is_stage]
+    limits = np.array([stages[0].min() - _DAY, np.add(*stages).max() + _DAY])
+    onset = events.onset.clip(*limits)
+    end = (events.onset + events.duration).clip(*limits)
+    before, after = np.split(_covered_until(np.append(onset, end), *stages), 2)
+    lost = pd.Series(np.where(is_stage, 0.0, end - onset - (after - before)))
+    lost_by_name = lost.groupby(names).sum()
+    is_unknown = lost_by_name > (events.step or EPOCH_DURATION) / 2
+    unknown = lost_by_name.index[is_unknown].tolist()
+    known = events._replace(
+        onset=onset,
+        duration=end - onset,
+        stage=np.where(is_stage, events.stage, INTEGERS["UNS"]).astype(np.int8),
+    )
+    known = _take(known, is_stage | np.isin(names, unknown))
+    if not unknown:
+        return known
+    scored = _covered_until(limits, *stages)[1]
+    seconds = _covered_until(limits, known.onset, known.duration)[1] - scored
+    text = f"{unknown[:10]}{' and others' * (len(unknown) > 10)}"
+    if seconds > scored:
+        raise ValueError(
+            f"Unknown stage names {text} cover {seconds / 60:.3g} min and known sleep "
+            f"stages only {scored / 60:.3g} min. Rename them (as 'Sleep stage N2') or "
+            "delete them."
+        )
+    warn(
+        f"Unknown stage names {text} cover {seconds / 60:.3g} min, which become "
+        "unscored. Rename them (as 'Sleep stage N2') if they are stages."
+    )
+    return known
+
+
+def _covered_until(times: Seconds, onset: Seconds, duration: Seconds) -> Seconds:
+    """Return how many seconds intervals cover between the first of times and each."""
+    first, last = times.min(), times.max()
+    order = np.argsort(onset)
+    end = np.maximum.accumulate((onset + duration)[order])
+    onset = np.maximum(onset[order], np.append(-np.inf, end[:-1]))
+    # Clipped, a duration of years costs neither memory nor precision.
+    knots = np.clip(np.column_stack([onset, end]).ravel(), first, last)
+    lengths = np.diff(knots, prepend=first)
+    lengths[::2] = 0.0  # from the end of one interval to the onset of the next
+    return np.interp(times, np.append(first, knots), np.append(0.0, lengths).cumsum())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from mne.utils import logger
 
 from .._constants import EPOCH_DURATION
+from .stage_intervals import StageEvents, events_from_values
 from .stage_names import INTEGERS, parse_stage
 
 if TYPE_CHECKING:
@@ -31,26 +32,38 @@ _STAGE = ["stage", "stages", "sleepstage", "sleepstages", "trialtype", "hypnogra
 _STAGE += ["hypno", "description", "annotation", "label", "score", "scoring", "event"]
 _STAGE += ["value"]  # in the order of preference
 _OTHERS = {*_EPOCH, *_ONSET, *_DURATION, *_END, *_TIME, "date", "scorer"}
-_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)? ?(Z|[+-]\d\d:?\d\d)?")
-# pandas leaves the time out where every row is at midnight.
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+# Without a time, it is midnight: MNE writes an only row so.
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d+)? ?(Z|[+-]\d\d:?\d\d)?)?")
 _CLOCK = re.compile(r"\d{1,2}:\d\d:\d\d([.,]\d+)?")
 _MISSING = ("n/a", "N/A", "nan", "NaN", "NA")
 _STEPS = (0.001, 120.0)  # seconds between which the epochs of a hypnogram last
 
 
-class StageTable(NamedTuple):
-    """Stages of a table: one for each epoch, or events where ``onset`` is given."""
+def read_table(text: str, epoch_duration: float | None = None) -> StageEvents:
+    """Find the stages of a table, or of a text with one stage per line.
 
-    names: list[str]
-    step: float | None = None
-    """The duration of an epoch in s, None if the table does not hold it."""
-    start: pd.Timestamp | None = None
-    """The time of the first epoch; that of onset 0 in a table of events."""
-    scorer: str | None = None
-    proba: pd.DataFrame | None = None
-    onset: Seconds | None = None
-    duration: Seconds | None = None
+    The table is separated by tabs, semicolons, commas or blanks, with or without a
+    header; comments begin with "#". ``epoch_duration`` in s is used where the table
+    does not hold it. A ValueError if the table is damaged, contradicts itself, or holds
+    no stages.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    n_comments = next((i for i, x in enumerate(lines) if x[0] not in "#%["), len(lines))
+    comments, lines = lines[:n_comments], lines[n_comments:]
+    # MNE writes its header as a comment.
+    if comments and re.search("onset.*,", comments[-1]):
+        lines.insert(0, comments[-1].lstrip("# "))
+    rows = read_rows(lines) if lines else [[""]]
+    if len(rows) == 1 and all(map(_is_stage, rows[0])):  # a night in one line
+        rows = [[cell] for cell in rows[0]]
+    if len(rows[0]) == 1:
+        cells = _drop_title([row[0] for row in rows])
+        return events_from_values(cells, epoch_duration or EPOCH_DURATION)
+    columns = name_columns(rows)
+    if ";" in lines[0]:  # a decimal comma
+        columns = {x: [c.replace(",", ".") for c in columns[x]] for x in columns}
+    origin = re.search(r"orig_time\s*:\s*(\S.*\S)", "\n".join(comments))
+    return _read_columns(columns, origin and origin[1], epoch_duration)
 
 
 def read_rows(lines: Sequence[str]) -> list[list[str]]:
@@ -77,6 +90,30 @@ def read_rows(lines: Sequence[str]) -> list[list[str]]:
     return [[cell.strip() for cell in row[:width]] for row in rows]
 
 
+def name_columns(rows: list[list[str]]) -> Columns:
+    """Return the columns by their names, or by their content without a header."""
+    header = [_fold(x) or "unnamed" for x in rows[0]]
+    is_known = not _OTHERS.union(_STAGE).isdisjoint(header)
+    is_value = any(_is_number(x) or _CLOCK.fullmatch(x) for x in rows[0])
+    is_header = is_known or not any(map(_is_stage, rows[0]))
+    if rows[0][0] and (is_value or not is_header):  # pandas leaves the index unnamed
+        header, numbers = [], iter(["onset", "duration"])
+        for i, column in enumerate(zip(*rows, strict=True)):
+            name = "time" if _CLOCK.search(column[0]) else f"column{i}"
+            if all(map(_is_number, column)):
+                is_count = column[:2] in (("0", "1"), ("1", "2"))
+                name = "epoch" if is_count else next(numbers, name)
+            header.append(name)
+    else:
+        rows = rows[1:]
+    if not rows:
+        raise ValueError(f"The table has the columns {header[:20]} and no rows.")
+    columns: Columns = {}
+    for name, cells in zip(header, zip(*rows, strict=True), strict=True):
+        columns.setdefault(name, list(cells))
+    return columns
+
+
 def clock_seconds(times: Sequence[str]) -> Seconds:
     """Turn times of day into seconds from the first, across midnight."""
     parts = [time.replace(",", ".").split(":") for time in times]
@@ -86,32 +123,6 @@ def clock_seconds(times: Sequence[str]) -> Seconds:
         raise ValueError("The times must be written as hh:mm:ss.") from error
     days = np.append(0, np.cumsum(np.diff(seconds) < -43_200))
     return np.array(seconds) - seconds[0] + 86_400.0 * days
-
-
-def read_table(text: str, epoch_duration: float | None = None) -> StageTable:
-    """Find the stages of a table, or of a text with one stage per line.
-
-    The table is separated by tabs, semicolons, commas or blanks, with or without a
-    header; comments begin with "#". ``epoch_duration`` in s is used where the table
-    does not hold it. A ValueError if the table is damaged, contradicts itself, or holds
-    no stages.
-    """
-    lines = [line for line in text.splitlines() if line.strip()]
-    n_comments = next((i for i, x in enumerate(lines) if x[0] not in "#%["), len(lines))
-    comments, lines = lines[:n_comments], lines[n_comments:]
-    # MNE writes its header as a comment.
-    if comments and re.search("onset.*,", comments[-1]):
-        lines.insert(0, comments[-1].lstrip("# "))
-    rows = read_rows(lines) if lines else [[""]]
-    if len(rows) == 1 and all(map(_is_stage, rows[0])):  # a night in one line
-        rows = [[cell] for cell in rows[0]]
-    if len(rows[0]) == 1:
-        return StageTable(_drop_title([row[0] for row in rows]))
-    columns = _name_columns(rows)
-    if ";" in lines[0]:  # a decimal comma
-        columns = {x: [c.replace(",", ".") for c in columns[x]] for x in columns}
-    origin = re.search(r"orig_time\s*:\s*(\S.*)", "\n".join(comments))
-    return _read_columns(columns, origin and origin[1].strip(), epoch_duration)
 
 
 def _missing_cell(where: str) -> ValueError:
@@ -143,30 +154,6 @@ def _drop_title(cells: list[str]) -> list[str]:
     return others if is_header else cells
 
 
-def _name_columns(rows: list[list[str]]) -> Columns:
-    """Return the columns by their names, or by their content without a header."""
-    header = [_fold(x) or "unnamed" for x in rows[0]]
-    is_known = not _OTHERS.union(_STAGE).isdisjoint(header)
-    is_value = any(_is_number(x) or _CLOCK.fullmatch(x) for x in rows[0])
-    is_header = is_known or not any(map(_is_stage, rows[0]))
-    if rows[0][0] and (is_value or not is_header):  # pandas leaves the index unnamed
-        header, numbers = [], iter(["onset", "duration"])
-        for i, column in enumerate(zip(*rows, strict=True)):
-            name = "time" if _CLOCK.search(column[0]) else f"column{i}"
-            if all(map(_is_number, column)):
-                is_count = column[:2] in (("0", "1"), ("1", "2"))
-                name = "epoch" if is_count else next(numbers, name)
-            header.append(name)
-    else:
-        rows = rows[1:]
-    if not rows:
-        raise ValueError(f"The table has the columns {header[:20]} and no rows.")
-    columns: Columns = {}
-    for name, cells in zip(header, zip(*rows, strict=True), strict=True):
-        columns.setdefault(name, list(cells))
-    return columns
-
-
 def _find(columns: Columns, names: list[str]) -> list[str] | None:
     return next((columns[name] for name in names if name in columns), None)
 
@@ -187,11 +174,19 @@ def _numbers(columns: Columns, names: list[str]) -> Seconds | None:
 
 
 def _find_stages(columns: Columns) -> list[str]:
-    """Return the column that holds stages, as names."""
+    """Return the column that holds the names of stages, or else YASA's integers."""
     free = sorted(columns.keys() - _OTHERS, key=[*_STAGE, *columns].index)
     n_stages = {x: sum(map(_is_stage, columns[x])) for x in free}
     if not any(n_stages.values()):
-        return _find_codes({x: columns[x] for x in free}, list(columns))
+        for name in free:
+            codes = ["-2" if cell in _MISSING else cell for cell in columns[name]]
+            if (name in _STAGE or len(free) == 1) and all(map(_is_number, codes)):
+                return codes
+        raise ValueError(
+            f"No column of the table holds sleep stages; found {[*columns][:20]}. "
+            "Stages are written 'N2', 'Sleep stage 2' or similar, or are YASA's "
+            "integers in a column 'stage'."
+        )
     rivals = [x for x in free if n_stages[x] > max(n_stages.values()) / 2]
     name, *others = [x for x in rivals if x in _STAGE] or rivals
     for other in others:
@@ -207,27 +202,6 @@ def _find_stages(columns: Columns) -> list[str]:
     return columns[name]
 
 
-def _find_codes(free: Columns, names: list[str]) -> list[str]:
-    """Return a column of YASA's integers, as names."""
-    codes = {str(integer): stage for stage, integer in INTEGERS.items()}
-    for name, cells in free.items():
-        values = ["-2" if cell in _MISSING else cell for cell in cells]
-        if (name in _STAGE or len(free) == 1) and all(map(_is_number, values)):
-            values = [f"{float(value):g}" for value in values]
-            if set(values) <= set(codes):
-                return [codes[value] for value in values]
-            raise ValueError(
-                f"The column {name!r} holds the codes {sorted(set(values))[:10]}, but "
-                f"stages must be names or YASA's integers ({INTEGERS}). Replace them: "
-                "in R&K's codes, for example, 4 is stage 4 and 5 is REM."
-            )
-    raise ValueError(
-        f"No column of the table holds sleep stages; found {names[:20]}. Stages are "
-        "written 'N2', 'Sleep stage 2' or similar, or are YASA's integers in a column "
-        "'stage'."
-    )
-
-
 def _find_probabilities(columns: Columns) -> pd.DataFrame | None:
     cells = {x.upper(): columns[x] for x in columns if x.upper() in INTEGERS}
     if not cells or not all(_is_number(x) for c in cells.values() for x in c):
@@ -238,24 +212,21 @@ def _find_probabilities(columns: Columns) -> pd.DataFrame | None:
 
 def _read_columns(
     columns: Columns, origin: str | None, epoch_duration: float | None
-) -> StageTable:
+) -> StageEvents:
     """Bring the columns together, and refuse what contradicts itself."""
-    names = _find_stages(columns)
-    scorers = _find(columns, ["scorer"])
-    scorer = scorers[0] if scorers else None
+    events = events_from_values(_find_stages(columns))
+    if "scorer" in columns:
+        events = events._replace(scorer=columns["scorer"][0])
     epoch = _numbers(columns, _EPOCH)
     if epoch is not None and not (np.diff(epoch) == 1).all():
         raise ValueError(
             "The column 'epoch' does not count 0, 1, 2, ...: rows are missing or out "
             "of order. Write an unscored epoch as UNS instead of leaving it out."
         )
-    start, clock, onset = _read_times(columns)
-    if onset is not None and clock is not None:
-        _check_agreement(onset - onset[0], clock)
-    times = clock if onset is None else onset
+    start, times, is_clock = _read_times(columns)
     if times is None:
-        proba = _find_probabilities(columns)
-        return StageTable(names, None, None, scorer, proba)
+        step = epoch_duration or EPOCH_DURATION
+        return events._replace(step=step, proba=_find_probabilities(columns))
     duration, end = _numbers(columns, _DURATION), _numbers(columns, _END)
     is_per_epoch = epoch is not None or (duration is None and end is None)
     if duration is None and end is not None:
@@ -272,39 +243,45 @@ def _read_columns(
             "The epochs do not follow each other at one duration; correct the columns "
             "'onset' and 'duration', or write the table as BIDS events (.tsv)."
         )
-    begins = clock is not None or times[0] == 0  # with the first row
+    begins = is_clock or times[0] == 0  # with the first row
     if is_regular and is_per_epoch and begins and _STEPS[0] <= step <= _STEPS[1]:
         proba = _find_probabilities(columns)
-        return StageTable(names, step, start, scorer, proba)
+        return events._replace(step=step, start=start, proba=proba)
     if origin is not None:
         start, _ = _parse_iso([origin], "orig_time")
-    elif start is not None and onset is not None:
-        start -= pd.Timedelta(onset[0], "s")
-    return StageTable(names, step, start, scorer, None, times, duration)
+    elif start is not None:
+        start -= pd.Timedelta(times[0], "s")
+    return events._replace(onset=times, duration=duration, step=None, start=start)
 
 
 def _read_times(
     columns: Columns,
-) -> tuple[pd.Timestamp | None, Seconds | None, Seconds | None]:
-    """Return the first time, seconds since then, and the onsets in s."""
-    onset_cells, time_cells = _find(columns, _ONSET), _find(columns, _TIME)
-    if onset_cells is not None and all(map(_DAY.fullmatch, onset_cells)):
-        onset_cells = [f"{cell} 00:00:00" for cell in onset_cells]
-    if onset_cells is not None and ":" not in onset_cells[0]:
-        onset = _numbers(columns, _ONSET)
+) -> tuple[pd.Timestamp | None, Seconds | None, bool]:
+    """Return the time of the first row, the onsets in s, and whether it is a clock's.
+
+    The onsets count from the first row if only a clock gives them.
+    """
+    cells, time_cells = _find(columns, _ONSET), _find(columns, _TIME)
+    onset = None
+    if cells is None or re.search(r"\d[:-]\d", cells[0]):
+        time_cells = cells or time_cells
     else:
-        onset, time_cells = None, onset_cells or time_cells
+        onset = _numbers(columns, _ONSET)
     if time_cells is None:
-        return None, None, onset
+        return None, onset, False
     if onset is None and all(map(_is_number, time_cells)):
-        return None, None, np.array([float(x) for x in time_cells])
+        return None, np.array(list(map(float, time_cells))), False
     if all(map(_CLOCK.fullmatch, time_cells)):
-        return None, clock_seconds(time_cells), onset
-    start, clock = _parse_iso(time_cells, "time")
+        start, clock = None, clock_seconds(time_cells)
+    else:
+        start, clock = _parse_iso(time_cells, "time")
+    if onset is not None:
+        _check_agreement(onset - onset[0], clock)
+        return start, onset, True
     # MNE writes annotations without a date as from this day on.
-    if onset is None and start.date() == pd.Timestamp(0).date():
-        return None, None, clock + (start - start.normalize()).total_seconds()
-    return start, clock, onset
+    if start is not None and start.date() == pd.Timestamp(0).date():
+        return None, clock + (start - start.normalize()).total_seconds(), False
+    return start, clock, True
 
 
 def _parse_iso(cells: list[str], name: str) -> tuple[pd.Timestamp, Seconds]:

@@ -316,6 +316,18 @@ def test_a_late_first_stage_stays_late(tmp_path):
         assert hypno.as_int().tolist() == [-2, -2, -2, 2, 4]
 
 
+@pytest.mark.parametrize("where", [0, 3, 6])
+@pytest.mark.parametrize("head", ["", "time,stage\n"])
+def test_an_epoch_of_an_unknown_name_keeps_its_place(where, head, tmp_path):
+    """Unscored, at the beginning and the end too."""
+    names, expected = NAMES.copy(), NIGHT.copy()
+    names[where], expected[where] = "light", -2
+    rows = epochs(names, "ISO", "name") if head else [[name] for name in names]
+    fname = write(tmp_path / "night.csv", head + lines(rows, sep=","))
+    with pytest.warns(RuntimeWarning, match=r"\['light'\] cover 0.5 min"):
+        assert read_hypnogram(fname).as_int().tolist() == expected
+
+
 @pytest.mark.parametrize("step", [20, 10, 5, 1])
 def test_the_duration_of_epochs_may_be_told(step, tmp_path):
     """For files that hold one stage per line."""
@@ -360,7 +372,7 @@ REFUSED = {
         "lasts 30000 s or longer.*may be in ms",
     ),
     "5.txt": (lines("0012355"), r"found \[5.0\].*5 is REM"),
-    "5.csv": (table("epoch,stage", "i", names="0012355"), "codes .*5 is REM"),
+    "5.csv": (table("epoch,stage", "i", names="0012355"), r"found \[5.0\].*5 is REM"),
     # Two scorers.
     "two.csv": (
         "epoch,anna,bob\n0,W,W\n1,N1,N2\n2,R,R\n",
