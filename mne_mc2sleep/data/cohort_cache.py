@@ -16,7 +16,7 @@ from mne.utils import ProgressBar, verbose
 
 from .. import __version__
 from .._utils import warn
-from ..io.hypnograms import as_intervals
+from ..io.stage_intervals import as_intervals
 from ..preprocessing.scaling import SCALINGS
 from .night_files import open_night, write_night
 from .reading import pair, read_channel, read_stages, run_on_recordings

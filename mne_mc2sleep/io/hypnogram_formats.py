@@ -6,11 +6,13 @@ A new format is a row in ``FORMATS``.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -36,8 +38,6 @@ from .stage_intervals import (
 from .stage_tables import clock_seconds, name_columns, read_rows, read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from yasa import Hypnogram
 
 _NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
@@ -85,12 +85,19 @@ class Format(NamedTuple):
     """The writer, from a hypnogram and its runs as annotations."""
 
 
-def load_hypnogram(fname: Path, epoch_duration: float | None = None) -> StageEvents:
+def load_hypnogram(
+    fname: str | os.PathLike, epoch_duration: float | None = None
+) -> StageEvents:
     """Read a hypnogram file.
 
     A ValueError if it is empty, damaged, or of no format in the table, or if its epochs
     have another duration than ``epoch_duration`` (s).
     """
+    fname = Path(fname).expanduser()
+    if not fname.exists():
+        raise FileNotFoundError(f"The hypnogram file {fname} does not exist.")
+    if fname.is_dir():
+        raise ValueError("It is a folder; pass the file in it that holds the stages.")
     name = fname.name.lower()
     for suffixes, what in _FOREIGN.items():
         if name.endswith(suffixes) and not name.endswith(".fif.gz"):

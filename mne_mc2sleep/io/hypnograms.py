@@ -23,11 +23,11 @@ from .stage_intervals import (
     MAX_EPOCHS,
     Intervals,
     StageEvents,
+    as_intervals,
     as_utc,
     coverage,
     events_from_annotations,
     events_from_hypnogram,
-    events_from_values,
     put_on_grid,
     to_intervals,
 )
@@ -65,62 +65,33 @@ def stages_on_grid(
 ) -> NDArray[np.int8]:
     """Turn a hypnogram of any form into one integer for each epoch of a recording.
 
-    An epoch gets the stage that covers more than half of it (our choice; scorers'
-    epochs need not begin with the recording).
+    ``hypno`` is a Hypnogram with epochs of any length, Annotations in R&K or AASM
+    spelling, a file for :func:`read_hypnogram`, or one of YASA's integers or a name for
+    each epoch of 30 s. If it knows its start, it is aligned by time with ``start``, the
+    time of the recording's first sample (times without a zone are UTC as everywhere in
+    MNE); any other begins with the recording. ``n_epochs=None`` takes the hypnogram's
+    own epochs, regardless of its start.
 
-    Parameters
-    ----------
-    hypno : Hypnogram | Annotations | path-like | array-like of shape (n_scored,)
-        The stages: a 5-stage Hypnogram with epochs of any length; Annotations in R&K
-        or AASM spelling, for example ``"Sleep stage 2"`` or ``"N2"``; a file for
-        :func:`read_hypnogram`; or one value per 30-s epoch from the recording's first
-        sample, as YASA's integers (0 to 4, -1 ART, -2 UNS) or names.
-    n_epochs : int | None
-        The number of 30-s epochs of the recording. None takes the hypnogram's own
-        epochs, regardless of its start.
-    start : datetime | None
-        The time of the recording's first sample. Times without a time zone, here
-        and in a Hypnogram, are UTC as everywhere in MNE.
+    Returns int8 of shape (n_epochs,): positions in ``STAGES``, or -1 outside the
+    hypnogram and where it is unscored, artefact or movement. An epoch gets the stage
+    that covers more than half of it (our choice; scorers' epochs need not begin with
+    the recording).
 
-    Returns
-    -------
-    stages : array of int8, shape (n_epochs,)
-        Positions in ``STAGES``, or -1 where there is no stage: outside the hypnogram,
-        unscored, artefact or movement.
-
-    Raises
-    ------
-    TypeError
-        If ``hypno`` is of another type.
-    ValueError
-        If stages contradict each other or have no duration, if unknown names cover
-        most of the time, if the values seem to have another step than 30 s, if the
-        hypnogram has a start and the recording has not, or if the two have no epoch in
-        common.
-
-    Warns
-    -----
-    RuntimeWarning
-        If unknown names cover time, if the hypnogram is much shorter or longer than
-        the recording, or if the clocks differ by a whole number of hours.
-
-    Notes
-    -----
-    A hypnogram that knows its start (``orig_time`` of Annotations, ``start`` of a
-    Hypnogram, the header of an EDF file) is aligned by time, any other begins with
-    the recording.
+    A TypeError if ``hypno`` is of another type. A ValueError if stages contradict each
+    other, if unknown names cover most of the time, if the values seem to have another
+    step than 30 s, if only the hypnogram has a start, or if the two have no epoch in
+    common. A warning if unknown names cover time, if values are much fewer or more than
+    the epochs, or if the clocks differ by a whole number of hours.
     """
     if isinstance(hypno, str | os.PathLike):
         with _errors_name(hypno):
-            return stages_on_grid(to_intervals(_load(hypno)), n_epochs, start)
+            return stages_on_grid(to_intervals(load_hypnogram(hypno)), n_epochs, start)
     intervals = as_intervals(hypno)
     if n_epochs is None:
         intervals, n_epochs, _ = _own_grid(intervals)
     elif intervals.origin is None:
         _check_length(intervals, n_epochs)
-    else:
-        intervals = _align(intervals, n_epochs, start)
-    _check_overlap(intervals, n_epochs, start)
+    intervals = _align(intervals, n_epochs, start)
     _log_phase(intervals)
     values = put_on_grid(intervals, n_epochs)
     return np.where(values < 0, UNSCORED, values).astype(np.int8)
@@ -293,7 +264,7 @@ def read_hypnogram(
         If it cannot be read or does not hold a valid hypnogram.
     """
     with _errors_name(fname):
-        return _as_hypnogram(_load(fname, epoch_duration), scorer)
+        return _as_hypnogram(load_hypnogram(fname, epoch_duration), scorer)
 
 
 @contextmanager
@@ -303,26 +274,6 @@ def _errors_name(fname: str | os.PathLike) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{Path(fname).name}: {error}") from error
-
-
-def _load(fname: str | os.PathLike, epoch_duration: float | None = None) -> StageEvents:
-    fname = Path(fname).expanduser()
-    if not fname.exists():
-        raise FileNotFoundError(f"The hypnogram file {fname} does not exist.")
-    if fname.is_dir():
-        raise ValueError("It is a folder; pass the file in it that holds the stages.")
-    return load_hypnogram(fname, epoch_duration)
-
-
-def as_intervals(hypno: object) -> Intervals:
-    """Turn a hypnogram in memory, of any type, into intervals."""
-    if isinstance(hypno, Intervals):
-        return hypno
-    if isinstance(hypno, mne.Annotations):
-        return to_intervals(events_from_annotations(hypno))
-    if isinstance(hypno, list | tuple | np.ndarray | pd.Series | pd.Index):
-        return to_intervals(events_from_values(hypno))
-    return to_intervals(events_from_hypnogram(hypno))
 
 
 def _own_grid(intervals: Intervals) -> tuple[Intervals, int, pd.Timestamp | None]:
@@ -401,22 +352,30 @@ def _check_length(intervals: Intervals, n_epochs: int) -> None:
 
 
 def _align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Intervals:
-    """Count the onsets from the recording's first sample."""
-    first = as_utc(start)
-    if intervals.origin is None:
-        return intervals
-    if first is None:
+    """Count the onsets from the recording's first sample; raise without an overlap."""
+    origin, begin = intervals.origin, as_utc(start)
+    if origin is not None:
+        if begin is None:
+            raise ValueError(
+                f"The hypnogram's times count from {origin} but the recording has no "
+                "start: set it (raw.set_meas_date) or, if both start together, "
+                f"{_HOW_TO_DROP_START}."
+            )
+        shift = (origin - begin).total_seconds()
+        intervals = intervals._replace(onset=intervals.onset + shift)
+    n_outside = np.count_nonzero(coverage(intervals, n_epochs) <= EPOCH_DURATION / 2)
+    if n_outside == n_epochs:
+        times = [intervals.onset.min(), intervals.end, 0.0, n_epochs * EPOCH_DURATION]
+        texts = [f"{time:g} s" for time in times]
+        if origin is not None and begin is not None:
+            texts = [str(begin + pd.Timedelta(time, "s")) for time in times]
         raise ValueError(
-            f"The hypnogram's times count from {intervals.origin} but the recording "
-            "has no start: set it (raw.set_meas_date) or, if both start together, "
-            f"{_HOW_TO_DROP_START}."
+            f"The hypnogram ({texts[0]} to {texts[1]}) and the recording ({texts[2]} "
+            f"to {texts[3]}) have no epoch in common; check that they belong together "
+            f"and, if both start together, {_HOW_TO_DROP_START}."
         )
-    shift = (intervals.origin - first).total_seconds()
-    intervals = intervals._replace(onset=intervals.onset + shift)
-    if not shift:
+    if origin is None or not shift:
         return intervals
-    is_outside = coverage(intervals, n_epochs) <= EPOCH_DURATION / 2
-    n_outside = np.count_nonzero(is_outside)
     message = (
         f"The hypnogram's clock starts {abs(shift):g} s "
         f"{'after' if shift > 0 else 'before'} the recording's, by which it was "
@@ -424,7 +383,7 @@ def _align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Inter
     )
     hours = round(shift / 3600)
     # A scoring is not expected to begin on the hour after the recording.
-    if hours and abs(shift - 3600 * hours) <= 1 and _FEW_EPOCHS < n_outside < n_epochs:
+    if hours and abs(shift - 3600 * hours) <= 1 and n_outside > _FEW_EPOCHS:
         warn(
             f"{message} The difference is {abs(hours)} h, so the clocks may be of "
             f"different time zones: if both start together, {_HOW_TO_DROP_START}."
@@ -432,24 +391,6 @@ def _align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Inter
     else:
         logger.info(message)
     return intervals
-
-
-def _check_overlap(intervals: Intervals, n_epochs: int, start: datetime | None) -> None:
-    """Raise if the hypnogram covers no epoch of the recording."""
-    if (coverage(intervals, n_epochs) > EPOCH_DURATION / 2).any():
-        return
-    first = intervals.onset.min()
-    last = (intervals.onset + intervals.duration).max()
-    times = [first, last, 0.0, n_epochs * EPOCH_DURATION]
-    texts = [f"{time:g} s" for time in times]
-    begin = as_utc(start)
-    if intervals.origin is not None and begin is not None:
-        texts = [str(begin + pd.Timedelta(time, "s")) for time in times]
-    raise ValueError(
-        f"The hypnogram ({texts[0]} to {texts[1]}) and the recording ({texts[2]} to "
-        f"{texts[3]}) have no epoch in common; check that they belong together and, "
-        f"if both start together, {_HOW_TO_DROP_START}."
-    )
 
 
 def _log_phase(intervals: Intervals) -> None:

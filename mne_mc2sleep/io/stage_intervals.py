@@ -18,7 +18,6 @@ from .stage_names import INTEGERS, parse_stage
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-    from yasa import Hypnogram
 
     Seconds = NDArray[np.float64]
 
@@ -75,7 +74,7 @@ def as_utc(time: Any) -> pd.Timestamp | None:
     return time.tz_localize("UTC") if time.tz is None else time.tz_convert("UTC")
 
 
-def events_from_hypnogram(hypno: Hypnogram) -> StageEvents:
+def events_from_hypnogram(hypno: object) -> StageEvents:
     """Return the epochs of a Hypnogram, which may have any duration."""
     from yasa import Hypnogram
 
@@ -192,6 +191,17 @@ def to_intervals(events: StageEvents) -> Intervals:
         is_kept = is_stage | (is_timed & ~is_bad)
         intervals, codes = _take(intervals, is_kept), codes[is_kept]
     return _mark_unknown(intervals, names[codes])
+
+
+def as_intervals(hypno: object) -> Intervals:
+    """Turn a hypnogram in memory, of any type, into intervals."""
+    if isinstance(hypno, Intervals):
+        return hypno
+    if isinstance(hypno, mne.Annotations):
+        return to_intervals(events_from_annotations(hypno))
+    if isinstance(hypno, list | tuple | np.ndarray | pd.Series | pd.Index):
+        return to_intervals(events_from_values(hypno))
+    return to_intervals(events_from_hypnogram(hypno))
 
 
 def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
