@@ -45,37 +45,20 @@ def pick_channel(
 ) -> str:
     """Choose the one EEG channel of a recording to stage.
 
-    Parameters
-    ----------
-    raw : Raw
-        The recording. It is not modified.
-    picks : str | list of str | None
-        The name of a channel, or alternatives in order of preference, of which the
-        first that the recording has and that is not marked as bad is taken. None
-        chooses among the channels of type EEG that are not bad: see Notes.
+    ``picks`` is the name of a channel, or alternatives in order of preference, of which
+    the first that the recording has and that is not marked as bad is taken. None takes
+    the first of ``PREFERENCE`` among the channels of type EEG that are not bad; where
+    it gives no reference, any is accepted. A recording's only EEG channel is taken
+    regardless of its name, unless that says it is something else.
 
-    Returns
-    -------
-    ch_name : str
-        The name of the channel, as the recording writes it.
+    Spelling is free: "EEG C4-A1", "C4:M1", "c4/a1", "C4M1" and "C4-M1-0" (MNE's name
+    for the first of two) are all C4-M1; an exact name comes first. Channels whose names
+    are not such a derivation (EOG, ECG, impedances, ...) are never chosen without a
+    name, even if their type is EEG, as it is for every channel of an EDF file.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``picks`` is not a name, a list of names or None, if the recording has none
-        of these channels, or if the one that it has is bad or not of type EEG.
-
-    Notes
-    -----
-    The automatic choice is the first of: Fpz-Cz; Fz; C4-M1; C3-M2; Cz; F4-M1; F3-M2;
-    C4, C3, F4, F3, Fpz, Fp1, Fp2; Pz-Oz; O2-M1; O1-M2; Pz, Oz, O1, O2 (where no
-    reference is given here, any is accepted); "EEG", "EEG 1", "EEG 2", "EEG(sec)".
-    The order is our choice. Spelling is free, here and in ``picks``: "EEG C4-A1",
-    "C4:M1", "c4/a1", "C4M1" and "C4-M1-0" (MNE's name for the first of two) are all
-    C4-M1; an exact name comes first. Channels whose names are not such a derivation
-    (EOG, ECG, impedances, ...) are never chosen without a name, even if their type is
-    EEG, as it is for every channel of an EDF file. A recording's only EEG channel is
-    taken regardless of its name, unless that says it is something else.
+    A TypeError or ValueError if ``picks`` is not a name, a list of names or None, if
+    the recording has none of these channels, or if the one that it has is bad or not of
+    type EEG.
     """
     if picks is not None:
         return _pick_by_name(raw, picks)

@@ -87,48 +87,23 @@ def read_recording(
     """Read one EEG channel of a recording as scoring epochs.
 
     The channel is resampled to 100 Hz, band-passed at 0.3-35 Hz (zero-phase Butterworth
-    filter; band and order are our choice) as a whole, and cut into epochs of 30 s.
+    filter; band and order are our choice) as a whole, and cut into epochs of 30 s; an
+    incomplete last epoch is dropped. ``raw`` is a Raw, which is not modified, or a file
+    for :func:`mne.io.read_raw`, of which only the chosen channel is read, in EDF and
+    BDF at its own sampling rate. ``picks`` are as in `pick_channel`.
 
-    Parameters
-    ----------
-    raw : Raw | path-like
-        The recording, or a file that :func:`mne.io.read_raw` can read. A Raw is not
-        modified; of a file, only the chosen channel is read, of an EDF or BDF file at
-        that channel's own sampling rate.
-    picks : str | list of str | None
-        The channel: a name, or alternatives in order of preference, in any spelling;
-        None chooses as in `mne_mc2sleep.io.channels.pick_channel`.
+    Pauses are brought back, so that all times are true. An epoch is unusable if a pause
+    covers more than 10 % of it; if it holds a NaN, an Inf or a value beyond any
+    voltage; if more than half of it is constant, or its amplitude is under 1 % of the
+    median epoch's; if more than 10 % of it sits on the recording's extreme values; or
+    if more than half of it is annotated as BAD for this channel. These limits are our
+    choice. What is missing or constant is bridged by a line before filtering, so that
+    the neighbouring epochs come out as without it.
 
-    Returns
-    -------
-    recording : Recording
-        The epochs, with the reason why for each that is unusable. An incomplete last
-        epoch is dropped.
-
-    Raises
-    ------
-    TypeError, FileNotFoundError, ValueError
-        If ``raw`` is not a recording that can be read, the channel does not exist, is
-        bad or not EEG, the recording is shorter than one epoch, sampled below 40 Hz or
-        complex, has a pause of unknown length, or no epoch is usable.
-
-    Warns
-    -----
-    RuntimeWarning
-        If the amplitude is not that of EEG in volts, if the sampling rate is below
-        70 Hz, if the channel was filtered to less than 1-30 Hz before, or if an EDF
-        file is cut short.
-
-    Notes
-    -----
-    Pauses are brought back, so that all times are true, see
-    `mne_mc2sleep.io.pauses`. An epoch is unusable if a pause covers more than 10 % of
-    it; if it holds a NaN, an Inf or a value beyond any voltage; if
-    more than half of it is constant, or its amplitude is under 1 % of the median
-    epoch's; if more than 10 % of it sits on the recording's extreme values; or if more
-    than half of it is annotated as BAD for this channel. These limits are our choice.
-    What is missing or constant is bridged by a line before filtering, so that the
-    neighbouring epochs come out as without it.
+    A TypeError, FileNotFoundError or ValueError if ``raw`` is not a recording that can
+    be read, or no epoch of the channel can be staged. A warning if the amplitude is not
+    that of EEG in volts, the sampling rate is below 70 Hz, the channel was filtered to
+    less than 1-30 Hz before, or an EDF file is cut short.
     """
     if isinstance(raw, BaseRaw):
         ch_name = pick_channel(raw, picks)
