@@ -132,6 +132,9 @@ def _decode(content: bytes) -> str:
         encodings = ["utf-16"]
     elif b"\0" in content[:2]:
         encodings = ["utf-16-be" if content[:1] == b"\0" else "utf-16-le"]
+    elif b"\0" in content:
+        # Not text: a recording of some 100 MB is not decoded in vain.
+        return ""
     for encoding in encodings:
         try:
             text = content.decode(encoding)
