@@ -328,7 +328,14 @@ def _mark_unknown(events: Intervals, names: NDArray[np.object_]) -> Intervals:
         f"Unknown stage names {text} cover {seconds / 60:.3g} min, which become "
         "unscored. Rename them (as 'Sleep stage N2') if they are stages."
     )
-    return known
+    if events.step is not None:
+        return known
+    # A hypnogram may begin with an unknown event, and must keep the scorer's epochs.
+    first = stages[0].min()
+    n_early = np.ceil((first - known.onset) / EPOCH_DURATION - 1e-6)
+    earlier = np.where(n_early > 0, first - EPOCH_DURATION * n_early, known.onset)
+    duration = known.duration + known.onset - earlier
+    return known._replace(onset=earlier, duration=duration)
 
 
 def _covered_until(times: Seconds, onset: Seconds, duration: Seconds) -> Seconds:

@@ -363,6 +363,18 @@ def test_a_late_first_stage(orig_time, start, values):
     assert hypno.start == (None if start is None else START + timedelta(seconds=start))
 
 
+@pytest.mark.parametrize("lead", [20, 30, 95])
+@pytest.mark.filterwarnings("ignore:Unknown stage names")
+def test_an_event_before_the_first_stage_leaves_the_epochs_of_the_scorer(lead):
+    """The hypnogram begins earlier by whole epochs."""
+    stages = [(100 + 30 * i, 30, name) for i, name in enumerate(["W", "N1", "N2", "R"])]
+    arousals = [(100 - lead, 5, "arousal"), (300, 12, "arousal")]
+    hypno = annotations_to_hypnogram(annotate(*arousals, *stages, orig_time=START))
+    n_before = -(-lead // 30)
+    assert hypno.start == START + timedelta(seconds=100 - 30 * n_before)
+    assert hypno.as_int().tolist()[: n_before + 4] == [-2] * n_before + [0, 1, 2, 4]
+
+
 @pytest.mark.parametrize("duration", [10, 1e10])
 def test_too_few_or_too_many_seconds_for_a_hypnogram(duration):
     """A damaged duration must not fill the memory."""
