@@ -103,7 +103,10 @@ def header_of(raw: BaseRaw) -> tuple[Path, EdfHeader] | None:
 
 def read_annotation_records(fname: Path, header: EdfHeader) -> list[list[bytes]]:
     """Return what each annotation channel holds, one item per data record."""
-    content = np.fromfile(fname, np.uint8, offset=header.data_offset)
+    # Mapped, because only a small part of a recording is read; an empty file cannot be.
+    content = np.empty(0, np.uint8)
+    if fname.stat().st_size > header.data_offset:
+        content = np.memmap(fname, np.uint8, "r", offset=header.data_offset)
     n_records = content.size // max(header.record_bytes, 1)
     records = content[: n_records * header.record_bytes].reshape(n_records, -1)
     width = header.record_bytes // max(sum(header.n_samples), 1)
