@@ -73,13 +73,10 @@ def print_cost(folder, args):
     """Print what preparing a night and opening it again takes."""
     fnames, hypno = write_nights(folder / "cost", args.cost_nights, args.cost_hours)
     cache, n_nights = folder / "cost cache", len(fnames)
-    seconds = [
-        clock(lambda verify=verify: prepare(fnames, cache, hypno, verify))["wall_s"]
-        for verify in (False, False, True)
-    ]
+    seconds = [clock(lambda: prepare(fnames, cache, hypno))["wall_s"] for _ in range(2)]
     n_bytes = sum(fname.stat().st_size for fname in cache.iterdir()) / n_nights
     print(f"\n{n_nights} nights of {args.cost_hours:g} h, for each night")
-    print_header("MB", "preparing, s", "opening, s", "opening with verify, s")
+    print_header("MB", "preparing, s", "opening, s")
     print_row(n_bytes / 1e6, *(s / n_nights for s in seconds))
 
 
@@ -115,13 +112,11 @@ def write_nights(folder, n_nights, hours):
     return fnames, hypno
 
 
-def prepare(fnames, cache, hypno, verify=False):
+def prepare(fnames, cache, hypno):
     """Prepare nights, or open them if they are prepared."""
     from mne_mc2sleep.data.cohort_cache import prepare_cohort
 
-    return prepare_cohort(
-        fnames, cache, [hypno] * len(fnames), verify=verify, verbose="error"
-    )
+    return prepare_cohort(fnames, cache, [hypno] * len(fnames), verbose="error")
 
 
 def train(folder, n_nights, size, batch_size, passes, storage):

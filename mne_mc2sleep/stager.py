@@ -15,7 +15,7 @@ import torch
 from . import __version__, training
 from ._constants import SFREQ, STAGES
 from ._utils import find_device
-from .data.night_files import StoredEmbeddings
+from .data.night_files import StoredEpochs
 from .data.nights import EncodedNight, Night, count_stages, hold_out_subjects
 from .inference.calibration import calibrate, fit_temperature
 from .inference.sliding_window import encode_epochs, log_posteriors
@@ -216,9 +216,8 @@ class Stager:
         before = deepcopy(self.net.state_dict()) if is_adapted else {}
         n_before, chosen = len(self.history), None
         with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
-            encoded, held_out_encoded = (
-                self._encode(part, Path(folder)) for part in (train, held_out)
-            )
+            both = self._encode([*train, *held_out], Path(folder))
+            encoded, held_out_encoded = both[: len(train)], both[len(train) :]
             if leave_out and len(subjects) > 1:
                 chosen = cross_validate(self.net, encoded, options)
             try:
@@ -392,11 +391,11 @@ class Stager:
     def _encode(self, nights: Sequence[Night], folder: Path) -> list[EncodedNight]:
         """Embed nights; the embeddings of signals on the disk are stored there too."""
         encoded = []
-        for night in nights:
+        for number, night in enumerate(nights):
             found = encode_epochs(self.net, night.signals[:])
             embeddings: Epochs = found
             if not isinstance(night.signals, torch.Tensor):
-                embeddings = StoredEmbeddings.store(folder / "embeddings", found)
+                embeddings = StoredEpochs.store(folder / f"{number}", found)
             encoded.append(night.encoded(embeddings))
         return encoded
 

@@ -47,7 +47,7 @@ N_TRAIN_EPOCHS = MC2SleepClassifier().pretrain_train_epochs
 # Passes that fine-tuning is timed by.
 N_FINETUNE = 5
 # Of one prepared epoch; see `mne_mc2sleep.prepare_cohort`.
-BYTES_PER_EPOCH = 6010
+BYTES_PER_EPOCH = 6006
 
 
 class Plan(NamedTuple):

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 
     from .nights import Night
 
-_LEFTOVER_AGE = 3600.0  # seconds; writing one night takes well under one
+_FORMAT = 3
 
 
 @verbose
@@ -39,15 +36,13 @@ def prepare_cohort(
     *,
     picks: str | list[str] | None = None,
     scaling: str = "none",
-    verify: bool = False,
-    on_error: str = "warn",
     n_jobs: int | None = None,
     verbose: bool | str | int | None = None,
 ) -> list[Night]:
     """Prepare recordings once, and return nights that are read from the disk.
 
-    Nights that an earlier call prepared are not prepared again, also if that call was
-    interrupted. Several processes may use the same folder at the same time.
+    Nights that an earlier call prepared are reused, also if it was interrupted. Several
+    processes may use the same folder at the same time.
 
     Parameters
     ----------
@@ -64,13 +59,6 @@ def prepare_cohort(
         As in ``MC2SleepClassifier``.
     scaling : {"none", "robust", "spectrum"}
         As in ``MC2SleepClassifier``.
-    verify : bool
-        Whether to read all prepared nights and to prepare those again whose signals
-        do not match their checksums. Truncated files and damaged stages are always
-        found; a damaged signal is otherwise an error when training reads it.
-    on_error : {"warn", "raise"}
-        Whether recordings that cannot be prepared are left out with a warning, or are
-        an error after all others are prepared.
     n_jobs : int | None
         Number of recordings to prepare in parallel, by joblib. None means 1 unless
         :func:`joblib.parallel_config` says otherwise.
@@ -80,44 +68,37 @@ def prepare_cohort(
     Returns
     -------
     nights : list of Night
-        In the order of ``recordings``, with the signals in µV on the disk.
+        In the order of ``recordings``, with the signals in µV on the disk. Recordings
+        that cannot be prepared are left out with a warning that gives the reasons.
 
     Raises
     ------
     ValueError
-        If the lists do not match, ``scaling`` or ``on_error`` is unknown, or recordings
-        cannot be prepared; each is named with the reason.
+        If the lists do not match, ``scaling`` is unknown, or no recording can be
+        prepared.
     OSError
-        If a night cannot be written, as on a full disk.
+        If a night cannot be written, as on a full disk. Earlier nights are kept.
 
     Notes
     -----
     A night is one safetensors file. Signals are 16-bit integers with a scale for each
     epoch: the error of a sample is at most 1/65534 of the largest sample of its epoch.
-    An epoch takes 6,010 bytes, a night of 8 h 5.8 MB.
+    An epoch takes 6,006 bytes, a night of 8 h 5.8 MB.
 
     The file name contains a hash of everything that the night depends on: path, size
     and modification time of the recording and the hypnogram (the content of a hypnogram
     in memory), ``picks``, ``scaling`` and the version of this package. If one of these
     changes, another file is written and the old one stays. Of a format of several
-    files, such as BrainVision, only the file that was passed is considered.
+    files, such as BrainVision, only the file that was passed is considered. Truncated
+    files are prepared again.
     """
-    _check_option("scaling", scaling, ("none", *SCALINGS))
-    _check_option("on_error", on_error, ("warn", "raise"))
     recordings, hypnos = pair(recordings, hypnos, "hypnograms")
     _, subjects = pair(recordings, groups, "groups")
     if groups is None:
         subjects = list(range(len(recordings)))
+    channels = [picks] * len(recordings)
     nights = prepare_all(
-        recordings,
-        hypnos,
-        subjects,
-        [picks] * len(recordings),
-        folder=folder,
-        scaling=scaling,
-        verify=verify,
-        on_error=on_error,
-        n_jobs=n_jobs,
+        recordings, hypnos, subjects, channels, folder, scaling, n_jobs
     )
     return [night for night in nights if night is not None]
 
@@ -127,21 +108,21 @@ def prepare_all(
     hypnos: list,
     subjects: list,
     picks: list,
-    *,
     folder: str | os.PathLike,
     scaling: str,
-    verify: bool,
-    on_error: str,
     n_jobs: int | None,
 ) -> list[Night | None]:
     """Prepare nights as `prepare_cohort` does, and return None for those that failed.
 
     Each recording has its own ``picks``.
     """
+    if scaling not in SCALINGS:
+        raise ValueError(
+            f"'scaling' must be one of {list(SCALINGS)}, got {scaling!r} instead."
+        )
     folder = Path(folder).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder)
-    prepare = partial(_prepare, folder=folder, scaling=scaling, verify=verify)
+    prepare = partial(_prepare, folder=folder, scaling=scaling)
     generator = run_on_recordings(
         prepare, recordings, hypnos, subjects, picks, n_jobs=n_jobs
     )
@@ -152,24 +133,10 @@ def prepare_all(
             f"{len(failures)} of {len(outcomes)} recordings could not be prepared:\n"
             + "\n".join(failures)
         )
-        if on_error == "raise" or len(failures) == len(outcomes):
+        if len(failures) == len(outcomes):
             raise ValueError(message)
         warn(f"{message}\nThey are left out.")
     return [None if isinstance(outcome, str) else outcome for outcome in outcomes]
-
-
-def _check_option(name: str, value: Any, options: tuple) -> None:
-    if value not in options:
-        raise ValueError(f"{name!r} must be one of {options}, got {value!r} instead.")
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what `replace_file` left where its process was killed."""
-    for part in folder.glob(".saving_*"):
-        # A younger one may belong to a running process, and disappear meanwhile.
-        with suppress(FileNotFoundError):
-            if time.time() - part.stat().st_mtime > _LEFTOVER_AGE:
-                shutil.rmtree(part, ignore_errors=True)
 
 
 def _prepare(
@@ -179,22 +146,21 @@ def _prepare(
     picks: str | list[str] | None,
     folder: Path,
     scaling: str,
-    verify: bool,
 ) -> Night | str:
     """Return the prepared night, or why there is none."""
     try:
         source = _describe_source(recording, hypno, picks, scaling)
         name = hashlib.sha256(source.encode()).hexdigest()[:24]
         fname = folder / f"{Path(recording).stem[:100]}-{name}.safetensors"
-        if night := open_night(fname, source, subject, verify):
+        if night := open_night(fname, subject):
             return night
         prepared = read_channel(recording, picks, scaling)
         stages = read_stages(prepared, hypno, is_needed=False)
     # A malformed file can cause any error, and the other recordings must go on.
     except Exception as error:
         return f"{recording}: {error}"
-    write_night(fname, source, prepared.signals, stages, prepared.usable)
-    night = open_night(fname, source, subject)
+    write_night(fname, prepared.signals, stages, prepared.usable)
+    night = open_night(fname, subject)
     return night or f"{recording}: its prepared night cannot be read back."
 
 
@@ -214,6 +180,7 @@ def _describe_source(
         content = b"".join(values.tobytes() for values in intervals[:3])
         hypno = hashlib.sha256(content).hexdigest(), str(intervals.origin)
     source = {
+        "format": _FORMAT,
         "version": __version__,
         "recording": _describe_file(recording),
         "hypnogram": hypno,

@@ -26,8 +26,8 @@ class Epochs(Protocol):
     def shape(self) -> torch.Size:
         """The shape of the whole, beginning with n_epochs."""
 
-    def __getitem__(self, epochs: slice | NDArray[np.integer]) -> Tensor:
-        """Return some of the epochs; ``[:]`` returns all."""
+    def __getitem__(self, epochs: slice) -> Tensor:
+        """Return consecutive epochs; ``[:]`` returns all."""
 
 
 class _LabelledNight:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..data.night_files import CachedSignals
+    from ..data.night_files import StoredEpochs
 
 WAKE_MARGIN = 30 * 60.0
 """Seconds of wake that ``trim="margin"`` keeps on each side of the sleep."""
@@ -132,7 +132,6 @@ def prepare_nights(
     folder: str | os.PathLike,
     *,
     scaling: str = "none",
-    verify: bool = False,
     n_jobs: int | None = None,
 ) -> list[Night]:
     """Prepare nights in a folder, unless they are there, and open them.
@@ -143,7 +142,7 @@ def prepare_nights(
         The nights.
     folder : path-like
         The folder of the prepared nights. Another ``trim`` uses the same files.
-    scaling, verify, n_jobs
+    scaling, n_jobs
         As in :func:`~mne_mc2sleep.data.cohort_cache.prepare_cohort`.
 
     Returns
@@ -157,11 +156,9 @@ def prepare_nights(
         [record.hypnogram for record in records],
         [record.subject for record in records],
         [record.picks for record in records],
-        folder=folder,
-        scaling=scaling,
-        verify=verify,
-        on_error="warn",
-        n_jobs=n_jobs,
+        folder,
+        scaling,
+        n_jobs,
     )
     trimmed = []
     for record, night in zip(records, nights, strict=True):
@@ -172,7 +169,7 @@ def prepare_nights(
         except ValueError as error:
             warn(f"{record.name} is left out: {error}")
             continue
-        signals = cast("CachedSignals", night.signals).crop(part.start, part.stop)
+        signals = cast("StoredEpochs", night.signals).crop(part.start, part.stop)
         stages, usable = night.stages[part], night.usable[part]
         trimmed.append(Night(signals, stages, usable, night.subject))
     return trimmed

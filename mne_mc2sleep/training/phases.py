@@ -41,8 +41,8 @@ def fit_input_statistics(net: SleepNetwork, nights: Sequence[Night], seed: int) 
     share = -(-_N_STATISTICS // len(nights))
     parts = []
     for night in nights:
-        usable = np.flatnonzero(night.usable)
-        parts.append(night.signals[rng.permutation(usable)[:share]])
+        epochs = rng.permutation(np.flatnonzero(night.usable))[:share]
+        parts += [night.signals[epoch : epoch + 1] for epoch in epochs]
     device = next(net.parameters()).device
     net.fit_input_statistics(torch.cat(parts).to(device))
 
