@@ -17,7 +17,7 @@ from mne.utils import logger
 from sklearn.utils import check_random_state
 
 from .._constants import STAGES
-from ..io.edf_header import describe_damage, read_edf_header
+from ..io.edf_header import read_whole_edf_header
 from ..io.hypnograms import read_hypnogram
 from .folds import Fold
 from .records import FoundNights, NightRecord, report
@@ -137,9 +137,10 @@ def _find_fault(
         return f"there is no recording in {_RECORDINGS.as_posix()}."
     if hypnogram is None:
         return f"there is no hypnogram in {_HYPNOGRAMS.as_posix()}."
-    if damage := describe_damage(recording):
-        return f"{recording.name}: {damage}"
-    ch_names = read_edf_header(recording).ch_names
+    try:
+        ch_names = read_whole_edf_header(recording).ch_names
+    except ValueError as error:
+        return f"{recording.name}: {error}"
     if CHANNEL not in ch_names:
         return f"{recording.name} has no channel {CHANNEL!r}; it has {ch_names}."
     try:

@@ -63,13 +63,19 @@ def fetch_nights(
     picks = picks if isinstance(picks, str) else tuple(picks)
     subjects = check_subjects(subjects, SUBJECTS, "UCDDB")
     listed = download(base_url + _CHECKSUMS, folder / _CHECKSUMS).read_text("utf-8")
-    checksums = {line.split()[-1]: line.split()[0] for line in listed.splitlines()}
+    lines = map(str.split, listed.splitlines())
+    checksums = {line[-1]: line[0] for line in lines if line}
 
     records = []
     for subject in subjects:
         files = []
         for remote in (f"ucddb{subject}.rec", f"ucddb{subject}_stage.txt"):
             fname = folder / remote.replace(".rec", ".edf")
+            if remote not in checksums:
+                raise OSError(
+                    f"{folder / _CHECKSUMS} does not list {remote}. Delete it, and "
+                    "run the same call again to download it from PhysioNet."
+                )
             sha256 = f"sha256:{checksums[remote]}"
             files.append(download(base_url + remote, fname, sha256))
         recording, hypnogram = files

@@ -136,19 +136,17 @@ def parse_annotations(
     ]
 
 
-def describe_damage(fname: Path) -> str | None:
-    """Say how much of an EDF or BDF file is missing, None if it is whole."""
-    try:
-        header = read_edf_header(fname)
-    except ValueError as error:
-        return str(error)
+def read_whole_edf_header(fname: Path) -> EdfHeader:
+    """Read the header of a file; a ValueError if the file is not whole."""
+    header = read_edf_header(fname)
     missing = header.n_bytes - fname.stat().st_size
-    if header.n_records != 0 and missing <= 0:
-        return None
-    return (
-        f"The file is cut short: its header states {header.n_records} data records, "
-        f"but {max(missing, 0)} bytes of them are missing. Copy or download it again."
-    )
+    if header.n_records == 0 or missing > 0:
+        raise ValueError(
+            f"The file is cut short: its header states {header.n_records} data "
+            f"records, but {max(missing, 0)} bytes of them are missing. Copy or "
+            "download it again."
+        )
+    return header
 
 
 def _read_start(fixed: bytes) -> datetime | None:

@@ -9,8 +9,10 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,10 +26,9 @@ from mne.utils import logger
 from .._constants import EPOCH_DURATION
 from .._utils import warn
 from .edf_header import (
-    describe_damage,
     parse_annotations,
     read_annotation_records,
-    read_edf_header,
+    read_whole_edf_header,
 )
 from .stage_intervals import (
     StageEvents,
@@ -56,15 +57,26 @@ _FOREIGN = {
 }
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True)
+class Source:
     """A file to read."""
 
     path: Path
-    content: bytes
-    text: str
-    """The content as text, "" if it is binary."""
     epoch_duration: float | None
     """In seconds, for files that hold one stage per line."""
+
+    @cached_property
+    def content(self) -> bytes:
+        """The content of the file."""
+        content = self.path.read_bytes()
+        if not content.strip():
+            raise ValueError("The file is empty: export it again, or copy it again.")
+        return content
+
+    @cached_property
+    def text(self) -> str:
+        """The content as text, "" if it is binary."""
+        return _decode(self.content)
 
     @property
     def step(self) -> float:
@@ -102,13 +114,12 @@ def load_hypnogram(
     for suffixes, what in _FOREIGN.items():
         if name.endswith(suffixes) and not name.endswith(".fif.gz"):
             raise ValueError(f"The file is {what}.")
-    content = fname.read_bytes()
-    if not content.strip():
-        raise ValueError("The file is empty: export it again, or copy it again.")
-    source = Source(fname, content, _decode(content), epoch_duration)
+    source = Source(fname, epoch_duration)
     for format_ in FORMATS:
         is_named = any(fnmatchcase(name, glob) for glob in format_.globs)
-        if is_named and re.match(format_.pattern, source.text.lstrip()):
+        # Without a pattern, a recording of some 100 MB is not read to be decoded.
+        start = format_.pattern and source.text.lstrip()
+        if is_named and re.match(format_.pattern, start):
             events = format_.read(source)
             break
     else:
@@ -133,7 +144,6 @@ def _decode(content: bytes) -> str:
     elif b"\0" in content[:2]:
         encodings = ["utf-16-be" if content[:1] == b"\0" else "utf-16-le"]
     elif b"\0" in content:
-        # Not text: a recording of some 100 MB is not decoded in vain.
         return ""
     for encoding in encodings:
         try:
@@ -193,10 +203,7 @@ def _write_edf(_hypno: Hypnogram, annotations: mne.Annotations) -> bytes:
 
 def _read_edf(source: Source) -> StageEvents:
     """Read EDF+ annotations, with the start in the header, which MNE leaves out."""
-    damage = describe_damage(source.path)
-    if damage is not None:
-        raise ValueError(damage)
-    header = read_edf_header(source.path)
+    header = read_whole_edf_header(source.path)
     # The fraction of a second that the header cannot hold, and the annotations.
     records = read_annotation_records(source.path, header)
     fraction, annotations = parse_annotations(records)

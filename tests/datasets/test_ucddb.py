@@ -58,6 +58,8 @@ def test_nights_are_downloaded_and_read(server, tmp_path):
     server.served.clear()
     assert ucddb.fetch_nights(["022", "002"], tmp_path, server.url) == found
     assert not server.served
+    with pytest.raises(OSError, match=r"SHA256SUMS\.txt does not list ucddb003\.rec"):
+        ucddb.fetch_nights(["003"], tmp_path, server.url)
 
 
 def test_sample_is_cut_to_its_scoring_grid(tmp_path, monkeypatch):
