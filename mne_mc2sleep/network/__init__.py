@@ -3,9 +3,9 @@
 from .attention_maps import cross_attention_maps
 from .config import MC2SleepConfig
 from .fused import fuse
+from .interface import Embeddings, SleepNetwork, StageLogits
 from .masking import draw_mask
-from .mc2sleepnet import Embeddings, MC2SleepNet, StageLogits
-from .protocol import SleepNetwork, make_network
+from .mc2sleepnet import MC2SleepNet, make_network
 
 __all__ = [
     "Embeddings",

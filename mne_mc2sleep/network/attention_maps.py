@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from .mc2sleepnet import Embeddings
+from .interface import Embeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from torch import Tensor
 
-    from .cross_attention import CrossAttentionLayer, CrossAttentionStack
     from .mc2sleepnet import MC2SleepNet
 
 
@@ -27,10 +24,8 @@ def cross_attention_maps(
     ----------
     net : MC2SleepNet
         The network, in eval mode.
-    embeddings : Embeddings of shape (batch, sequence, width)
-        The output of ``encode``, cut into sequences.
-    usable : Tensor of bool of shape (batch, sequence) | None
-        No epoch attends to one where this is False.
+    embeddings, usable
+        As for ``net.contextualize``.
 
     Returns
     -------
@@ -38,34 +33,20 @@ def cross_attention_maps(
         Of the signal to the spectrogram, and the other way round. Each row is the
         attending epoch; it sums to 1.
     """
-    with ExitStack() as stack:
-        maps = [
-            stack.enter_context(_recorded(modality))
-            for modality in (net.signal_stack, net.spectrogram_stack)
-        ]
-        net.contextualize(embeddings, usable)
-    return Embeddings(*(torch.stack(layers, dim=1) for layers in maps))
+    maps: list[Tensor] = []
 
+    def keep_weights(module, args, kwargs, output):
+        kwargs = kwargs | {"need_weights": True, "average_attn_weights": False}
+        maps.append(module.forward(*args, **kwargs)[1])
 
-@contextmanager
-def _recorded(stack: CrossAttentionStack) -> Iterator[list[Tensor]]:
-    """Collect the cross-attention's weights of each layer while inside."""
-    weights: list[Tensor] = []
-    handles = []
-    for layer in stack.layers:
-        module = cast("CrossAttentionLayer", layer).cross_attention
-        handles += [
-            module.register_forward_pre_hook(_ask_for_weights, with_kwargs=True),
-            module.register_forward_hook(
-                lambda module, inputs, outputs: weights.append(outputs[1])
-            ),
-        ]
+    hooks = [
+        layer.cross_attention.register_forward_hook(keep_weights, with_kwargs=True)
+        for layer in (*net.signal_stack.layers, *net.spectrogram_stack.layers)
+    ]
     try:
-        yield weights
+        net.contextualize(embeddings, usable)
     finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _ask_for_weights(module, args, kwargs):
-    return args, kwargs | {"need_weights": True, "average_attn_weights": False}
+        for hook in hooks:
+            hook.remove()
+    # The layers of the signal are computed first.
+    return Embeddings(*torch.stack(maps, dim=1).chunk(2, dim=1))

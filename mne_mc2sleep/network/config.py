@@ -46,8 +46,8 @@ class MC2SleepConfig:
         Parameters
         ----------
         size : {"small", "base"}
-            ``"base"`` has the published sizes; ``"small"`` has the same structure with
-            a strided stem and under a million parameters, for a CPU (our choice).
+            ``"base"`` is as published; ``"small"``, for a CPU, has a strided stem and
+            less than a million parameters (our choice).
         sequence_length : int
             Epochs that the sequence level reads at once.
 
@@ -55,11 +55,6 @@ class MC2SleepConfig:
         -------
         config : MC2SleepConfig
             The configuration.
-
-        Raises
-        ------
-        ValueError
-            If there is no such size.
         """
         if size not in _SIZES:
             raise ValueError(f"'size' must be one of {sorted(_SIZES)}, not {size!r}.")

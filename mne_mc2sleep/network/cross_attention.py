@@ -11,14 +11,11 @@ from .positions import sinusoidal_positions
 if TYPE_CHECKING:
     from .config import MC2SleepConfig
 
-# Seen in the authors' code.
-_NORM_EPS = 1e-12
-
 
 class CrossAttentionLayer(nn.Module):
     """Self-attention, cross-attention and feed-forward, each residual and post-norm.
 
-    Eight heads, GELU and no biases, as seen in the authors' code.
+    Eight heads, GELU, no biases and this ``eps``, as seen in the authors' code.
     """
 
     def __init__(self, config: MC2SleepConfig):
@@ -31,7 +28,7 @@ class CrossAttentionLayer(nn.Module):
             )
 
         def norm():
-            return nn.LayerNorm(width, eps=_NORM_EPS, bias=False)
+            return nn.LayerNorm(width, eps=1e-12, bias=False)
 
         self.self_attention, self.self_norm = attention(), norm()
         self.cross_attention, self.cross_norm = attention(), norm()
@@ -64,11 +61,6 @@ class CrossAttentionStack(nn.Module):
     The queries of every layer come from the modality itself. Keys and values of the
     cross-attention are the position-encoded embeddings of the other modality, the same
     in all layers, as seen in the authors' code.
-
-    Parameters
-    ----------
-    config : MC2SleepConfig
-        The sizes.
     """
 
     positions: Tensor
@@ -85,21 +77,11 @@ class CrossAttentionStack(nn.Module):
     def forward(
         self, own: Tensor, other: Tensor | None, usable: Tensor | None = None
     ) -> Tensor:
-        """Contextualize a batch of sequences.
+        """Contextualize a batch of sequences (batch, sequence, width).
 
-        Parameters
-        ----------
-        own : Tensor of shape (batch, sequence, width)
-            The modality's embeddings, at most ``sequence_length`` epochs.
-        other : Tensor of shape (batch, sequence, width) | None
-            The embeddings of the other modality; None omits the cross-attention.
-        usable : Tensor of bool of shape (batch, sequence) | None
-            No epoch attends to one where this is False.
-
-        Returns
-        -------
-        contexts : Tensor of shape (batch, sequence, width)
-            The embeddings in context.
+        ``own`` and ``other`` are the embeddings of this and of the other modality; if
+        ``other`` is None, there is no cross-attention. No epoch attends to one that is
+        not ``usable`` (batch, sequence).
         """
         positions = self.positions[: own.shape[1]]
         own = self.dropout(own + positions)

@@ -1,31 +1,29 @@
-"""A copy of a network for inference: fewer operations, shared parameters."""
+"""A copy of a network for inference: fewer operations, the same result."""
 
 from __future__ import annotations
 
-from copy import copy
+from copy import deepcopy
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_Module = TypeVar("_Module")
+if TYPE_CHECKING:
+    from .interface import SleepNetwork
 
 
-def fuse(net: _Module) -> _Module:
+def fuse(net: SleepNetwork) -> SleepNetwork:
     """Return a copy of a network in eval mode without BatchNorm.
 
-    It encodes about 5 % faster; its outputs differ by rounding errors. It shares all
-    other parameters with ``net``, which is not modified. Neither train nor save it.
+    It encodes about 5 % faster; its outputs differ by rounding errors. Neither train
+    nor save it.
     """
-    fused: Any = copy(net)
-    fused._modules = {
-        name: None if module is None else fuse(module)
-        for name, module in fused._modules.items()
-    }
-    if isinstance(fused, nn.Sequential):
-        for index, (layer, norm) in enumerate(pairwise(fused)):
-            if isinstance(layer, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d):
-                fused[index] = fuse_conv_bn_eval(layer, norm)
-                fused[index + 1] = nn.Identity()
+    fused = deepcopy(net)
+    for module in fused.modules():
+        if isinstance(module, nn.Sequential):
+            for index, (layer, norm) in enumerate(pairwise(module)):
+                if isinstance(layer, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d):
+                    module[index] = fuse_conv_bn_eval(layer, norm)
+                    module[index + 1] = nn.Identity()
     return fused

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._constants import STAGES
-from .config import MC2SleepConfig
 from .cross_attention import CrossAttentionStack
+from .interface import Embeddings, SleepNetwork, StageLogits
 from .masking import MaskToken
 from .signal_backbone import SignalBackbone
 from .spectrogram_backbone import SpectrogramBackbone
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class Embeddings(NamedTuple):
-    """The two modalities of the same epochs, each of shape (..., width)."""
-
-    signal: Tensor
-    spectrogram: Tensor
+    from .config import MC2SleepConfig
 
 
-class StageLogits(NamedTuple):
-    """Logits of shape (..., 5) from both modalities together and from each alone."""
-
-    total: Tensor
-    signal: Tensor
-    spectrogram: Tensor
-
-
-class MC2SleepNet(nn.Module):
+class MC2SleepNet(SleepNetwork):
     """MC2SleepNet (arXiv 2502.17470).
-
-    ``encode`` embeds each epoch by both backbones; ``contextualize`` puts a sequence of
-    epochs into context by self- and cross-attention; ``stage`` returns logits.
-    ``recover`` and ``project`` are for the two losses of pretraining.
 
     Parameters
     ----------
     config : MC2SleepConfig
         The sizes.
+
+    Notes
+    -----
+    Each epoch is embedded by itself, and then read in the context of its sequence::
+
+        signals of a sequence of epochs
+           |                         |
+        signal_backbone       spectrogram_backbone      encode
+           |                         |          \
+           |                         |           *_projection -> InfoNCE
+        [signal_token]        [spectrogram_token]       recover hides epochs
+           |                         |
+        signal_stack  <---->  spectrogram_stack         contextualize
+           |                         |          \
+           |                         |           *_recovery -> reconstruction
+        modality_head         modality_head
+           '-------- total_head -----'                  stage
     """
 
     def __init__(self, config: MC2SleepConfig):
@@ -70,35 +73,18 @@ class MC2SleepNet(nn.Module):
         return self.signal_backbone, self.spectrogram_backbone
 
     def fit_input_statistics(self, signals: Tensor) -> None:
-        """Store the scale and the spectral statistics of training signals.
-
-        Parameters
-        ----------
-        signals : Tensor of shape (n_epochs, n_times)
-            Usable epochs in µV.
-        """
+        """Store the scale and the spectral statistics of training signals."""
         self.signal_backbone.fit_scale(signals)
         self.spectrogram_backbone.spectrogram.fit(signals)
 
     def encode(self, signals: Tensor) -> Embeddings:
-        """Embed each epoch by both backbones.
-
-        Parameters
-        ----------
-        signals : Tensor of shape (n_epochs, n_times)
-            Epochs in µV at 100 Hz.
-
-        Returns
-        -------
-        embeddings : Embeddings of shape (n_epochs, width)
-            One embedding per modality.
-        """
+        """Embed epochs (n_epochs, n_times): one (n_epochs, width) per modality."""
         return Embeddings(
             self.signal_backbone(signals), self.spectrogram_backbone(signals)
         )
 
     def project(self, embeddings: Embeddings) -> Embeddings:
-        """Return the L2-normalised projections that InfoNCE compares."""
+        """Return the L2-normalised projections (n_epochs, width) for InfoNCE."""
         return Embeddings(
             F.normalize(self.signal_projection(embeddings.signal), dim=-1),
             F.normalize(self.spectrogram_projection(embeddings.spectrogram), dim=-1),
@@ -110,22 +96,7 @@ class MC2SleepNet(nn.Module):
         usable: Tensor | None = None,
         cross_attention: bool = True,
     ) -> Embeddings:
-        """Put each epoch into the context of its sequence.
-
-        Parameters
-        ----------
-        embeddings : Embeddings of shape (batch, sequence, width)
-            The output of ``encode``, cut into sequences.
-        usable : Tensor of bool of shape (batch, sequence) | None
-            No epoch attends to one where this is False.
-        cross_attention : bool
-            If False, the modalities do not attend to each other.
-
-        Returns
-        -------
-        contexts : Embeddings of shape (batch, sequence, width)
-            The embeddings in context.
-        """
+        """Put embeddings (batch, sequence, width) into the context of the sequence."""
         signal, spectrogram = embeddings
         others = (spectrogram, signal) if cross_attention else (None, None)
         return Embeddings(
@@ -134,41 +105,23 @@ class MC2SleepNet(nn.Module):
         )
 
     def recover(
-        self,
-        embeddings: Embeddings,
-        masks: Embeddings,
-        usable: Tensor | None = None,
-        cross_attention: bool = True,
+        self, embeddings: Embeddings, masks: Embeddings, usable: Tensor | None = None
     ) -> Embeddings:
-        """Recover hidden epochs of each modality from the other, which is intact.
-
-        Parameters
-        ----------
-        embeddings : Embeddings of shape (batch, sequence, width)
-            The output of ``encode``, cut into sequences.
-        masks : Embeddings of bool of shape (batch, sequence)
-            The epochs to hide in each modality.
-        usable, cross_attention
-            As for ``contextualize``.
-
-        Returns
-        -------
-        recovered : Embeddings of shape (batch, sequence, width)
-            Compare it with ``embeddings`` where ``masks`` is True.
-        """
+        """Recover masked epochs (batch, sequence, width) from the other modality."""
         signal, spectrogram = embeddings
-        others = (spectrogram, signal) if cross_attention else (None, None)
-        signal = self.signal_token(signal, masks.signal)
-        spectrogram = self.spectrogram_token(spectrogram, masks.spectrogram)
+        hidden = Embeddings(
+            self.signal_token(signal, masks.signal),
+            self.spectrogram_token(spectrogram, masks.spectrogram),
+        )
         return Embeddings(
-            self.signal_recovery(self.signal_stack(signal, others[0], usable)),
+            self.signal_recovery(self.signal_stack(hidden.signal, spectrogram, usable)),
             self.spectrogram_recovery(
-                self.spectrogram_stack(spectrogram, others[1], usable)
+                self.spectrogram_stack(hidden.spectrogram, signal, usable)
             ),
         )
 
     def stage(self, contexts: Embeddings) -> StageLogits:
-        """Return the stage logits of epochs in context."""
+        """Return logits (..., 5) of both modalities and of each."""
         return StageLogits(
             self.total_head(torch.cat(contexts, dim=-1)),
             self.modality_head(contexts.signal),
@@ -176,20 +129,34 @@ class MC2SleepNet(nn.Module):
         )
 
     def forward(self, signals: Tensor, usable: Tensor | None = None) -> StageLogits:
-        """Stage sequences of raw epochs.
-
-        Parameters
-        ----------
-        signals : Tensor of shape (batch, sequence, n_times)
-            Epochs in µV at 100 Hz.
-        usable : Tensor of bool of shape (batch, sequence) | None
-            No epoch attends to one where this is False.
-
-        Returns
-        -------
-        logits : StageLogits of shape (batch, sequence, 5)
-            From both modalities together and from each.
-        """
+        """Stage sequences of epochs (batch, sequence, n_times) in µV at 100 Hz."""
         flat = self.encode(signals.flatten(0, 1))
         sequences = Embeddings(*(e.unflatten(0, signals.shape[:2]) for e in flat))
         return self.stage(self.contextualize(sequences, usable))
+
+
+def make_network(
+    config: MC2SleepConfig,
+    network: Callable[[MC2SleepConfig], nn.Module] | None = None,
+) -> SleepNetwork:
+    """Make a network and check that it is a `SleepNetwork`.
+
+    Parameters
+    ----------
+    config : MC2SleepConfig
+        The sizes.
+    network : callable | None
+        Takes the sizes and returns the network. None is `MC2SleepNet`.
+
+    Returns
+    -------
+    net : SleepNetwork
+        With random weights.
+    """
+    net = (network or MC2SleepNet)(config)
+    if not isinstance(net, SleepNetwork):
+        raise TypeError(
+            "'network' must return an instance of mne_mc2sleep.network.SleepNetwork, "
+            f"such as a subclass of MC2SleepNet, got {type(net).__name__} instead."
+        )
+    return net

@@ -48,11 +48,6 @@ class SignalBackbone(nn.Module):
     each block is gated. Seen in the authors' code; the embedding's LayerNorm, which
     fixes its scale so that the reconstruction target cannot shrink, and the strided
     stem of the small size are our choices.
-
-    Parameters
-    ----------
-    config : MC2SleepConfig
-        The sizes.
     """
 
     scale: Tensor
@@ -60,24 +55,18 @@ class SignalBackbone(nn.Module):
     def __init__(self, config: MC2SleepConfig):
         super().__init__()
         self.register_buffer("scale", torch.ones(()))
-        blocks, n_in = [], 1
-        for index, (n_out, n_convolutions) in enumerate(
-            zip(config.signal_channels, config.signal_convolutions, strict=True)
+        blocks: list[nn.Module] = []
+        n_in = 1
+        kernel, stride = config.stem_kernel, config.stem_stride
+        for n_out, n_convolutions in zip(
+            config.signal_channels, config.signal_convolutions, strict=True
         ):
-            if index > 0:
+            if blocks:
                 blocks.append(nn.MaxPool1d(config.pool_size, ceil_mode=True))
-            for i in range(n_convolutions):
-                is_stem = index == i == 0
-                blocks.append(
-                    _convolution(
-                        n_in,
-                        n_out,
-                        kernel=config.stem_kernel if is_stem else 3,
-                        stride=config.stem_stride if is_stem else 1,
-                        gated=i == n_convolutions - 1,
-                    )
-                )
-                n_in = n_out
+            for index in range(n_convolutions):
+                gated = index == n_convolutions - 1
+                blocks.append(_convolution(n_in, n_out, kernel, stride, gated))
+                n_in, kernel, stride = n_out, 3, 1
         self.blocks = nn.Sequential(*blocks)
         self.projection = nn.Linear(n_in, config.width)
         self.norm = nn.LayerNorm(config.width)
@@ -87,12 +76,6 @@ class SignalBackbone(nn.Module):
         self.scale.copy_(signals.std().clamp(min=1e-3))
 
     def forward(self, signals: Tensor) -> Tensor:
-        """Embed ``signals`` of shape (n_epochs, n_times) in µV.
-
-        Returns
-        -------
-        embeddings : Tensor of shape (n_epochs, width)
-            One embedding for each epoch.
-        """
+        """Embed ``signals`` (n_epochs, n_times) in µV as (n_epochs, width)."""
         features = self.blocks(signals[:, None, :] / self.scale)
         return self.norm(self.projection(features.mean(dim=-1)))

@@ -45,13 +45,7 @@ class LogSpectrogram(nn.Module):
         self.register_buffer("std", torch.ones(N_BINS))
 
     def log_power(self, signals: Tensor) -> Tensor:
-        """Return the log power density of ``signals`` of shape (n_epochs, n_times).
-
-        Returns
-        -------
-        log_power : Tensor of shape (n_epochs, N_FRAMES, N_BINS)
-            Natural log of µV²/Hz.
-        """
+        """Return the natural log of µV²/Hz, of shape (n_epochs, N_FRAMES, N_BINS)."""
         frames = signals.unfold(-1, _N_WINDOW, _HOP) * self.window
         # In bfloat16, rounding errors of slow waves would be larger than fast waves.
         spectrum = torch.fft.rfft(frames.float(), n=_N_FFT)[..., 1:]
@@ -88,10 +82,7 @@ class AttentionPooling(nn.Module):
 class SpectrogramBackbone(nn.Module):
     """Embed epochs by a Transformer over the frames of their spectrogram.
 
-    Parameters
-    ----------
-    config : MC2SleepConfig
-        The sizes. The number of layers and the attention pooling are our choice.
+    The number of layers and the attention pooling are our choice.
     """
 
     def __init__(self, config: MC2SleepConfig):
@@ -118,13 +109,7 @@ class SpectrogramBackbone(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, signals: Tensor) -> Tensor:
-        """Embed ``signals`` of shape (n_epochs, n_times) in µV.
-
-        Returns
-        -------
-        embeddings : Tensor of shape (n_epochs, width)
-            One embedding for each epoch.
-        """
+        """Embed ``signals`` (n_epochs, n_times) in µV as (n_epochs, width)."""
         frames = self.frame_projection(self.spectrogram(signals))
         frames = self.layers(self.dropout(frames + self.positions))
         return self.norm(self.pooling(frames))

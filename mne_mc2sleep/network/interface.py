@@ -1,0 +1,80 @@
+"""Interface that training and staging require of a network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .config import MC2SleepConfig
+
+
+class Embeddings(NamedTuple):
+    """The two modalities of the same epochs, each of shape (..., width)."""
+
+    signal: Tensor
+    spectrogram: Tensor
+
+
+class StageLogits(NamedTuple):
+    """Logits of shape (..., 5) from both modalities together and from each alone."""
+
+    total: Tensor
+    signal: Tensor
+    spectrogram: Tensor
+
+
+class SleepNetwork(nn.Module, ABC):
+    """Base class of networks of two modalities, such as `MC2SleepNet`."""
+
+    config: MC2SleepConfig
+    """What it was made from. ``width`` and ``sequence_length`` must be its own."""
+
+    @property
+    @abstractmethod
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """The modules behind ``encode``, which fine-tuning freezes."""
+
+    @abstractmethod
+    def fit_input_statistics(self, signals: Tensor) -> None:
+        """Store statistics of training signals (n_epochs, n_times) in buffers."""
+
+    @abstractmethod
+    def encode(self, signals: Tensor) -> Embeddings:
+        """Embed epochs (n_epochs, n_times): one (n_epochs, width) per modality.
+
+        The signals are in µV at 100 Hz.
+        """
+
+    @abstractmethod
+    def project(self, embeddings: Embeddings) -> Embeddings:
+        """Return the L2-normalised projections that InfoNCE compares."""
+
+    @abstractmethod
+    def contextualize(
+        self,
+        embeddings: Embeddings,
+        usable: Tensor | None = None,
+        cross_attention: bool = True,
+    ) -> Embeddings:
+        """Put embeddings (batch, sequence, width) into the context of the sequence.
+
+        No epoch attends to one that is not ``usable`` (batch, sequence). Without
+        ``cross_attention``, the modalities do not attend to each other.
+        """
+
+    @abstractmethod
+    def recover(
+        self, embeddings: Embeddings, masks: Embeddings, usable: Tensor | None = None
+    ) -> Embeddings:
+        """Recover hidden epochs of each modality from the other, which is intact.
+
+        ``masks`` (batch, sequence) are True for the epochs to hide in each modality.
+        The result is compared with the ``embeddings`` there.
+        """
+
+    @abstractmethod
+    def stage(self, contexts: Embeddings) -> StageLogits:
+        """Return the stage logits of epochs in context."""
