@@ -1,6 +1,5 @@
 """The grid never moves: epoch i begins 30 i seconds after the first sample."""
 
-import re
 from fractions import Fraction
 
 import edfio
@@ -10,10 +9,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from signals import make_noise, make_raw, make_wavelet, write_edf_with_pauses
+from signals import make_noise, make_raw, make_wavelet
 
 from mne_mc2sleep.data.reading import read_stages
-from mne_mc2sleep.io.hypnograms import read_hypnogram, stages_on_grid
 from mne_mc2sleep.io.recordings import _epoch_edges, read_recording
 
 pytestmark = [
@@ -168,51 +166,6 @@ def test_epochs_of_nights_and_weeks_are_floor_of_duration_by_30(sfreq, k, offset
     assert edges[-1] <= n_times
 
 
-@given(RATES, st.integers(1, 3000))
-@settings(max_examples=200, deadline=None)
-def test_a_rate_in_single_precision_gives_as_many_epochs(sfreq, n_epochs):
-    """FIF files round the rate; whole epochs stay as many."""
-    n_times = -int(-30 * n_epochs * Fraction(sfreq) // 1)
-    rounded = float(np.float32(sfreq))
-    assert len(_epoch_edges(n_times, rounded)) == n_epochs + 1
-
-
-CHANNELS = {
-    "EEG Fpz-Cz": "eeg",
-    "Pz-Oz": "eeg",
-    "C4:M1": "eeg",
-    "EOG": "eog",
-    "ECG": "ecg",
-    "X1": "eeg",
-    "Fz": "eeg",
-}
-
-
-@given(
-    st.permutations(list(CHANNELS)),
-    st.none() | st.sampled_from([name for name in CHANNELS if CHANNELS[name] == "eeg"]),
-    st.none() | st.sampled_from(["EEG Fpz-Cz", "Fz", "ECG"]),
-)
-@settings(max_examples=60, deadline=None)
-def test_the_order_of_the_channels_does_not_matter(order, picks, bad):
-    """Chosen by name or by preference, it is the same channel, to the bit."""
-    if picks is not None and picks == bad:
-        bad = None
-    raws = {
-        name: make_raw(make_noise(6000, seed=i), ch_name=name)
-        for i, name in enumerate(CHANNELS)
-    }
-    for name, raw in raws.items():
-        raw.set_channel_types({name: CHANNELS[name]}, on_unit_change="ignore")
-    first, *others = (raws[name].copy() for name in order)
-    raw = first.add_channels(others)
-    raw.info["bads"] = [bad] if bad else []
-    expected = picks or ("Fz" if bad == "EEG Fpz-Cz" else "EEG Fpz-Cz")
-    recording = read_recording(raw, picks)
-    assert recording.ch_name == expected
-    assert_array_equal(recording.signals, read_recording(raws[expected]).signals)
-
-
 def make_signal(kind, signal, sfreq, label):
     """Return a channel of an EDF or BDF file; the signal is in µV."""
     unit = {"physical_dimension": "uV", "label": label}
@@ -307,78 +260,3 @@ def test_own_stages_are_on_the_grid_of_the_signal(
             raw.annotations.append(onset, 30, f"Sleep stage {stage}")
         found = read_stages(read_recording(raw), None)
         assert_array_equal(found, ["W123R".index(s) for s in stages[:n_epochs]])
-
-
-@given(
-    kind=st.sampled_from(["int", "float", "bdf"]),
-    record=st.sampled_from([0.5, 1, 2, 10]),
-    sfreq=st.sampled_from([64, 100, 256]),
-    pauses=st.dictionaries(
-        FRACTIONS,
-        st.floats(0.2, 300) | st.integers(1, 10).map(lambda n: 30.0 * n),
-        max_size=4,
-    ),
-    where=FRACTIONS,
-    as_raw=st.booleans(),
-)
-@settings(max_examples=15, deadline=None)
-def test_a_burst_is_at_its_true_time_whatever_the_pauses(
-    kind, record, sfreq, pauses, where, as_raw, folder
-):
-    """Between which records they are and how long they last, in a file or in memory."""
-    n_records = int(120 / record)
-    times = np.arange(120 * sfreq) / sfreq
-    burst = 3 + 114 * where
-    signal = make_noise(times.size) + make_wavelet(times, burst, duration=0.05)
-    make = edfio.Bdf if kind == "bdf" else edfio.Edf
-    fname = folder / ("pauses.bdf" if kind == "bdf" else "pauses.edf")
-    edf = make(
-        [make_signal(kind, signal, sfreq, "EEG C4-M1")],
-        data_record_duration=record,
-        annotations=[edfio.EdfAnnotation(0, 0, "start")],
-    )
-    at = {1 + int(share * (n_records - 2)): gap for share, gap in pauses.items()}
-    write_edf_with_pauses(fname, edf, at)
-    raw = mne.io.read_raw(fname, verbose="ERROR") if as_raw else fname
-    lost = sum(gap for number, gap in at.items() if number * record <= burst)
-    total = 120 + sum(at.values())
-    try:
-        recording = read_recording(raw)
-    except ValueError as error:
-        if "cannot be staged" not in str(error):
-            raise
-        return
-    assert abs(recording.n_epochs - total / 30) < 1 + 1 / sfreq
-    epoch, second = divmod(burst + lost, 30)
-    # Not in the incomplete last epoch, and not cut by a border or a pause.
-    near = [abs(number * record - burst) < 1 for number in at]
-    assume(epoch < recording.n_epochs and 1 < second < 29 and not any(near))
-    found = recording.signals[int(epoch)].argmax()
-    assert abs(found - 100 * second) <= 100 / sfreq + 1.5
-
-
-@given(
-    step=st.sampled_from([1, 2, 3, 4, 5, 10, 15, 20, 1 / 50, 1 / 128]),
-    stages=st.lists(st.integers(0, 4), min_size=20, max_size=40),
-    has_more=st.booleans(),  # for an incomplete epoch of the recording
-    as_names=st.booleans(),
-)
-@settings(max_examples=15, deadline=None)
-def test_values_of_another_step_are_never_of_30_s(
-    step, stages, has_more, as_names, folder
-):
-    """They are refused, and the step that the error names gives the right stages."""
-    n_epochs = len(stages)
-    n_more = has_more and step >= 1
-    n_values = int(30 * (n_epochs + n_more) / step)
-    epochs = (np.arange(n_values) * step / 30 + 1e-9).astype(int)
-    values = np.array([*stages, 0])[epochs]
-    if as_names:
-        values = np.array(["W", "N1", "N2", "N3", "R"])[values]
-    with pytest.raises(ValueError, match="seems to stand for") as error:
-        stages_on_grid(values, n_epochs)
-    named = float(re.search(r"epoch_duration=([\d.]+)", str(error.value))[1])
-    assert named == pytest.approx(step, rel=1e-6)
-    np.save(folder / "steps.npy", values)
-    hypno = read_hypnogram(folder / "steps.npy", epoch_duration=named)
-    assert_array_equal(stages_on_grid(hypno, n_epochs), stages)

@@ -51,7 +51,6 @@ def test_flat_epochs_are_unusable_and_do_not_disturb_others():
 
 @pytest.mark.parametrize(("seconds", "reason"), [(14, ""), (16, "flat")])
 def test_an_epoch_is_flat_if_more_than_half_of_it_is_constant(seconds, reason):
-    """14 of 30 s without a change are borne, 16 are not."""
     signal = make_noise(9000)
     signal[4000 : 4000 + seconds * 100] = 5
     assert read_recording(make_raw(signal)).reasons[1] == reason
@@ -131,26 +130,3 @@ def test_the_first_reason_is_given():
     raw.set_annotations(mne.Annotations(30, 120, "BAD"))
     expected = ["", "not finite", "flat", "flat", "bad annotation"]
     assert_array_equal(read_recording(raw).reasons, expected)
-
-
-def test_unusable_epochs_are_logged():
-    """The log counts the epochs of each reason."""
-    signal = make_noise(12_000)
-    signal[0], signal[3000:9000] = np.nan, 0
-    with mne.utils.catch_logging(verbose="INFO") as log:
-        read_recording(make_raw(signal))
-    assert "3 of 4 epochs (2 flat, 1 not finite)" in log.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("signal", "reason"),
-    [
-        (np.zeros(6000), "2 flat"),
-        (np.full(6000, np.nan), "2 not finite"),
-        (np.r_[np.zeros(3000), np.full(3000, np.inf)], "1 flat, 1 not finite"),
-    ],
-)
-def test_a_recording_without_usable_epochs_is_refused(signal, reason):
-    """The error says why there is nothing to stage."""
-    with pytest.raises(ValueError, match=f"cannot be staged.*{reason}.*'picks'"):
-        read_recording(make_raw(signal))

@@ -32,15 +32,6 @@ def test_names_of_stages(integer, names):
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "integer"),
-    [("Wake|0", 0), ("Stage 2 sleep|2", 2), ("REM sleep|5", 4), ("Unscored|9", -2)],
-)
-def test_nsrr_names_are_marked(name, integer):
-    """The code after the bar marks a stage."""
-    assert parse_stage(name) == (integer, True)
-
-
 @pytest.mark.parametrize("name", OTHERS.split("|"))
 def test_other_names_are_not_stages(name):
     """A stage is taken only where we are sure."""
@@ -59,6 +50,7 @@ def test_other_names_are_not_stages(name):
         ("Sleep stage ?", True),
         ("SLEEP-S2", True),
         ("Stade 2", True),
+        ("Wake|0", True),
     ],
 )
 def test_names_are_marked_as_stages_by_a_word(name, is_marked):

@@ -1,6 +1,5 @@
 """Reading hypnograms of the NSRR."""
 
-import numpy as np
 import pytest
 from rehearsal import STAGES, nsrr_xml
 
@@ -13,12 +12,6 @@ def fname(tmp_path):
     fname = tmp_path / "shhs1-200001-nsrr.xml"
     fname.write_text(nsrr_xml(STAGES))
     return fname
-
-
-def test_reads_stages(fname):
-    """Stages 3 and 4 are N3, unscored is UNS, and other events do not matter."""
-    values = read_hypnogram(fname).as_int().to_numpy()
-    np.testing.assert_array_equal(np.where(values < 0, -1, values), STAGES)
 
 
 def test_first_stage_may_be_late(fname):
@@ -38,13 +31,6 @@ def test_refuses_entities(fname, encoding):
     with pytest.raises(
         ValueError, match=r"nsrr\.xml: The XML declares a document type"
     ):
-        read_hypnogram(fname)
-
-
-def test_refuses_half_a_file(fname):
-    """A file that ends early is damaged, however many stages it has."""
-    fname.write_text(nsrr_xml(STAGES)[:-30])
-    with pytest.raises(ValueError, match=r"nsrr\.xml: The XML is damaged or cut off"):
         read_hypnogram(fname)
 
 
