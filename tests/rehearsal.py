@@ -168,7 +168,6 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(SimpleHTTPRequestHandler):
     def do_GET(self):
-        """Send a file, or less."""
         name = self.path.rsplit("/", 1)[-1]
         self.server.served.append(name)
         fault = self.server.faults.pop(name, None)
@@ -192,7 +191,6 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @contextmanager
 def serve(folder):
-    """Serve a folder in a thread."""
     server = Server(folder)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.01}

@@ -1,5 +1,7 @@
 """What tests share: tiny networks, short nights and little training."""
 
+import torch
+
 # Short nights that hold all five stages.
 SEEDS = (3, 10, 69)
 # Little training: these tests ask how things fit together, not how well it stages.
@@ -24,3 +26,13 @@ TINY_SIZES = {
     "pool_size": 3,
     "sequence_length": 8,
 }
+
+
+def learnt(clf):
+    """Return a copy of all that the network of a classifier has learnt."""
+    return {name: t.clone() for name, t in clf.stager_.net.state_dict().items()}
+
+
+def is_equal(one, other):
+    """Return whether two networks have learnt the same bits."""
+    return all(torch.equal(one[name], other[name]) for name in one)

@@ -13,9 +13,9 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
-import torch
 from bad_input import ALIGNED, FILES, MISFITS, N_EPOCHS, REFUSED, STAGED, Refused
 from mne.io import BaseRaw
+from stagers import is_equal, learnt
 
 from mne_mc2sleep.metrics import score_stages
 
@@ -34,16 +34,6 @@ def call(clf, method, raw, stages, good):
     if method.startswith("predict"):
         return getattr(clf, method)(raw)
     return getattr(clf, method)([raw, good[0]], [stages, good[1]])
-
-
-def state(clf):
-    """Return all that the network has learnt."""
-    return {name: t.clone() for name, t in clf.stager_.net.state_dict().items()}
-
-
-def is_equal(one, other):
-    """Return whether two states are the same bits."""
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 @contextmanager
@@ -78,12 +68,12 @@ def test_what_cannot_be_staged_is_one_error(name, method, clf, two_nights):
     """Every method says the same, and leaves the recording and the weights alone."""
     (raw, stages), good = two_nights
     case = REFUSED[name]
-    raw, before = case.make(raw), state(clf)
+    raw, before = case.make(raw), learnt(clf)
     with unchanged(raw), pytest.raises(case.error, match=case.match) as found:
         call(clf, method, raw, stages, good)
     if not method.startswith("predict"):
         assert str(found.value).startswith("Recording 1 of 2")
-    assert is_equal(before, state(clf))
+    assert is_equal(before, learnt(clf))
 
 
 @pytest.mark.parametrize("name", STAGED)
@@ -117,10 +107,10 @@ def test_odd_files_are_staged_in_true_time_or_refused(
     assert tuple(np.flatnonzero(hypno.hypno == "UNS")) == case.unusable
 
 
-@pytest.mark.parametrize("make", [FILES["markers W, R, ?"].make])
-def test_event_markers_are_not_stages(make, clf, two_nights, tmp_path):
+def test_event_markers_are_not_stages(clf, two_nights, tmp_path):
     """Pretraining takes the recording as unscored."""
-    clf.pretrain([make(two_nights[0][0], tmp_path), two_nights[1][0]], [None, None])
+    fname = FILES["markers W, R, ?"].make(two_nights[0][0], tmp_path)
+    clf.pretrain([fname, two_nights[1][0]], [None, None])
     assert sum(clf.stager_.provenance[-1]["n_epochs"].values()) == 0
 
 
@@ -154,32 +144,30 @@ def test_what_is_odd_is_scored_where_it_holds_eeg(name, tiny_clf, two_nights):
         assert call(tiny_clf, "score", raw, stages, good) == expected["kappa"]
 
 
-@pytest.mark.parametrize("method", TRAINING)
 @pytest.mark.parametrize("name", STAGED)
-def test_what_is_odd_is_learnt_from_where_it_holds_eeg(name, method, clf, two_nights):
+def test_what_is_odd_is_learnt_from_where_it_holds_eeg(name, clf, two_nights):
     """Unusable epochs do not count, and what was learnt is finite."""
     (raw, stages), good = two_nights
     case = STAGED[name]
     raw = case.make(raw)
     with unchanged(raw), warned(case.warning):
-        call(clf, method, raw, stages[: case.n_epochs], good)
-    learnt = sum(clf.stager_.provenance[-1]["n_epochs"].values())
-    assert learnt == case.n_epochs + N_EPOCHS - len(case.unusable)
-    assert all(tensor.isfinite().all() for tensor in state(clf).values())
+        call(clf, "finetune", raw, stages[: case.n_epochs], good)
+    n_learnt = sum(clf.stager_.provenance[-1]["n_epochs"].values())
+    assert n_learnt == case.n_epochs + N_EPOCHS - len(case.unusable)
+    assert all(tensor.isfinite().all() for tensor in learnt(clf).values())
     np.testing.assert_allclose(clf.predict_proba(good[0]).sum(axis=1), 1)
 
 
 @pytest.fixture(scope="module")
 def train(tiny_clf, two_nights):
-    """Return a function that trains a copy, and returns what it has learnt."""
+    """Return a function that fine-tunes a copy, and returns what it has learnt."""
 
-    def train(method, hypno):
+    def train(hypno):
         clf = copy.deepcopy(tiny_clf)
-        call(clf, method, two_nights[0][0], hypno, two_nights[1])
-        return state(clf)
+        call(clf, "finetune", two_nights[0][0], hypno, two_nights[1])
+        return learnt(clf)
 
-    on_grid = cache(lambda method, stages: train(method, list(stages)))
-    return train, on_grid
+    return train, cache(lambda stages: train(list(stages)))
 
 
 @pytest.mark.parametrize("name", ALIGNED)
@@ -190,9 +178,7 @@ def test_a_hypnogram_is_aligned_by_time(name, tiny_clf, two_nights, train):
     scores = [call(tiny_clf, "score", raw, h, good) for h in (hypno, on_grid)]
     assert scores[0] == scores[1]
     train, train_on_grid = train
-    for method in TRAINING:
-        expected = train_on_grid(method, tuple(on_grid.tolist()))
-        assert is_equal(train(method, hypno), expected)
+    assert is_equal(train(hypno), train_on_grid(tuple(on_grid.tolist())))
 
 
 @pytest.mark.parametrize("method", ["score", *TRAINING])
@@ -201,11 +187,11 @@ def test_a_hypnogram_that_does_not_fit_is_one_error(name, method, clf, two_night
     """No method takes it for another, or for none; the weights stay."""
     (raw, stages), good = two_nights
     make, match = MISFITS[name]
-    before = state(clf)
+    before = learnt(clf)
     hypno = make(stages, raw.info["meas_date"])
     with pytest.raises(ValueError, match=rf"^Recording 1 of 2: .*{match}"):
         call(clf, method, raw, hypno, good)
-    assert is_equal(before, state(clf))
+    assert is_equal(before, learnt(clf))
 
 
 @pytest.mark.parametrize("what", ["hypnograms", "groups"])
@@ -215,7 +201,6 @@ def test_a_hypnogram_that_does_not_fit_is_one_error(name, method, clf, two_night
     ids=["number", "iterator", "set", "dict", "text", "path"],
 )
 def test_what_is_no_list_is_not_shared_out(what, values, clf, two_nights):
-    """Two recordings need a list of two in order, not what merely holds two."""
     raws, stages = map(list, zip(*two_nights, strict=True))
     arguments = {"hypnos": stages} | {what.replace("gram", "")[:6]: values}
     with pytest.raises(ValueError, match=rf"2 recordings but 1 {what}; pass a list"):
@@ -224,7 +209,6 @@ def test_what_is_no_list_is_not_shared_out(what, values, clf, two_nights):
 
 @pytest.mark.parametrize("method", TRAINING)
 def test_a_stage_that_is_absent_is_warned_of(method, clf, two_nights):
-    """It trains, and probabilities still have five columns."""
     raws, stages = map(list, zip(*two_nights, strict=True))
     stages = [np.where(s == 3, 2, s) for s in stages]
     with pytest.warns(RuntimeWarning, match="No epoch of N3 is among"):

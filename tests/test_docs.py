@@ -19,7 +19,6 @@ COMMANDS = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_every_public_name_is_on_the_api_page():
-    """And nothing else of the package itself is."""
     listed = re.findall(r"^   ([\w.]+)$", API_PAGE.read_text("utf-8"), re.MULTILINE)
     top = [name for name in listed if "." not in name]
     assert sorted(top) == sorted(mne_mc2sleep.__all__)
@@ -30,7 +29,6 @@ def test_every_public_name_is_on_the_api_page():
 
 
 def test_the_table_of_the_ablations_is_what_its_script_prints(capsys):
-    """No figure in it was typed."""
     ablations.print_table(ROOT / "docs" / "ablations.json")
     table = capsys.readouterr().out
     assert table.count("|") > 50
@@ -38,7 +36,6 @@ def test_the_table_of_the_ablations_is_what_its_script_prints(capsys):
 
 
 def test_the_tables_of_real_eeg_are_what_their_script_prints(capsys):
-    """Of each figure one table."""
     real_ablations.main([str(ROOT / "docs" / "real_ablations.json"), "--table"])
     page = (ROOT / "docs" / "ablations.md").read_text("utf-8")
     tables = capsys.readouterr().out.strip().split("\n\n")
@@ -47,7 +44,6 @@ def test_the_tables_of_real_eeg_are_what_their_script_prints(capsys):
 
 
 def test_the_table_of_layers_is_the_import_contract():
-    """The same layers in the same order."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
     table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("| layer |")[2]
@@ -57,7 +53,6 @@ def test_the_table_of_layers_is_the_import_contract():
 
 
 def anchors(page):
-    """Return the headings of a page as links name them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
 
@@ -82,7 +77,6 @@ def test_links_lead_to_a_page_and_its_heading(page):
 
 
 def test_what_the_pages_make_is_in_the_makefile():
-    """Of each ``make`` in a block of commands the first target."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
     blocks = [b for page in PAGES for b in COMMANDS.findall(page.read_text("utf-8"))]
     made = set(re.findall(r"^make ([\w-]+)", "\n".join(blocks), re.MULTILINE))

@@ -1,7 +1,6 @@
 """Faults while working: what was there stays whole, and what can go on does."""
 
 import os
-import resource
 import signal
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from mne_mc2sleep._utils import replace_file
 from mne_mc2sleep.inference import sliding_window as inference
 from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
 from mne_mc2sleep.weights.file_format import save_weights
@@ -17,29 +15,14 @@ from mne_mc2sleep.weights.file_format import save_weights
 
 @pytest.fixture
 def old_file(tmp_path):
-    """Write a file that is to be replaced."""
     fname = tmp_path / "lab.safetensors"
     fname.write_text("old")
     return fname
 
 
-def test_a_full_disk_leaves_the_old_file(net, old_file):
-    """Saving fails with the system's words, and nothing half is left."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            save_weights(old_file, net, {}, overwrite=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert old_file.read_text() == "old"
-    assert os.listdir(old_file.parent) == [old_file.name]
-
-
 # Python 3.12 warns of threads in the parent; the child needs none.
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_kill_9_before_the_rename_leaves_the_old_file(net, old_file, monkeypatch):
-    """And the weights can be saved once more."""
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         if not (process := os.fork()):
@@ -54,17 +37,6 @@ def test_kill_9_before_the_rename_leaves_the_old_file(net, old_file, monkeypatch
     assert old_file.stat().st_size > 10_000
 
 
-def test_a_link_is_replaced_and_not_followed(tmp_path):
-    """What it points to, elsewhere, stays unchanged."""
-    other, fname = tmp_path / "other", tmp_path / "saved"
-    other.write_text("mine")
-    fname.symlink_to(other)
-    replace_file(fname, b"new")
-    assert other.read_text() == "mine"
-    assert not fname.is_symlink()
-    assert fname.read_text() == "new"
-
-
 class SmallMemory(torch.nn.Module):
     """A network on a GPU that holds a few epochs or windows at once."""
 
@@ -74,17 +46,14 @@ class SmallMemory(torch.nn.Module):
         self.config = net.config
 
     def encode(self, signals):
-        """Embed, if there is memory for it."""
         self._allocate(len(signals))
         return self.net.encode(signals)
 
     def contextualize(self, embeddings, *args, **kwargs):
-        """Read sequences, if there is memory for it."""
         self._allocate(len(embeddings[0]))
         return self.net.contextualize(embeddings, *args, **kwargs)
 
     def stage(self, contexts):
-        """Give logits."""
         return self.net.stage(contexts)
 
     def _allocate(self, n_rows):
@@ -106,7 +75,6 @@ def _gpu(monkeypatch):
 
 
 def stage(net, night):
-    """Return the log-posteriors of a night."""
     return log_posteriors(net, encode_epochs(net, night.inputs), night.usable)
 
 

@@ -15,7 +15,6 @@ DOCS = ROOT / "docs"
 
 
 def test_card_metrics_and_readme_are_what_their_script_writes(tmp_path, monkeypatch):
-    """No figure in them was typed, and they are of the weights and scores here."""
     scores = [DOCS / "accuracy.json", DOCS / "real_eeg.json"]
     card = tmp_path / "model_card.md"
     readme = shutil.copy(ROOT / "README.md", tmp_path)
@@ -28,7 +27,6 @@ def test_card_metrics_and_readme_are_what_their_script_writes(tmp_path, monkeypa
 
 
 def test_front_matter_of_the_card_gives_the_scores_of_the_metrics():
-    """As Hugging Face reads them."""
     yaml = pytest.importorskip("yaml")
     _, front, text = (DOCS / "model_card.md").read_text("utf-8").split("---\n", 2)
     (model,) = yaml.safe_load(front)["model-index"]
@@ -41,7 +39,6 @@ def test_front_matter_of_the_card_gives_the_scores_of_the_metrics():
 
 
 def test_subjects_of_the_tests_were_not_trained_on():
-    """In none of the steps, and no subject is in two parts."""
     steps = MC2SleepClassifier.from_pretrained(device="cpu").stager_.provenance
     assert len(steps[0]["test_subjects"]) >= 10
     assert not set(steps[0]["test_subjects"]) & set(steps[0]["validation_subjects"])

@@ -46,27 +46,23 @@ def assert_same(found, expected):
         assert_frame_equal(one.proba, other.proba, check_exact=True)
 
 
-@contextmanager
 def processes():
     """Let joblib work in processes, as it does with many recordings."""
-    with parallel_config(backend="loky"):
-        yield
+    return parallel_config(backend="loky")
 
 
-def test_jobs_give_the_same_hypnograms(tiny_clf, recordings):
-    """Threads, as the recordings are few; the verbosity of MNE stays the same."""
-    level = logger.level
-    found = tiny_clf.predict(recordings * 3, n_jobs=2)
-    assert_same(found, tiny_clf.predict(recordings) * 3)
-    assert logger.level == level
-
-
-def test_processes_give_the_same_hypnograms(tiny_clf, recordings):
-    """The order is that of the recordings, in memory or in files."""
-    expected = tiny_clf.predict(recordings)
-    with processes():
-        found = tiny_clf.predict(recordings, n_jobs=2)
+@pytest.mark.parametrize(
+    ("n_jobs", "backend"),
+    [(2, nullcontext), (2, processes), (None, local_cluster)],
+    ids=["threads", "processes", "cluster"],
+)
+def test_jobs_give_the_same_hypnograms(n_jobs, backend, tiny_clf, recordings):
+    """In the same order; the verbosity of MNE stays the same."""
+    level, expected = logger.level, tiny_clf.predict(recordings)
+    with backend():
+        found = tiny_clf.predict(recordings, n_jobs=n_jobs)
     assert_same(found, expected)
+    assert logger.level == level
 
 
 def test_relative_paths_are_those_of_the_caller(tiny_clf, recordings, monkeypatch):
@@ -79,26 +75,8 @@ def test_relative_paths_are_those_of_the_caller(tiny_clf, recordings, monkeypatc
     assert_same(found, tiny_clf.predict([fname] * 2))
 
 
-def test_a_cluster_gives_the_same_hypnograms(tiny_clf, recordings):
-    """A Dask client around the call is enough, without n_jobs."""
-    expected = tiny_clf.predict(recordings)
-    with local_cluster():
-        found = tiny_clf.predict(recordings)
-    assert_same(found, expected)
-
-
-def test_threads_give_the_same_probabilities(tiny_clf, recordings):
-    """`predict_proba` passes `n_jobs` on to `predict`."""
-    expected = tiny_clf.predict_proba(recordings)
-    with parallel_config(backend="threading"):
-        found = tiny_clf.predict_proba(recordings, n_jobs=2)
-    for one, other in zip(found, expected, strict=True):
-        assert_frame_equal(one, other, check_exact=True)
-
-
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_the_recording_that_fails_is_named(tiny_clf, recordings, tmp_path, n_jobs):
-    """In another process too."""
     missing = tmp_path / "nowhere.edf"
     match = r"Recording 2 of 2 \(.*nowhere.edf\): There is no recording"
     with pytest.raises(FileNotFoundError, match=match):
@@ -107,13 +85,8 @@ def test_the_recording_that_fails_is_named(tiny_clf, recordings, tmp_path, n_job
 
 @pytest.mark.parametrize(
     ("n_jobs", "backend"),
-    [
-        (1, nullcontext),
-        (2, nullcontext),
-        (2, processes),
-        (None, local_cluster),
-    ],
-    ids=["one job", "threads", "processes", "cluster"],
+    [(1, nullcontext), (2, nullcontext), (2, processes)],
+    ids=["one job", "threads", "processes"],
 )
 def test_warnings_name_the_recording_and_point_to_the_user(
     n_jobs, backend, tiny_clf, recordings
@@ -132,7 +105,6 @@ def test_warnings_name_the_recording_and_point_to_the_user(
 
 @pytest.mark.parametrize("method", ["score", "finetune"])
 def test_warnings_outside_of_jobs_name_the_recording_too(method, tiny_clf, recordings):
-    """Also where recordings are read one after the other."""
     odd = recordings[0].copy().resample(50)
     run = getattr(copy.deepcopy(tiny_clf), method)
     with pytest.warns(RuntimeWarning, match="Recording 2 of 2: .* 50 Hz") as found:
@@ -142,7 +114,6 @@ def test_warnings_outside_of_jobs_name_the_recording_too(method, tiny_clf, recor
 
 
 def test_a_warning_of_one_recording_needs_no_name(tiny_clf, recordings):
-    """There is no other that could be meant."""
     odd = recordings[0].copy().resample(50)
     with pytest.warns(RuntimeWarning, match="^The recording is sampled") as found:
         tiny_clf.predict(odd)
@@ -150,8 +121,6 @@ def test_a_warning_of_one_recording_needs_no_name(tiny_clf, recordings):
 
 
 def test_a_warning_before_an_error_is_not_lost(recordings):
-    """It may state the reason."""
-
     def warn_and_fail(recording):
         warnings.warn("odd", UserWarning, stacklevel=1)
         raise ValueError("no EEG")
@@ -192,6 +161,5 @@ def test_collecting_leaves_other_threads_and_the_filters_alone():
 
 @pytest.mark.parametrize("as_list", [tuple, np.array, pd.Series, pd.Index])
 def test_paths_come_in_any_list(as_list, tiny_clf, recordings):
-    """One hypnogram for each, as for a list."""
     paths = [str(recordings[1])] * 2
     assert_same(tiny_clf.predict(as_list(paths)), tiny_clf.predict(paths))

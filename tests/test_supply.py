@@ -58,7 +58,6 @@ def build(folder, **environment):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Return a wheel and an sdist."""
     return build(tmp_path_factory.mktemp("built"))
 
 
@@ -72,7 +71,6 @@ def sources(folder):
 
 
 def test_two_builds_have_the_same_bytes(built, tmp_path):
-    """Whenever and wherever they are made."""
     other = build(tmp_path, TZ="Asia/Tokyo", PYTHONHASHSEED="7")
     for first, second in zip(built, other, strict=True):
         assert first.name == second.name
@@ -80,7 +78,6 @@ def test_two_builds_have_the_same_bytes(built, tmp_path):
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built):
-    """Every file of the package, its licence and metadata."""
     with zipfile.ZipFile(built[0]) as wheel:
         names = set(wheel.namelist())
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
@@ -90,7 +87,6 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
 
 
 def test_the_sdist_holds_package_and_tests(built):
-    """And nothing of the working folder that does not belong there."""
     with tarfile.open(built[1]) as sdist:
         names = {name.split("/", 1)[1] for name in sdist.getnames()}
     texts = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "PKG-INFO", "README.md"}
@@ -113,7 +109,6 @@ def test_all_dependencies_are_under_permissive_licences():
 
 
 def test_nothing_in_the_package_unpickles():
-    """No module imports what could execute a file, or calls what could."""
     text = "\n".join(p.read_text() for p in (ROOT / "mne_mc2sleep").rglob("*.py"))
     modules = "pickle|marshal|shelve|dill"
     assert not re.search(rf"^\s*(import|from) ({modules})\b", text, re.M)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import train_shipped_weights as script
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
 from mne_mc2sleep.weights.file_format import load_weights
 
-SCRIPTS = Path(__file__).parents[1] / "training_scripts"
 N_SUBJECTS, N_EPOCHS = 10, 24
 # As where only torch, NumPy, SciPy, scikit-learn and safetensors are.
 RUN = """
@@ -50,49 +48,44 @@ def powers(tmp_path_factory):
     return fname
 
 
-def train(powers, folder, *more):
-    """Run the script, as short as it can be; return what it printed."""
-    script = SCRIPTS / "train_shipped_weights.py"
-    options = ["--pretrain-train-epochs", "1", "--finetune-train-epochs", "1", *more]
-    command = [script, powers, "--out-dir", folder, "--threads", "1", *options]
-    path = [str(powers.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, *map(str, command)],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
-    )
-    return done.stdout + done.stderr
+def command(powers, folder, *more):
+    """Return the command line of a training as short as it can be."""
+    options = ["--pretrain-train-epochs", 1, "--finetune-train-epochs", 1, *more]
+    options = [powers, "--out-dir", folder, "--threads", 1, *options]
+    return [script.__file__, *map(str, options)]
+
+
+@pytest.fixture
+def train(powers, monkeypatch, training_log):
+    """Return a function that runs the script in this process, and returns its log."""
+
+    def train(folder, *more):
+        monkeypatch.setattr(sys, "argv", command(powers, folder, *more))
+        script.main()
+        return training_log.text
+
+    return train
 
 
 @pytest.fixture(scope="module")
 def trained(powers, tmp_path_factory):
-    """Train once; return the folder and what was printed."""
+    """Train once, where MNE and YASA are missing; return the folder and the log."""
     folder = tmp_path_factory.mktemp("weights")
-    return folder, train(powers, folder)
+    run = [sys.executable, "-c", RUN, *command(powers, folder)]
+    done = subprocess.run(run, check=True, capture_output=True, text=True)
+    return folder, done.stdout + done.stderr
 
 
-def test_weights_are_trained_without_mne(trained):
-    """Where MNE and YASA are missing, the script writes weights that can stage."""
-    folder, _ = trained
-    clf = MC2SleepClassifier.from_pretrained(folder / "small.safetensors")
-    assert (clf.stager_.net.config.sequence_length, clf.stager_.scaling) == (
-        60,
-        "spectrum",
-    )
-    raw, _ = simulate_night(600, random_state=0)
-    assert len(clf.predict(raw)) == 20
-
-
-def test_weights_tell_whom_they_do_not_know(trained):
+def test_weights_are_trained_without_mne_and_tell_whom_they_know(trained):
     """The subjects of tests and validation are written down, and are not the same."""
     folder, _ = trained
     clf = MC2SleepClassifier.from_pretrained(folder / "small.safetensors")
+    assert clf.stager_.net.config.sequence_length == 60
+    assert clf.stager_.scaling == "spectrum"
+    raw, _ = simulate_night(600, random_state=0)
+    assert len(clf.predict(raw)) == 20
     told = clf.stager_.provenance[-1]
-    test, validation = (
-        set(told[f"{part}_subjects"]) for part in ("test", "validation")
-    )
+    test, validation = set(told["test_subjects"]), set(told["validation_subjects"])
     assert test
     assert validation
     assert not test & validation
@@ -100,11 +93,11 @@ def test_weights_tell_whom_they_do_not_know(trained):
     assert "resynthesised" in told["source"]
 
 
-def test_the_same_command_again_trains_nothing_again(powers, trained):
+def test_the_same_command_again_trains_nothing_again(trained, train):
     """All train epochs are in the checkpoints, so the second run makes no new one."""
     folder, first = trained
     before, _ = load_weights(folder / "small.safetensors")
-    second = train(powers, folder)
+    second = train(folder)
     assert "Train epoch 1" in first
     assert "Train epoch 1" not in second
     after, _ = load_weights(folder / "small.safetensors")
@@ -112,10 +105,13 @@ def test_the_same_command_again_trains_nothing_again(powers, trained):
         assert torch.equal(one, other)
 
 
-def test_third_step_continues_on_heads_and_a_teacher(powers, trained):
+def test_third_step_continues_on_heads_and_a_teacher(
+    powers, trained, train, monkeypatch
+):
     """The weights change, and the provenance names the subjects and the teacher."""
     folder, _ = trained
     base = powers.parent
+    monkeypatch.syspath_prepend(str(base))
     (base / "uniform.py").write_text(
         "import numpy as np\n"
         "def teach(signal, sfreq):\n"
@@ -132,7 +128,7 @@ def test_third_step_continues_on_heads_and_a_teacher(powers, trained):
     start = folder / "small.safetensors"
     options = ["--heads", base / "heads.npz", "--teachers", "uniform:teach"]
     options += ["--passes", "1", "--start", start]
-    train(powers, base / "third", *options)
+    train(base / "third", *options)
     before, _ = load_weights(start)
     after, metadata = load_weights(base / "third" / "small.safetensors")
     assert not torch.equal(before.total_head.weight, after.total_head.weight)

@@ -1,38 +1,21 @@
 """The scripts that train on real cohorts, rehearsed from nothing to their tables."""
 
-import json
 import shutil
-from pathlib import Path
 
+import estimate_hours
+import folder
 import numpy as np
 import pandas as pd
+import protocol
 import pytest
 import rehearsal
+import shhs
+import sleep_edf
 
 from mne_mc2sleep import MC2SleepClassifier, score_stages
 
-ROOT = Path(__file__).parents[1]
-SCRIPTS = ROOT / "training_scripts"
 FOLDS = [f"seed-0/fold-0{i}" for i in range(3)]
 OPTIONS = ["--fast", "--size", "small"]
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    """Import the scripts as they import each other."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        import estimate_hours
-        import folder
-        import protocol
-        import results
-        import shhs
-        import sleep_edf
-
-        yield {
-            module.__name__: module
-            for module in (estimate_hours, folder, protocol, results, shhs, sleep_edf)
-        }
 
 
 def edf_options(base, out_dir):
@@ -44,25 +27,22 @@ def edf_options(base, out_dir):
 
 
 def read_probabilities(out_dir):
-    """Return the probabilities of the test epochs of each fold."""
     return [np.load(out_dir / fold / "result.npz")["probabilities"] for fold in FOLDS]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """Return the folder of the rehearsal of Sleep-EDF."""
     return tmp_path_factory.mktemp("sleep_edf")
 
 
 @pytest.fixture(scope="module")
-def rehearse(scripts, base):
+def rehearse(base):
     """Return a function that runs sleep_edf.py in this process, with its server."""
 
-    def rehearse(out_dir, *options, faults=None):
+    def rehearse(out_dir, *options):
         with rehearsal.physionet(base, rehearsal.FAST_SUBJECTS) as server:
-            server.faults |= faults or {}
             arguments = [*edf_options(base, out_dir), *options]
-            return scripts["sleep_edf"].main(arguments), server.served
+            return sleep_edf.main(arguments), server.served
 
     return rehearse
 
@@ -91,13 +71,6 @@ def test_a_finished_run_does_nothing_again(rehearse, whole):
     assert after == before
 
 
-def test_no_checkpoint_is_left_behind(whole):
-    """A fold that is done keeps its weights and its result."""
-    for fold in FOLDS:
-        names = {fname.name for fname in (whole / fold).iterdir()}
-        assert names == {"result.npz", "stager.safetensors"}
-
-
 def test_the_scores_are_those_of_the_pooled_epochs(whole):
     """The CSV holds accuracy, macro-F1 and F1 in percent, and kappa."""
     results = [np.load(whole / fold / "result.npz") for fold in FOLDS]
@@ -124,7 +97,6 @@ def test_the_stager_of_each_fold_is_saved(whole):
 
 
 def test_results_of_other_options_are_not_mixed(rehearse, whole, capsys):
-    """One sentence states what differs, and what to do."""
     status, _ = rehearse("whole", "--batch-size", "16")
     err = capsys.readouterr().err
     assert status == 2
@@ -133,22 +105,21 @@ def test_results_of_other_options_are_not_mixed(rehearse, whole, capsys):
 
 
 @pytest.mark.parametrize("fault", ["damaged", "half", "gone"])
-def test_a_server_that_fails_is_one_sentence(scripts, tmp_path, base, capsys, fault):
+def test_a_server_that_fails_is_one_sentence(tmp_path, base, capsys, fault):
     """The exit code is 2, and the next run goes on with what has arrived."""
-    main, load = scripts["sleep_edf"].main, scripts["sleep_edf"].load
     options = edf_options(tmp_path, "out")
     with rehearsal.physionet(base, rehearsal.FAST_SUBJECTS) as server:
         server.faults["SC4362F0-PSG.edf"] = fault
-        assert main(options) == 2
+        assert sleep_edf.main(options) == 2
     # Between the progress bars of the fetcher.
     (line,) = [x for x in capsys.readouterr().err.splitlines() if "error: " in x]
     assert "SC4362F0-PSG.edf" in line
     assert "Run the same call again" in line
-    parser = scripts["protocol"].make_parser("")
+    parser = protocol.make_parser("")
     parser.add_argument("--protocol")
     parser.add_argument("--data")
     with rehearsal.physionet(base, rehearsal.FAST_SUBJECTS) as server:
-        cohort = load(parser.parse_args(options))
+        cohort = sleep_edf.load(parser.parse_args(options))
         assert "SC4131E0-PSG.edf" not in server.served
     assert len(cohort.nights) == 3
 
@@ -164,10 +135,9 @@ def nsrr(tmp_path_factory):
     return base
 
 
-def test_shhs_goes_from_a_folder_to_its_table(scripts, nsrr, tmp_path):
-    """The malformed night is left out."""
+def test_shhs_goes_from_a_folder_to_its_table(nsrr, tmp_path):
     options = [str(nsrr), *OPTIONS, "--out-dir", str(tmp_path)]
-    assert scripts["shhs"].main(options) == 0
+    assert shhs.main(options) == 0
     text = (tmp_path / "results.md").read_text()
     assert text.startswith("# SHHS\n")
     assert "| 1 of 1 |" in text
@@ -177,7 +147,6 @@ def test_shhs_goes_from_a_folder_to_its_table(scripts, nsrr, tmp_path):
 
 @pytest.fixture
 def table(nsrr, tmp_path):
-    """Write a table of the three whole nights."""
     subjects = ["200001", "200003", "200004"]
     rows = [
         [*(next(nsrr.rglob(f"*{subject}*.{kind}")) for kind in ("edf", "xml")), subject]
@@ -190,70 +159,36 @@ def table(nsrr, tmp_path):
 
 
 def folder_options(table, out_dir):
-    """Return the options of folder.py."""
     picks = ["--picks", "EEG", "--trim", "margin"]
     return [str(table), *picks, *OPTIONS, "--out-dir", str(out_dir)]
 
 
-def test_a_folder_goes_to_its_table(scripts, table, tmp_path):
-    """Several seeds make a row each, and their mean."""
+def test_a_folder_goes_to_its_table(table, tmp_path):
     out_dir = tmp_path / "results"
     options = folder_options(table, out_dir)
-    assert scripts["folder"].main(options) == 0
+    assert folder.main(options) == 0
     # As if the other seed had been run before.
     shutil.copytree(out_dir / "seed-0", out_dir / "seed-7")
-    assert scripts["folder"].main([*options, "--seed", "0", "7"]) == 0
+    assert folder.main([*options, "--seed", "0", "7"]) == 0
     rows = pd.read_csv(out_dir / "results.csv")
     seeds = ["seed 0", "seed 7", "mean of 2 seeds"]
     assert [name.split(", ")[-1] for name in rows["stager"]] == seeds
     assert rows["kappa"][2] == pytest.approx(rows["kappa"][:2].mean(), abs=1e-3)
 
 
-def test_a_rehearsal_takes_nights_that_can_be_read(scripts, nsrr, tmp_path):
-    """The second of the four has malformed stages."""
-    rows = [
-        [*(next(nsrr.rglob(f"*20000{i}*.{kind}")) for kind in ("edf", "xml")), i]
-        for i in (1, 2, 3, 4)
-    ]
-    fname = tmp_path / "nights.csv"
-    columns = ["recording", "hypnogram", "subject"]
-    pd.DataFrame(rows, columns=columns).to_csv(fname, index=False)
-    records = scripts["folder"].folder.find_nights(fname, "EEG").records
-    found = scripts["folder"].prepare_first(records, tmp_path / "prepared")
-    assert [night.subject for night in found] == ["1", "3", "4"]
-
-
-def test_a_batch_is_shared_evenly(scripts, table, tmp_path, monkeypatch, capsys):
+def test_a_batch_is_shared_evenly(table, tmp_path, monkeypatch, capsys):
     """A size that cannot be shared is told before anything is read."""
-    monkeypatch.setattr(scripts["protocol"], "n_processes", lambda: 3)
-    assert scripts["folder"].main(folder_options(table, tmp_path / "new")) == 2
+    monkeypatch.setattr(protocol, "n_processes", lambda: 3)
+    assert folder.main(folder_options(table, tmp_path / "new")) == 2
     assert "pass a multiple of 3." in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
-def test_a_damaged_result_is_one_sentence(scripts, tmp_path):
-    """It says what to do."""
-    fname = tmp_path / "result.npz"
-    fname.write_bytes(b"PK\3\4")
-    with pytest.raises(ValueError, match=r"result\.npz is damaged; delete it"):
-        scripts["results"].read_result(fname)
-
-
-def test_the_record_of_a_fold_is_kept(whole):
-    """Losses, hours and hardware are with the result."""
-    record = json.loads(str(np.load(whole / FOLDS[0] / "result.npz")["record"]))
-    assert record["hours"] > 0
-    assert not record["is_resumed"]
-    assert [row["phase"] for row in record["history"]] == [
-        *["Pretraining"] * 2,
-        *["Fine-tuning"] * 2,
-    ]
-
-
-def test_hours_follow_from_the_throughput(scripts):
+def test_hours_follow_from_the_throughput():
     """Twenty passes of pretraining over 15 of the 20 subjects, in each of 20 folds."""
-    module = scripts["estimate_hours"]
     rates = dict.fromkeys(("encoding", "fine-tuning", "preparing"), np.inf)
-    hours = module.estimate(module.make_plans()["edf20"], rates | {"pretraining": 100})
+    hours = estimate_hours.estimate(
+        estimate_hours.make_plans()["edf20"], rates | {"pretraining": 100}
+    )
     expected = 20 * 20 * 42308 * 15 / 20 / 100 / 3600
     assert hours["training and testing, h"] == pytest.approx(expected)

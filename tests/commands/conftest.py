@@ -7,16 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from stagers import QUICK, SEEDS, TINY_SIZES
 from yasa import Hypnogram
 
 from mne_mc2sleep import (
-    MC2SleepClassifier,
     hypnogram_to_annotations,
     simulate_night,
     write_hypnogram,
 )
-from mne_mc2sleep.network import config as network_config
 
 
 class Night(NamedTuple):
@@ -54,16 +51,10 @@ def nights(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory):
+def weights(tiny_trained, tmp_path_factory):
     """Write weights of a tiny network that hardly learnt anything."""
-    pairs = [simulate_night(1200.0, random_state=seed) for seed in SEEDS[:2]]
-    sizes = {name: TINY_SIZES[name] for name in TINY_SIZES if name != "sequence_length"}
     fname = tmp_path_factory.mktemp("weights") / "lab.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(network_config._SIZES, "small", sizes | {"sequence_layers": 1})
-        settings = QUICK | {"finetune_train_epochs": 1, "sequence_length": 5}
-        clf = MC2SleepClassifier(**settings, validation_fraction=0)
-        clf.fit(*map(list, zip(*pairs, strict=True)), verbose="ERROR").save(fname)
+    tiny_trained.save(fname)
     return str(fname)
 
 

@@ -36,22 +36,18 @@ def test_the_table_is_that_of_evaluate(run, clf, nights, weights, tmp_path):
     assert run(*command) == (0, printed, "")
 
 
-def test_channels_are_averaged(run, clf, nights, weights):
-    channels = ["EEG Fpz-Cz", "EEG Pz-Oz"]
-    options = ("--weights", weights, "--average-channels", ",".join(channels))
-    _, printed, _ = run("evaluate", nights[0].fname, *options)
-    averaged = {"average_channels": channels, "verbose": "ERROR"}
-    expected = evaluate(clf, nights[0].fname, **averaged).round(3)
-    pd.testing.assert_frame_equal(parse(printed), expected, check_names=False)
-
-
-def test_hypnograms_are_paired_in_the_order_given(run, nights, weights, tmp_path):
-    other = tmp_path / "scored_by_anna.tsv"
+def test_hypnograms_are_paired_in_the_order_given(run, clf, nights, weights, tmp_path):
+    """And channels are averaged."""
+    other, channels = tmp_path / "scored_by_anna.tsv", ["EEG Fpz-Cz", "EEG Pz-Oz"]
     other.write_text("onset\tduration\ttrial_type\n0\t180\tSleep stage 2\n")
-    options = ("--hypnograms", other, nights[1].hypno_fname, "--weights", weights)
-    status, printed, err = run("evaluate", *(n.fname for n in nights), *options)
+    fnames, hypnos = [n.fname for n in nights], [other, nights[1].hypno_fname]
+    options = ("--weights", weights, "--average-channels", ",".join(channels))
+    status, printed, err = run("evaluate", *fnames, "--hypnograms", *hypnos, *options)
     assert (status, err) == (0, "")
-    assert list(parse(printed)["n_epochs"]) == [6, 15, 21]
+    averaged = {"average_channels": channels, "verbose": "ERROR"}
+    expected = evaluate(clf, fnames, hypnos, **averaged).round(3)
+    pd.testing.assert_frame_equal(parse(printed), expected, check_names=False)
+    assert list(expected["n_epochs"]) == [6, 15, 21]
 
 
 def test_a_folder_is_paired_by_name(run, nights, weights, tmp_path):
@@ -81,7 +77,6 @@ def test_a_table_names_recordings_and_hypnograms(run, nights, weights, tmp_path)
 
 
 def test_a_recording_that_fails_does_not_stop_the_others(run, nights, weights):
-    """It is left out of the table, and the exit status is 1."""
     fnames = ["nowhere.edf", nights[0].fname]
     status, printed, err = run("evaluate", *fnames, "--weights", weights)
     assert status == 1
@@ -90,7 +85,6 @@ def test_a_recording_that_fails_does_not_stop_the_others(run, nights, weights):
 
 
 def test_no_table_is_made_of_nothing(fails, weights, tmp_path):
-    """If no epoch has a stage there is nothing to compare and nothing to write."""
     raw, _ = simulate_night(360.0, random_state=0)
     fname, hypno_fname = tmp_path / "bare_raw.fif", tmp_path / "stages.tsv"
     raw.save(fname, verbose="ERROR")

@@ -47,14 +47,12 @@ def test_help_imports_nothing_slow():
 
 
 def test_version_is_that_of_the_package(run):
-    """--version prints the version alone; the installed command is this one."""
     assert run("--version") == (0, f"{mne_mc2sleep.__version__}\n", "")
     (script,) = entry_points(group="console_scripts", name="mne-mc2sleep")
     assert script.load() is main
 
 
 def test_completion_is_offered_where_argcomplete_is_installed(monkeypatch):
-    """It gets the parser with all sub-commands."""
     parsers = []
     module = SimpleNamespace(autocomplete=parsers.append)
     monkeypatch.setitem(sys.modules, "argcomplete", module)
@@ -65,9 +63,7 @@ def test_completion_is_offered_where_argcomplete_is_installed(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (("sleep",), "invalid choice: 'sleep' (choose from 'stage', 'train', 'eval"),
-        (("stage",), "the following arguments are required: RECORDING"),
-        ((*STAGE, "--fast"), "unrecognized arguments: --fast"),
+        (("sleep",), "invalid choice: 'sleep'"),
         ((*STAGE, "-q", "-v"), "not allowed with argument"),
         (("train", "night.edf"), "required: --out"),
     ],
@@ -131,13 +127,10 @@ def test_a_bug_shows_its_traceback(monkeypatch):
         main(STAGE)
 
 
-@pytest.mark.parametrize(("option", "is_shown"), [("-v", False), ("-vv", True)])
-def test_the_place_of_an_error_is_logged_for_debugging(
-    run, monkeypatch, option, is_shown
-):
+def test_the_place_of_an_error_is_logged_for_debugging(run, monkeypatch):
     replace_run(monkeypatch, ValueError("wrong"))
-    _, out, _ = run(*STAGE, option)
-    assert ("Traceback" in out) is is_shown
+    assert "Traceback" not in run(*STAGE, "-v")[1]
+    assert "Traceback" in run(*STAGE, "-vv")[1]
 
 
 def test_ctrl_c_exits_with_130(run, monkeypatch):

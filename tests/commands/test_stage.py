@@ -8,8 +8,6 @@ import shutil
 from pathlib import Path
 
 import matplotlib.image
-import mne
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
@@ -113,7 +111,6 @@ def test_every_file_names_the_software_and_the_weights(staged, weights):
 
 
 def test_outputs_are_those_asked_for(run, nights, weights, tmp_path, monkeypatch):
-    """With the sidecar, in this folder by default; asking for more stages again."""
     monkeypatch.chdir(tmp_path)
     command = ("stage", nights[1].fname, "--weights", weights)
     assert run(*command, "--outputs", "tsv", "-q") == (0, "", "")
@@ -124,7 +121,6 @@ def test_outputs_are_those_asked_for(run, nights, weights, tmp_path, monkeypatch
 
 
 def test_channels_are_alternatives_or_averaged(stage, clf, nights, tmp_path):
-    """The channel is named in the summary."""
     summary, written = tmp_path / "nights.json", tmp_path / "out/second_hypnogram.csv"
     fname, channels = nights[1].fname, ["EEG Fpz-Cz", "EEG Pz-Oz"]
     stage(fname, "--picks", "Cz, EEG Pz-Oz", "--summary", summary)
@@ -170,7 +166,6 @@ def test_hypnograms_by_other_weights_are_kept_with_a_warning(stage, nights, tmp_
 
 
 def test_a_summary_of_other_recordings_is_kept(stage, nights, tmp_path):
-    """Nor is any other table replaced, unless --overwrite is given."""
     summary = tmp_path / "nights.csv"
     summary.write_text("file,age\nother.edf,30\n")
     status, _, err = stage(nights[1].fname, "--summary", summary)
@@ -179,26 +174,7 @@ def test_a_summary_of_other_recordings_is_kept(stage, nights, tmp_path):
     assert "other.edf" in summary.read_text()
 
 
-def test_other_files_are_refused_in_one_sentence(fails, weights, tmp_path):
-    raw, _ = simulate_night(60.0, random_state=0)
-    epochs = mne.make_fixed_length_epochs(raw, 30, verbose="ERROR")
-    epochs.save(tmp_path / "night-epo.fif")
-    np.save(tmp_path / "night.npy", raw.get_data())
-    out_dir = tmp_path / "out"
-    options = ("--weights", weights, "--out-dir", out_dir)
-    for name, reason in {
-        "night-epo.fif": "MNE cannot read",
-        "night.npy": "is not a recording",
-        "text.xyz": "There is no recording",
-    }.items():
-        fname = tmp_path / name
-        fails("stage", fname, *options, match=f"{fname}: ", status=1)
-        fails("stage", fname, *options, match=reason, status=1)
-    assert list(out_dir.iterdir()) == []
-
-
 def test_a_warning_names_the_recording(stage, tmp_path):
-    """It is one line, and stands in the summary and the sidecar."""
     raw, _ = simulate_night(600.0, random_state=0)
     fname, summary = tmp_path / "smooth_raw.fif", tmp_path / "nights.csv"
     raw.filter(None, 12, verbose="ERROR").save(fname, verbose="ERROR")

@@ -125,7 +125,6 @@ def test_ctrl_c_before_anything_was_learnt(
 
 
 def test_an_existing_file_is_kept(fails, nights, out, monkeypatch):
-    """It is checked before the training."""
     monkeypatch.delattr(MC2SleepClassifier, "fit")
     out.write_text("mine")
     command = ("train", nights[0].fname, "--out", out)

@@ -1,7 +1,5 @@
 """What ``mne-mc2sleep weights`` prints."""
 
-import pytest
-
 from mne_mc2sleep.weights.registry import KNOWN_WEIGHTS, find_weights
 
 
@@ -25,6 +23,5 @@ def test_card_prints_what_was_trained_on(run):
     assert "\nn subjects: 48\n" in out
 
 
-@pytest.mark.parametrize("action", ["fetch", "card"])
-def test_unknown_weights_are_one_sentence(fails, action):
-    fails("weights", action, "huge", match="no weights named 'huge'")
+def test_unknown_weights_are_one_sentence(fails):
+    fails("weights", "card", "huge", match="no weights named 'huge'")

@@ -56,7 +56,6 @@ def test_reads_a_table(write_table):
 
 
 def test_optional_columns_may_be_absent(write_table):
-    """Recording and subject suffice; several channels may be named for all."""
     table = write_table(recording=[RECORDING], subject=["1"])
     (record,) = folder.find_nights(table, ["C4-M1", "EEG Fpz-Cz"], "margin").records
     assert record.picks == ("C4-M1", "EEG Fpz-Cz")

@@ -18,7 +18,6 @@ SLEEP = [1, 2, -1, 2, 0, 4]
 
 
 def make_record(folder, name="SC4001E", scorer="C", **settings):
-    """Return the record of a night of the rehearsal."""
     recording = folder / "physionet" / f"{name}0-PSG.edf"
     hypnogram = folder / "physionet" / f"{name}{scorer}-Hypnogram.edf"
     settings = {"picks": "EEG Fpz-Cz", "trim": "margin"} | settings
@@ -81,7 +80,6 @@ def test_refuses_unknown_trim():
 
 
 def test_prepared_nights_are_what_is_read(rehearsal_folder, tmp_path):
-    """From the disk come the same nights, in the order of the records."""
     records = [
         make_record(rehearsal_folder, picks=("EEG Cz", "EEG Pz-Oz")),
         make_record(rehearsal_folder, "SC4362F"),

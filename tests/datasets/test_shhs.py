@@ -32,8 +32,6 @@ def cut(fname):
 
 
 def replace_bytes(old, new):
-    """Return a function that replaces bytes of a file."""
-
     def replace(fname):
         content = fname.read_bytes()
         assert old in content

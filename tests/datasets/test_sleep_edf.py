@@ -1,7 +1,6 @@
 """Fetching Sleep-EDF from a local server, its protocols and its counts."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from mne.datasets.sleep_physionet import age
 from rehearsal import physionet
@@ -77,16 +76,6 @@ def test_folds_are_those_of_the_field():
     folds = sleep_edf.get_folds("edf78")
     assert [list(fold.test) for fold in folds] == EDF78_TESTS
     assert {len(fold.validation) for fold in folds} == {7}
-
-
-@pytest.mark.parametrize(("protocol", "total"), [("edf20", 42308), ("edf78", 195479)])
-def test_published_counts_add_up(protocol, total):
-    """The stages sum to the total, and MNE's table has as many nights."""
-    counts = sleep_edf.PUBLISHED_COUNTS.loc[protocol]
-    assert counts.drop(["n_nights", "total"]).sum() == counts["total"] == total
-    table = pd.read_csv(age.AGE_SLEEP_RECORDS)
-    subjects = table["subject"][table["record type"] == "PSG"]
-    assert subjects.isin(sleep_edf.SUBJECTS[protocol]).sum() == counts["n_nights"]
 
 
 def test_compares_counts(training_log):

@@ -63,7 +63,6 @@ def test_short_constant_runs_are_no_flat_signal():
 
 
 def test_an_epoch_of_hardly_any_amplitude_is_flat():
-    """Amplifier noise of an electrode that is off is flat, too."""
     signal = make_noise(18_000)
     signal[6000:12_000] *= 0.002
     reasons = read_recording(make_raw(signal)).reasons
@@ -71,7 +70,6 @@ def test_an_epoch_of_hardly_any_amplitude_is_flat():
 
 
 def test_clipped_epochs_are_unusable():
-    """An epoch that sits on the extreme values for a large part is clipped."""
     signal = make_noise(12_000)
     wave = 1000 * np.sin(2 * np.pi * np.arange(3000) / 100)
     signal[3000:6000] = wave
@@ -112,7 +110,6 @@ def test_epochs_mostly_annotated_as_bad_stay_on_the_grid(description, first_samp
     ],
 )
 def test_only_bad_annotations_of_the_channel_count(description, ch_names, reason):
-    """Annotations of other channels, and other descriptions, do no harm."""
     raw = make_raw(make_noise(9000))
     raw.add_channels([make_raw(make_noise(9000), ch_name="ECG")])
     annotations = mne.Annotations(30, 30, description, ch_names=[ch_names])
@@ -121,7 +118,6 @@ def test_only_bad_annotations_of_the_channel_count(description, ch_names, reason
 
 
 def test_the_first_reason_is_given():
-    """Of several reasons the first in the stated order is named."""
     signal = make_noise(15_000)
     signal[3000:9000] = 0
     signal[3000] = np.nan

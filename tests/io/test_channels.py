@@ -88,7 +88,6 @@ def test_the_only_eeg_channel_is_taken_whatever_its_name(ch_name):
     ],
 )
 def test_a_channel_that_says_it_is_no_eeg_is_never_chosen(ch_name):
-    """A channel named after another signal is refused even if it is the only one."""
     with pytest.raises(ValueError, match="Pass the name of one as 'picks'"):
         pick_channel(make_raw([ch_name]))
 
@@ -100,7 +99,6 @@ def test_automatic_choice_passes_over_bad_channels_and_other_types():
 
 
 def test_no_choice_lists_the_eeg_channels():
-    """Without a known name, the error lists the EEG channels, and which are bad."""
     raw = make_raw(["left", "middle", "right"])
     raw.info["bads"] = ["right"]
     with pytest.raises(ValueError, match=r"'middle', 'right'\] \(.* \['right'\]\)"):
@@ -134,7 +132,6 @@ def test_picks_are_matched_in_any_spelling(ch_name, picks):
 
 @pytest.mark.parametrize("picks", ["C4", "M1", "C4-M2", "C4-M11", ""])
 def test_another_derivation_is_not_the_channel(picks):
-    """A site is not the same with another reference."""
     with pytest.raises(ValueError, match="no channel"):
         pick_channel(make_raw(["C4-M1"]), picks)
 
@@ -179,7 +176,6 @@ def test_messages_list_what_can_be_eeg(ch_names, listed):
 
 @pytest.mark.parametrize("picks", [0, ["C3", 1], {"C3": 1}, np.array(["C3"])])
 def test_picks_of_another_type_is_refused(picks):
-    """Only names say unmistakably which channel is meant."""
     with pytest.raises(TypeError, match="name of a channel"):
         pick_channel(make_raw(["C3"]), picks)
 

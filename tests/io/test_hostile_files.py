@@ -40,7 +40,6 @@ def test_hostile_files_at_random():
 
 @pytest.fixture
 def saved(net, tmp_path):
-    """Return weights in a file."""
     fname = tmp_path / "lab.safetensors"
     save_weights(fname, net, {})
     return fname
@@ -124,7 +123,6 @@ def test_records_of_years_are_refused_before_the_grid_is_made(tmp_path, duration
 
 
 def test_a_cut_fif_file_is_refused_by_its_name(tmp_path):
-    """MNE finds out only when it reads the data."""
     fname = tmp_path / "night_raw.fif"
     simulate_night(90.0, random_state=0)[0].save(fname, verbose="ERROR")
     content = fname.read_bytes()
@@ -171,14 +169,12 @@ def test_annotations_of_thousands_of_digits_are_no_hang(hypno_file):
     ("suffix", "cell"), [(".csv", b",REM"), (".tsv", b"\tSleep stage R")]
 )
 def test_a_table_that_is_cut_in_a_row_is_refused(hypno_file, suffix, cell, n_left):
-    """Before the last cell or right after the separator."""
     fname = hypno_file(suffix, lambda content: content[: content.rindex(cell) + n_left])
     with pytest.raises(ValueError, match="is empty or missing"):
         read_hypnogram(fname)
 
 
 def test_rows_longer_than_the_header_are_refused(hypno_file):
-    """Pandas would take the first cells for names and shift the columns."""
     fname = hypno_file(".tsv", lambda content: content.replace(b"Sleep", b"x\tSleep"))
     with pytest.raises(ValueError, match="more cells than its header"):
         read_hypnogram(fname)
@@ -187,8 +183,6 @@ def test_rows_longer_than_the_header_are_refused(hypno_file):
 @pytest.mark.parametrize("number", ["one", "", "nan", "1e999"])
 @pytest.mark.parametrize("column", [0, 1, 2])
 def test_a_table_with_wrong_numbers_is_refused(hypno_file, column, number):
-    """Epochs, onsets and durations in a CSV file."""
-
     def edit(content):
         lines = content.decode().splitlines()
         cells = lines[5].split(",")

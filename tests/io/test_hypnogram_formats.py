@@ -42,7 +42,6 @@ def staged(n_epochs=50, start=START):
 
 
 def saved(fname, hypno):
-    """Write a hypnogram and return the file's name."""
     write_hypnogram(fname, hypno, overwrite=True)
     return fname
 
@@ -69,14 +68,12 @@ def test_a_csv_keeps_every_digit_and_the_scorer(start, tmp_path):
 
 
 def test_a_csv_keeps_the_duration_of_its_epochs(tmp_path):
-    """A Hypnogram may have epochs of another duration than 30 s."""
     hypno = Hypnogram(SHORT, freq="20s")
     back = read_hypnogram(saved(tmp_path / "night.csv", hypno), scorer="me")
     assert (back.freq, back.scorer) == ("20s", "me")
 
 
 def test_a_tsv_is_a_bids_events_file(tmp_path):
-    """Onset and duration first, then trial_type, in seconds."""
     fname = saved(tmp_path / "night.tsv", Hypnogram(SHORT, start=START))
     table = pd.read_csv(fname, sep="\t")
     assert list(table) == ["onset", "duration", "trial_type"]
@@ -101,7 +98,6 @@ def test_mne_and_edfio_read_the_edf_file(night, start, tmp_path):
 
 
 def test_an_edf_file_is_in_utc(tmp_path):
-    """As MNE takes the times of recordings."""
     start = pd.Timestamp("2024-03-05 23:30", tz="Europe/Paris")
     fname = saved(tmp_path / "night.edf", Hypnogram(SHORT, start=start))
     assert edfio.read_edf(fname).startdatetime == datetime(2024, 3, 5, 22, 30)
@@ -109,7 +105,6 @@ def test_an_edf_file_is_in_utc(tmp_path):
 
 
 def test_a_start_that_edf_cannot_hold_is_left_out(tmp_path):
-    """With a warning; the stages are written."""
     hypno = Hypnogram(SHORT, start="1920-03-05 23:30")
     with pytest.warns(RuntimeWarning, match="1985 to 2084, so the start 1920"):
         back = read_hypnogram(saved(tmp_path / "night.edf", hypno))
@@ -152,7 +147,6 @@ def test_the_edf_of_another_program_is_read_whatever_its_encoding(tmp_path):
 
 
 def test_the_stages_of_a_recording_are_read_among_its_signals(tmp_path):
-    """Only the annotation channels are searched."""
     signal = edfio.EdfSignal(np.zeros(12_000), 100, label="EEG")
     stages = [edfio.EdfAnnotation(30 * i, 30, f"N{i + 1}@@EEG") for i in range(3)]
     edfio.Edf([signal], annotations=stages).write(tmp_path / "night.edf")
@@ -171,7 +165,6 @@ UNDATED = hypnogram_to_annotations(Hypnogram.from_integers(NIGHT))
 
 
 def lines(rows, *head, sep=None):
-    """Join lines, of cells or whole."""
     rows = rows if sep is None else (sep.join(map(str, row)) for row in rows)
     return "\n".join([*head, *rows]) + "\n"
 
@@ -199,7 +192,6 @@ PROFUSION += "</SleepStages></CMPStudyConfig>"
 
 
 def table(header, *formats, names=NAMES, sep=","):
-    """Make a table of epochs."""
     return lines(epochs(names, *formats, "name"), header.replace(",", sep), sep=sep)
 
 
@@ -259,7 +251,6 @@ DATED_FILES = {
 
 
 def write(fname, content):
-    """Write a file of text or bytes."""
     fname.write_bytes(content.encode() if isinstance(content, str) else content)
     return fname
 
@@ -294,7 +285,6 @@ WRITERS = {
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_the_files_of_yasa_numpy_and_mne_are_read(name, tmp_path):
-    """With their start and scorer where they hold them."""
     dated, save = WRITERS[name]
     save(tmp_path / name)
     hypno = read_hypnogram(tmp_path / name)
@@ -317,7 +307,6 @@ def test_a_late_first_stage_stays_late(tmp_path):
 @pytest.mark.parametrize("where", [0, 3, 6])
 @pytest.mark.parametrize("head", ["stage\n", "time,stage\n"])
 def test_an_epoch_of_an_unknown_name_keeps_its_place(where, head, tmp_path):
-    """Unscored, at the beginning and the end too."""
     names, expected = NAMES.copy(), NIGHT.copy()
     names[where], expected[where] = "light", -2
     rows = epochs(names, *["ISO"] * ("time" in head), "name")
@@ -328,7 +317,6 @@ def test_an_epoch_of_an_unknown_name_keeps_its_place(where, head, tmp_path):
 
 @pytest.mark.parametrize("step", [20, 10, 5, 1])
 def test_the_duration_of_epochs_may_be_told(step, tmp_path):
-    """For files that hold one stage per line."""
     fname = write(tmp_path / "night.txt", lines(np.repeat(NAMES, 60 // step)))
     hypno = read_hypnogram(fname, epoch_duration=step)
     assert hypno.freq == f"{step}s"
@@ -336,14 +324,12 @@ def test_the_duration_of_epochs_may_be_told(step, tmp_path):
 
 
 def test_a_duration_that_contradicts_the_file_is_refused(tmp_path):
-    """Both are named."""
     fname = write(tmp_path / "night.csv", DATED_FILES["clock.csv"])
     with pytest.raises(ValueError, match=r"epochs of 30 s, but epoch_duration=10"):
         read_hypnogram(fname, epoch_duration=10)
 
 
 def test_foreign_bids_events_may_hold_other_events_and_gaps(tmp_path):
-    """Rows with n/a, columns of their own."""
     fname = write(
         tmp_path / "sub-01_events.tsv",
         "onset\tduration\tvalue\ttrial_type\n"
@@ -406,7 +392,6 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_other_files_are_refused_in_one_sentence(name, tmp_path):
-    """With the file and the reason, not with the words of another library."""
     content, match = REFUSED[name]
     with pytest.raises(ValueError, match=f"^{name}: .*{match}"):
         read_hypnogram(write(tmp_path / name, content))
@@ -446,7 +431,6 @@ def test_an_existing_file_is_kept_unless_overwritten(tmp_path):
     ],
 )
 def test_what_cannot_be_written_is_refused(name, hypno, error, match, tmp_path):
-    """Before a file is made."""
     with pytest.raises(error, match=match):
         write_hypnogram(tmp_path / name, hypno)
     assert not os.listdir(tmp_path)

@@ -30,12 +30,10 @@ HYPNOGRAMS = Path(__file__).parents[3] / "shared" / "data" / "sleep_edf" / "hypn
 
 
 def annotate(*stages, orig_time=None):
-    """Make annotations from (onset, duration, description)."""
     return mne.Annotations(*zip(*stages, strict=True), orig_time=orig_time)
 
 
 def night_annotations(names, orig_time=None):
-    """Annotate each epoch of NIGHT."""
     stages = [(30 * i, 30, names[stage]) for i, stage in enumerate(NIGHT)]
     return annotate(*stages, orig_time=orig_time)
 
@@ -47,12 +45,10 @@ def r_and_k_annotations(orig_time=None):
 
 
 def night_hypnogram(**kwargs):
-    """Make a hypnogram of NIGHT."""
     return Hypnogram.from_integers(NIGHT, **kwargs)
 
 
 def written(tmp_path, suffix):
-    """Write NIGHT to a file."""
     fname = tmp_path / f"night{suffix}"
     write_hypnogram(fname, night_hypnogram(start=START))
     return fname
@@ -149,7 +145,6 @@ def test_a_clock_off_by_whole_hours_is_warned_of(hours):
     "make", [r_and_k_annotations, lambda start: night_hypnogram(start=start)]
 )
 def test_different_starts_are_aligned_by_time(make, shift):
-    """A hypnogram that begins earlier or later is moved by whole epochs."""
     hypno = make(START + shift * timedelta(seconds=30))
     expected = np.full(20, -1)
     expected[max(shift, 0) : NIGHT.size + shift] = STAGES[max(-shift, 0) :]
@@ -188,7 +183,6 @@ def test_a_dated_hypnogram_needs_a_dated_recording(hypno):
 
 
 def probabilities(n_epochs, dtype=np.float64):
-    """Draw stage probabilities."""
     return np.random.default_rng(0).dirichlet(np.ones(5), n_epochs).astype(dtype)
 
 
@@ -201,7 +195,6 @@ def test_probabilities_sum_to_one_in_double_precision(dtype):
 
 
 def test_the_stage_is_the_most_probable_one():
-    """In the order of the probabilities' columns."""
     proba = probabilities(50)
     hypno = make_hypnogram(proba.tolist(), [True] * 50, START)
     np.testing.assert_array_equal(hypno.as_int(), proba.argmax(axis=1))
@@ -238,7 +231,6 @@ STARTS = st.none() | st.datetimes(
 @given(NIGHTS, STARTS)
 @settings(max_examples=60, deadline=None)
 def test_the_way_to_annotations_and_back_is_exact(night, start):
-    """Stages, start and epochs of 30 s."""
     hypno = Hypnogram.from_integers(night, start=start)
     back = annotations_to_hypnogram(hypnogram_to_annotations(hypno), scorer="me")
     assert back.as_int().tolist() == night
@@ -246,7 +238,6 @@ def test_the_way_to_annotations_and_back_is_exact(night, start):
 
 
 def test_annotations_are_one_per_run_with_aasm_names():
-    """As EDFbrowser and Sleep-EDF write them."""
     annotations = hypnogram_to_annotations(
         Hypnogram(["W", "W", "N1", "N2", "N3", "R", "Art", "Uns"], start=START)
     )
@@ -260,7 +251,6 @@ def test_annotations_are_one_per_run_with_aasm_names():
 
 
 def test_annotations_keep_the_duration_of_other_epochs():
-    """A hypnogram of 20-s epochs has onsets in multiples of 20 s."""
     annotations = hypnogram_to_annotations(Hypnogram(["W", "N1", "N1"], freq="20s"))
     assert annotations.onset.tolist() == [0, 20]
     assert annotations.duration.tolist() == [20, 40]
@@ -312,11 +302,9 @@ class TestSleepEDF:
         )
 
     def test_mne_annotations_without_time_begin_with_the_recording(self):
-        """The remedy that the error names."""
         stages = stages_on_grid(mne.read_annotations(self.fname), 2880, START)
         assert (stages == 3).sum() == 220
 
     def test_the_error_for_another_day_names_the_file(self):
-        """One among hundreds must be found."""
         with pytest.raises(ValueError, match=r"^SC4001EC.*edf: .*no epoch in"):
             stages_on_grid(self.fname, 100, START)

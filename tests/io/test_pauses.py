@@ -57,7 +57,6 @@ def find_burst(recording):
 def test_an_edf_file_with_pauses_keeps_its_times(
     kind, record, pauses, true_time, unusable, is_path, tmp_path
 ):
-    """Signals, own stages and the number of epochs are in true time."""
     fname = tmp_path / f"night.{kind}"
     write_edf_with_pauses(fname, make_edf(make_signal(250), record, kind), pauses)
     raw = fname if is_path else mne.io.read_raw(fname, verbose="ERROR")
@@ -74,7 +73,6 @@ def test_an_edf_file_with_pauses_keeps_its_times(
 
 
 def test_an_edf_plus_d_file_without_pauses_is_like_any_other(tmp_path):
-    """The mark alone changes nothing."""
     edf = make_edf(make_signal(100))
     edf.write(tmp_path / "continuous.edf")
     write_edf_with_pauses(tmp_path / "marked.edf", edf, {})
@@ -108,14 +106,12 @@ def test_a_section_of_a_raw_with_a_pause_starts_in_true_time(tmp_path):
     ],
 )
 def test_impossible_times_of_records_are_refused(pauses, match, tmp_path):
-    """Records that overlap, or a pause of more than a week."""
     write_edf_with_pauses(tmp_path / "night.edf", make_edf(make_signal()), pauses)
     with pytest.raises(ValueError, match=match):
         read_recording(tmp_path / "night.edf")
 
 
 def test_an_edf_plus_d_file_without_times_is_refused(tmp_path):
-    """There is no way to know where its pauses are."""
     fname = tmp_path / "night.edf"
     write_edf_with_pauses(fname, make_edf(make_signal()), {})
     fname.write_bytes(fname.read_bytes().replace(b"\x14\x14", b"\0\0"))
@@ -178,7 +174,6 @@ def test_segments_of_a_brainvision_file_keep_their_times(
 
 
 def test_segments_without_dates_are_refused(tmp_path):
-    """Not even whether there was a pause is known."""
     fname = write_brainvision(tmp_path, make_signal(), [(0, BEGIN), (130, None)])
     with pytest.raises(ValueError, match="joined from parts at 130 s"):
         read_recording(fname)

@@ -33,7 +33,6 @@ def test_dropped_end_is_logged():
 
 
 def test_rate_in_single_precision_loses_no_epoch(tmp_path):
-    """FIF files round the rate; the last epoch stays."""
     fname = tmp_path / "night_raw.fif"
     make_raw(make_noise(299_910), 99.97).save(fname, verbose=False)
     assert mne.io.read_raw(fname, verbose=False).info["sfreq"] > 99.97
@@ -63,7 +62,6 @@ def test_frequencies_outside_the_band_are_removed(frequency):
 
 
 def test_a_lazy_raw_is_not_loaded(tmp_path):
-    """Only the one channel is read, the recording stays on the disk."""
     make_raw(make_noise(6000)).save(tmp_path / "night_raw.fif", verbose=False)
     raw = mne.io.read_raw(tmp_path / "night_raw.fif", verbose=False)
     read_recording(raw)
@@ -91,7 +89,6 @@ def test_start_is_the_time_of_the_first_sample(first_samp):
 
 @pytest.mark.parametrize("dated", [True, False])
 def test_annotations_count_from_the_first_sample(dated):
-    """Onsets are seconds from the first sample, whatever first_samp and the date."""
     raw = make_raw(make_noise(12_000), first_samp=5000)
     if not dated:
         raw.set_meas_date(None)
@@ -131,7 +128,6 @@ def edf(request, tmp_path):
 
 
 def test_edf_channel_is_read_at_its_own_rate(edf):
-    """No other channel's rate gets into the signal, be it higher or lower."""
     fname, eeg = edf
     recording = read_recording(fname)
     assert recording.ch_name == "EEG C4-A1"
@@ -168,7 +164,6 @@ def test_an_edf_recording_of_another_length_than_stated_warns(
 
 
 def read_quietly(recording):
-    """Return what reading a recording warns of."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         read_recording(recording)

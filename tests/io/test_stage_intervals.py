@@ -14,7 +14,6 @@ from mne_mc2sleep.io.stage_intervals import own_stages
 
 
 def annotate(*stages):
-    """Make annotations from (onset, duration, description)."""
     return mne.Annotations(*zip(*stages, strict=True))
 
 
@@ -71,7 +70,6 @@ def test_a_name_that_alone_covers_time_is_warned_of(name):
 
 
 def every_epoch(*names):
-    """Make an annotation of 30 s for each of the names."""
     return annotate(*((30 * i, 30, name) for i, name in enumerate(names)))
 
 
@@ -92,7 +90,6 @@ def test_event_markers_are_not_a_recordings_own_stages(annotations):
 
 
 def test_bare_names_that_are_ignored_are_named():
-    """If they cover minutes."""
     annotations = every_epoch(*(["W", "N1"] * 12), *["Lights on"] * 40)
     with pytest.warns(RuntimeWarning, match=r"\['N1', 'W'\] cover 12 min .* several"):
         assert own_stages(annotations, 64) is None
@@ -170,6 +167,5 @@ def test_events_that_overlap(events, stages):
     ],
 )
 def test_bad_input_is_one_clear_sentence(hypno, error, match):
-    """What was wrong and what was found."""
     with pytest.raises(error, match=match):
         stages_on_grid(hypno, 5)

@@ -54,5 +54,4 @@ def test_other_names_are_not_stages(name):
     ],
 )
 def test_names_are_marked_as_stages_by_a_word(name, is_marked):
-    """Others may be event markers."""
     assert parse_stage(name).is_marked == is_marked

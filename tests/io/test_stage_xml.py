@@ -8,7 +8,6 @@ from mne_mc2sleep import read_hypnogram
 
 @pytest.fixture
 def fname(tmp_path):
-    """Write a night's annotations."""
     fname = tmp_path / "shhs1-200001-nsrr.xml"
     fname.write_text(nsrr_xml(STAGES))
     return fname

@@ -15,7 +15,6 @@ NIGHTS = ROOT.parent / "shared" / "data" / "sleep_edf" / "band_power_nights.npz"
 
 @pytest.mark.skipif(not NIGHTS.exists(), reason=f"{NIGHTS} is missing")
 def test_constants_are_those_of_the_data():
-    """The script gives the constants of the package."""
     script = ROOT / "training_scripts" / "fit_simulation_constants.py"
     output = subprocess.run([sys.executable, script, NIGHTS], capture_output=True)
     made = {}

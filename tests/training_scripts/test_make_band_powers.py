@@ -9,7 +9,6 @@ from mne_mc2sleep.datasets import read_night, sleep_edf
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Return a folder for the server and for what is fetched."""
     return tmp_path_factory.mktemp("powers")
 
 

@@ -32,7 +32,6 @@ def make_powers(n_epochs, n_channels=2, spread=0.0, seed=0):
 
 
 def measure(signals):
-    """Measure the log band powers and log variances of each epoch."""
     epochs = signals.reshape(len(signals), -1, N_TIMES).swapaxes(0, 1)
     freqs, density = welch(epochs, SFREQ, nperseg=256)
     bands = [
@@ -42,10 +41,10 @@ def measure(signals):
     return np.log(np.stack(bands, axis=-1)), np.log(epochs.var(axis=-1))
 
 
-def test_constant_powers_are_kept_on_average():
-    """An hour of constant powers has them within 0.5 dB on average."""
+@pytest.mark.parametrize("texture", [0.0, 1.0])
+def test_constant_powers_are_kept_on_average(texture):
     asked = make_powers(120)
-    measured = measure(resynthesize(*asked, random_state=0))
+    measured = measure(resynthesize(*asked, texture=texture, random_state=0))
     for found, wanted in zip(measured, asked, strict=True):
         bias = DECIBEL * (found - wanted).mean(axis=0)
         assert np.abs(bias).max() < 0.5
@@ -77,20 +76,6 @@ def test_variance_beyond_the_bands_is_drift():
     assert_allclose(ratio[freqs > 4].mean(), 1, atol=0.1)
 
 
-def test_variance_below_the_bands_is_ignored():
-    """Where the bands alone exceed the variance, they are met and nothing is NaN."""
-    log_band_power, log_variance = make_powers(60)
-    signals = resynthesize(log_band_power, log_variance - 3, random_state=0)
-    bands, _ = measure(signals)
-    assert np.abs(DECIBEL * (bands - log_band_power).mean(axis=0)).max() < 0.5
-
-
-def test_drift_that_would_fill_delta_stays_finite():
-    """A variance a thousand times that of the bands gives a finite signal."""
-    log_band_power, log_variance = make_powers(4)
-    assert np.isfinite(resynthesize(log_band_power, log_variance + 7)).all()
-
-
 def test_borders_of_epochs_have_no_click():
     """The largest step at epochs' borders is not above those within epochs."""
     log_band_power, log_variance = make_powers(200, n_channels=1)
@@ -109,7 +94,6 @@ def test_fade_keeps_the_power():
 
 
 def test_channels_share_a_part_of_their_noise():
-    """Two channels of equal powers correlate by the stated 0.3."""
     signals = resynthesize(*make_powers(200), texture=0, random_state=0)
     assert_allclose(np.corrcoef(signals)[0, 1], 0.3, atol=0.05)
 
@@ -130,14 +114,6 @@ def test_texture_brings_bursts():
     assert kurtosis_of_bursts(1.0) > 0.5
 
 
-@pytest.mark.parametrize("texture", [0.0, 1.0])
-def test_powers_are_kept_whatever_the_texture(texture):
-    """The bands of nights of N2 are met within 0.5 dB on average."""
-    asked = make_powers(120)
-    bands, _ = measure(resynthesize(*asked, texture=texture, random_state=1))
-    assert np.abs(DECIBEL * (bands - asked[0]).mean(axis=0)).max() < 0.5
-
-
 def test_nights_of_equal_powers_differ_in_their_peaks():
     """What the powers leave open, the height of sigma in beta, is drawn by night."""
     asked = make_powers(20, n_channels=1)
@@ -148,12 +124,6 @@ def test_nights_of_equal_powers_differ_in_their_peaks():
         beta, sigma = (density[(freqs >= 13) & (freqs < f)].sum() for f in (30, 16))
         shares.append(sigma / beta)
     assert max(shares) > 1.3 * min(shares)
-
-
-def test_error_of_a_negative_texture():
-    """There is nothing less textured than shaped noise."""
-    with pytest.raises(ValueError, match="'texture' must be 0 or more, not -1"):
-        resynthesize(*make_powers(2), texture=-1)
 
 
 def test_resynthesis_anywhere_gives_epochs_of_one_channel():
@@ -191,55 +161,24 @@ def test_resynthesize_takes_no_stage():
         assert set(inspect.signature(function).parameters) <= powers | options
 
 
-@pytest.mark.parametrize(
-    "make_state", [int, np.random.default_rng, np.random.RandomState]
-)
-def test_equal_random_states_give_equal_signals(make_state):
-    """An int, a Generator and a RandomState each reproduce the signal."""
+def test_equal_random_states_give_equal_signals():
     powers = make_powers(3)
-    first = resynthesize(*powers, random_state=make_state(5))
-    assert_array_equal(first, resynthesize(*powers, random_state=make_state(5)))
+    first, second, other = (resynthesize(*powers, random_state=s) for s in (5, 5, 6))
+    assert_array_equal(first, second)
+    assert not np.allclose(first, other)
 
 
-def test_other_random_states_give_other_signals():
-    """The seed matters."""
-    powers = make_powers(3)
-    first = resynthesize(*powers, random_state=0)
-    assert not np.allclose(first, resynthesize(*powers, random_state=1))
-
-
-def test_random_generator_moves_on():
-    """Two calls with one RandomState give two signals."""
-    powers, random_state = make_powers(3), np.random.RandomState(0)
-    first = resynthesize(*powers, random_state=random_state)
-    assert not np.allclose(first, resynthesize(*powers, random_state=random_state))
-
-
-def test_half_precision_is_accepted():
-    """Powers in float16, as they are stored, give a float32 signal of all epochs."""
-    powers = [array.astype(np.float16) for array in make_powers(7)]
-    signals = resynthesize(*powers)
-    assert (signals.shape, signals.dtype) == ((2, 7 * N_TIMES), np.float32)
-
-
-def test_inputs_are_not_modified():
-    """The caller's float32 arrays stay as they were."""
-    powers = [array.astype(np.float32) for array in make_powers(7)]
+def test_powers_as_they_are_stored_are_accepted_and_not_modified():
+    """Float16, of any number of channels."""
+    powers = [array.astype(np.float16) for array in make_powers(7, n_channels=3)]
     copies = [array.copy() for array in powers]
-    resynthesize(*powers)
+    signals = resynthesize(*powers)
+    assert (signals.shape, signals.dtype) == ((3, 7 * N_TIMES), np.float32)
     for array, copy in zip(powers, copies, strict=True):
         assert_array_equal(array, copy)
 
 
-@pytest.mark.parametrize("n_channels", [1, 3])
-def test_any_number_of_channels(n_channels):
-    """One channel, or more than two, work alike."""
-    signals = resynthesize(*make_powers(2, n_channels))
-    assert signals.shape == (n_channels, 2 * N_TIMES)
-
-
 def test_error_names_the_rows_that_are_not_finite():
-    """NaN in a power and Inf in a variance are reported by their rows."""
     log_band_power, log_variance = make_powers(10)
     log_band_power[3, 0, 0] = np.nan
     log_variance[7, 1] = np.inf
@@ -247,24 +186,14 @@ def test_error_names_the_rows_that_are_not_finite():
         resynthesize(log_band_power, log_variance)
 
 
-def test_error_of_many_rows_stays_short():
-    """Beyond ten rows the message is cut."""
-    log_band_power, log_variance = make_powers(30)
-    with pytest.raises(ValueError, match=r"30 of 30 .* 8, 9, \.\.\."):
-        resynthesize(log_band_power, log_variance * np.nan)
-
-
 @pytest.mark.parametrize(
     ("bands", "variances", "message"),
     [
-        ((4, 5), (4,), "'log_band_power' must have"),
         ((4, 2, 4), (4, 2), "'log_band_power' must have"),
-        ((4, 2, 5), (4,), "'log_variance' must have"),
         ((4, 2, 5), (3, 2), "'log_variance' must have"),
         ((0, 2, 5), (0, 2), "one epoch or more"),
     ],
 )
 def test_error_of_wrong_shapes(bands, variances, message):
-    """Shapes that do not fit are a clear error."""
     with pytest.raises(ValueError, match=message):
         resynthesize(np.zeros(bands), np.zeros(variances))

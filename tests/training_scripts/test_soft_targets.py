@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import continuation
 import numpy as np
 import pytest
+import sleep_edf_heads as heads
 import torch
 from numpy.testing import assert_allclose
+from teachers import mix_targets
 
 from mne_mc2sleep.network import MC2SleepNet
 
-SCRIPTS = Path(__file__).parents[2] / "training_scripts"
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    """Import the scripts as they import each other."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        import continuation
-        import sleep_edf_heads
-        import teachers
-
-        yield {m.__name__: m for m in (continuation, sleep_edf_heads, teachers)}
-
 
 def draw(n_epochs, seed=0):
-    """Draw heads of noise."""
     rng = np.random.default_rng(seed)
     return rng.normal(0, 20, (n_epochs, 500)).astype(np.float32)
 
 
-def test_glued_epochs_keep_the_power_of_their_heads(scripts):
+def test_glued_epochs_keep_the_power_of_their_heads():
     """Crossfades of equal power leave no holes, regardless of the speed."""
-    heads = scripts["sleep_edf_heads"]
     donors = heads.draw_donors(np.zeros(40, int), False, np.random.default_rng(0))
     for speed in (1.0, 0.94, 1.06):
         signal = heads.glue(draw(40), donors, speed).reshape(40, 3000)
@@ -42,9 +27,8 @@ def test_glued_epochs_keep_the_power_of_their_heads(scripts):
 
 
 @pytest.mark.parametrize("same_stage", [False, True])
-def test_each_epoch_holds_its_own_head(scripts, same_stage):
+def test_each_epoch_holds_its_own_head(same_stage):
     """The other six come from neighbors, or from epochs of the same stage."""
-    heads = scripts["sleep_edf_heads"]
     stages = np.repeat([0, 2, 4], 20)
     donors = heads.draw_donors(stages, same_stage, np.random.default_rng(0))
     assert (donors == np.arange(60)[:, None]).any(axis=1).all()
@@ -53,24 +37,14 @@ def test_each_epoch_holds_its_own_head(scripts, same_stage):
     assert (shares.max(axis=1) == 1).all() == same_stage
 
 
-def test_targets_mix_expert_and_teacher(scripts):
-    """An epoch without a stage has no target."""
+def test_targets_mix_expert_and_teacher():
     teacher = np.full((2, 5), 0.2)
-    targets = scripts["teachers"].mix_targets(np.array([3, -1]), teacher, 0.5)
+    targets = mix_targets(np.array([3, -1]), teacher, 0.5)
     assert_allclose(targets, [[0.1, 0.1, 0.1, 0.6, 0.1], [0] * 5], atol=1e-6)
 
 
-def test_a_teacher_has_a_name(scripts):
-    """A name that is neither is an error."""
-    teachers = scripts["teachers"]
-    assert teachers.load_teacher("teachers:log_mean") is teachers.log_mean
-    with pytest.raises(ValueError, match="module:function"):
-        teachers.load_teacher("nobody")
-
-
-def test_training_on_soft_targets_continues(scripts, config, tmp_path):
+def test_training_on_soft_targets_continues(config, tmp_path):
     """A run that stopped after one pass ends with the same weights."""
-    continuation = scripts["continuation"]
     rng = np.random.default_rng(0)
     signals = rng.normal(0, 20, (24, 3000)).astype(np.float16)
     targets = np.full((24, 5), 0.2, np.float32)

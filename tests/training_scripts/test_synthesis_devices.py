@@ -18,12 +18,10 @@ from mne_mc2sleep._constants import SFREQ
 
 
 def make_device(gain=1.0, noise_density=0.0, pop_rate=0.0):
-    """Make a recorder of a flat response."""
     return Device(np.full(FREQS.size, gain), noise_density, pop_rate)
 
 
 def draw_many(n_devices=200):
-    """Draw recorders."""
     return [draw_device(np.random.default_rng(seed)) for seed in range(n_devices)]
 
 
@@ -33,19 +31,6 @@ def test_gains_span_the_stated_range():
     gains = [abs(device.response[at_5_hz]) for device in draw_many()]
     assert 0.2 < min(gains) < 0.5
     assert 2 < max(gains) < 6
-
-
-def test_either_polarity_is_drawn():
-    """About half of the recorders turn the signal round."""
-    signs = [np.sign(device.response[100]) for device in draw_many()]
-    assert abs(np.mean(signs)) < 0.25
-
-
-def test_some_recorders_hear_nothing_fast():
-    """A part of the recorders cut what lies above 30 Hz to a tenth or less."""
-    fast, slow = np.argmin(np.abs(FREQS - 30)), np.argmin(np.abs(FREQS - 10))
-    ratios = [abs(d.response[fast] / d.response[slow]) for d in draw_many()]
-    assert 0.02 < np.mean(np.array(ratios) < 0.1) < 0.4
 
 
 def test_montages_are_either_channel_or_between():
@@ -64,7 +49,6 @@ def test_montages_are_either_channel_or_between():
 
 
 def test_a_flat_recorder_passes_the_band():
-    """In the middle of the band a wave comes out as it went in."""
     wave = torch.sin(2 * torch.pi * 10 / SFREQ * torch.arange(N_SEGMENT))
     spectrum = torch.fft.rfft(wave)[None, None]
     out = record(spectrum, make_device(gain=2.0), np.random.default_rng(0))
@@ -72,7 +56,6 @@ def test_a_flat_recorder_passes_the_band():
 
 
 def test_noise_has_its_density():
-    """Silence through a noisy amplifier has the stated density in the band."""
     silence = torch.zeros(50, 1, FREQS.size, dtype=torch.complex64)
     out = record(silence, make_device(noise_density=0.02), np.random.default_rng(0))
     # The band of 0.3 to 35 Hz lets through about 34.7 Hz.
@@ -81,7 +64,6 @@ def test_noise_has_its_density():
 
 @pytest.mark.parametrize(("rate", "n_epochs"), [(0.0, 0), (1.0, 20)])
 def test_pops_come_at_their_rate(rate, n_epochs):
-    """Epochs hold a step of tens of µV as often as stated."""
     silence = torch.zeros(20, 1, FREQS.size, dtype=torch.complex64)
     out = record(silence, make_device(pop_rate=rate), np.random.default_rng(0))
     assert (out.abs().amax(dim=-1) > 5).sum() == n_epochs

@@ -64,28 +64,19 @@ def test_an_expert_is_drawn_above_with_the_disagreement(raw, hypno, stages):
     assert legend.get_text() == "disagree\n(22%)"
 
 
-def test_epochs_to_review_are_marked(raw, hypno):
-    ax = plot_night(raw, hypno, review=0.3, show=False).axes[3]
-    (legend,) = ax.get_legend().get_texts()
-    assert legend.get_text() == "review\n(3)"
-    assert plot_night(raw, hypno, review=0, show=False).axes[3].get_legend() is None
-
-
-def test_lights_off_is_drawn(raw, hypno):
+def test_epochs_to_review_lights_off_and_the_title_are_drawn(raw, hypno, tmp_path):
     raw.set_annotations(mne.Annotations([60], [0], ["Lights Off"]))
-    rows = plot_night(raw, hypno, show=False).axes[:4]
-    for ax in rows:
+    raw.save(tmp_path / "night_raw.fif", verbose="ERROR")
+    rows = plot_night(tmp_path / "night_raw.fif", hypno, review=0.3, show=False).axes
+    assert rows[0].get_title() == f"night_raw.fif, {raw.ch_names[0]}, MC2SleepNet"
+    (legend,) = rows[3].get_legend().get_texts()
+    assert legend.get_text() == "review\n(3)"
+    for ax in rows[:4]:
         assert [60 / 3600] * 2 in [list(line.get_xdata()) for line in ax.lines]
     assert "lights off" in [text.get_text() for text in rows[0].texts]
-
-
-def test_the_title_names_file_channel_and_scorer(raw, hypno, tmp_path):
-    raw.save(tmp_path / "night_raw.fif", verbose="ERROR")
-    fig = plot_night(tmp_path / "night_raw.fif", hypno, show=False)
-    title = fig.axes[0].get_title()
-    assert title == f"night_raw.fif, {raw.ch_names[0]}, MC2SleepNet"
-    fig = plot_night(raw, hypno, title="Anna", show=False)
-    assert fig.axes[0].get_title() == "Anna"
+    rows = plot_night(raw, hypno, review=0, title="Anna", show=False).axes
+    assert rows[0].get_title() == "Anna"
+    assert rows[3].get_legend() is None
 
 
 def test_a_finer_hypnodensity_is_drawn_at_the_centres_of_its_windows(raw, hypno, proba):
