@@ -23,7 +23,7 @@ from mne_mc2sleep.network import Embeddings
 from mne_mc2sleep.preprocessing.scaling import (
     N_BANDS,
     N_WELCH,
-    SpectrumScaling,
+    approach_reference,
     distances_by_band,
 )
 from mne_mc2sleep.preprocessing.short_recordings import trust_shape
@@ -96,9 +96,9 @@ def cut(recording, sequence_length, rng, in_pieces=SHARE_IN_PIECES):
             stages_known = rng.uniform() >= SHARE_UNKNOWN
             assumed = middle + _draw_error(rng) if stages_known else level
             assumed = trust_shape(assumed, len(part), stages_known)
-            part = _scale(part, assumed, level)
+            part = approach_reference(part, assumed, level)
         else:
-            part = _scale(part, level, level)
+            part = approach_reference(part, level, level)
         first = -int(rng.integers(sequence_length)) if of_night else 0
         for start in range(first, len(part), sequence_length):
             chosen = slice(max(start, 0), start + sequence_length)
@@ -110,11 +110,6 @@ def cut(recording, sequence_length, rng, in_pieces=SHARE_IN_PIECES):
 
 def _middle(freqs, density):
     return distances_by_band(freqs, np.median(density, axis=0))
-
-
-def _scale(signals, assumed, measured):
-    """Scale by the assumed distances of the whole night from the reference."""
-    return SpectrumScaling().fit_distances(assumed, measured).transform(signals)
 
 
 def _draw_error(rng):

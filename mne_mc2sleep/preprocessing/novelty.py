@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import get_window
+from scipy.signal import spectrogram
 from scipy.spatial.distance import cdist
 
 from .._constants import N_TIMES, SFREQ
@@ -36,7 +36,6 @@ _MIN_MARGIN = 0.25  # beyond the quantile: other nights have other artefacts
 _MIN_STD = 0.1  # of a feature, about the error of its estimate from one epoch
 
 _EDGES = np.geomspace(0.5, 32, 13)  # Hz
-_N_SEGMENT = 512
 _LAGS = slice(round(0.4 * SFREQ), round(2 * SFREQ))  # those of heart beats
 _STEADY_BANDS = slice(8, 13)  # 5.7-32 Hz, which one epoch is enough to estimate
 _MIN_DENSITY = 1e-4  # µV²/Hz, below the noise of amplifiers
@@ -65,87 +64,29 @@ class Novelty:
     """Description of the difference from the training data, or empty."""
 
 
-def describe_epochs(
-    signals: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return the natural logs of ``FEATURES`` of usable epochs, (n_usable, n_features).
-
-    The last is NaN if there are less than ``N_STEADY`` epochs.
-    """
-    signals = np.asarray(signals)[usable]
-    # In parts, to bound the memory.
-    parts = np.split(signals, range(128, len(signals), 128))
-    features = np.concatenate([_describe_part(part) for part in parts])
-    spread = np.full(len(features), np.nan)
-    if len(features) >= N_STEADY:
-        # Of the shape of the spectrum within half an hour around each epoch.
-        shape = features[:, _STEADY_BANDS]
-        shape = shape - shape.mean(axis=1, keepdims=True)
-        windows = sliding_window_view(shape, N_STEADY, axis=0)
-        variance = windows.var(axis=-1).mean(axis=-1).clip(1e-6)
-        first = np.arange(len(features)) - N_STEADY // 2
-        spread = 0.5 * np.log(variance)[first.clip(0, len(variance) - 1)]
-    return np.column_stack([features, spread])
-
-
-def _describe_part(signals: NDArray[np.float32]) -> NDArray[np.float64]:
-    x = signals - signals.mean(axis=1, keepdims=True)
-    window = get_window("hann", _N_SEGMENT).astype(np.float32)
-    window *= np.sqrt(2 / (SFREQ * np.square(window).sum()))
-    segments = sliding_window_view(x, _N_SEGMENT, axis=1)[:, :: _N_SEGMENT // 2]
-    density = _power(rfft(segments * window))  # (n_epochs, n_segments, n_freqs)
-    edges = np.searchsorted(rfftfreq(_N_SEGMENT, 1 / SFREQ), _EDGES)
-    bands = np.add.reduceat(density[..., : edges[-1]], edges[:-1], axis=-1)
-    bands = (bands / np.diff(edges)).clip(_MIN_DENSITY)
-    spectrum = np.log(density.mean(axis=1)[:, edges[0] : edges[-1]].clip(_MIN_DENSITY))
-    peaks = (spectrum - uniform_filter1d(spectrum, 15, axis=-1)).max(axis=-1)
-    squares = np.square(x, dtype=np.float64)  # to the power of 4, beyond float32
-    variance = squares.mean(axis=1).clip(1e-9)
-    kurtosis = np.square(squares).mean(axis=1) / variance**2
-    n_fft = next_fast_len(N_TIMES + _LAGS.stop, real=True)
-    products = irfft(_power(rfft(x, n_fft)), n_fft)
-    correlation = products[:, _LAGS].max(axis=1) / products[:, 0].clip(1e-9)
-    return np.column_stack(
-        [
-            0.5 * np.log(variance),
-            np.log(bands.mean(axis=1)),
-            np.log(np.log(bands).std(axis=1).mean(axis=-1).clip(1e-3)),
-            peaks,
-            np.log(kurtosis.clip(1e-3)),
-            np.log((1 - correlation).clip(1e-3)),
-        ]
-    )
-
-
-def _power(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-    # Faster than the square of the absolute value, which takes a root.
-    return np.square(spectrum.real) + np.square(spectrum.imag)
-
-
 def fit_profile(
     nights: Sequence, profile: dict[str, Any] | None = None
 ) -> dict[str, Any] | None:
     """Compute the statistics of training nights, for `measure_novelty`.
 
-    The profile holds numbers that can be saved as JSON: the mean and the shrunk
-    covariance of the features (Ledoit and Wolf 2004), the limit of the distance, which
-    is larger for few nights, and the largest share of unusable epochs. Of more than
-    ``MAX_NIGHTS``, a regular sample is used. The ``profile`` so far is returned if none
+    The profile can be saved as JSON: the mean and the shrunk covariance of the features
+    (Ledoit and Wolf 2004), the limit of the distance, which is larger for few nights,
+    and the largest share of unusable epochs. The ``profile`` so far is returned if none
     of the nights is novel, and None if no epoch is usable.
     """
     # Staging does without it.
     from sklearn.covariance import LedoitWolf
 
     nights = sample_nights(nights)
-    features = [describe_epochs(night.signals[:], night.usable) for night in nights]
     if not nights or (
         profile is not None
         and not any(
-            _compare(profile, values, night.usable).is_novel
-            for values, night in zip(features, nights, strict=True)
+            measure_novelty(profile, night.signals[:], night.usable).is_novel
+            for night in nights
         )
     ):
         return profile
+    features = [describe_epochs(night.signals[:], night.usable) for night in nights]
     pooled = np.concatenate(features)
     steady, pooled = pooled[:, -1], pooled[:, :-1]
     mean = pooled.mean(axis=0)
@@ -153,19 +94,20 @@ def fit_profile(
     covariance = LedoitWolf().fit(pooled).covariance_ + _MIN_STD**2 * np.eye(len(mean))
     # Few nights or epochs do not show how much nights or epochs differ.
     margin = 1 + max(1 / len(nights) + 5 * len(mean) / len(pooled), _MIN_MARGIN)
-    limit = margin * np.quantile(_distances(pooled, mean, covariance), QUANTILE)
+    inverse = np.linalg.inv(covariance)
+    distances = cdist(pooled, mean[None], "mahalanobis", VI=inverse)
     steadiness = None
     steady = steady[np.isfinite(steady)]
     if steady.size:
         low = np.quantile(steady, 1 - QUANTILE)
         # Few nights do not show how steady a night can be, but noise is known.
         low = min(low, (low + SPREAD_OF_NOISE) / 2)
-        steadiness = [steady.mean(), steady.mean() - low + 1e-3]
+        steadiness = [float(steady.mean()), float(steady.mean() - low + 1e-3)]
     return {
-        "mean": _short(mean),
-        "covariance": _short(covariance),
-        "limit": _short(limit),
-        "steadiness": steadiness and _short(steadiness),
+        "mean": mean.round(6).tolist(),
+        "covariance": covariance.round(6).tolist(),
+        "limit": float(margin * np.quantile(distances, QUANTILE)),
+        "steadiness": steadiness,
         "unusable": float(max(1 - night.usable.mean() for night in nights)),
     }
 
@@ -185,14 +127,11 @@ def measure_novelty(
     more of its epochs are unusable than in training and than ``UNUSABLE_SHARE``. If
     more than ``MOST_SHARE`` are novel, all are.
     """
-    return _compare(profile, describe_epochs(signals, usable), usable)
-
-
-def _compare(
-    profile: dict[str, Any], features: NDArray[np.float64], usable: NDArray[np.bool_]
-) -> Novelty:
+    features = describe_epochs(signals, usable)
     mean, covariance = np.array(profile["mean"]), np.array(profile["covariance"])
-    ratios = _distances(features[:, :-1], mean, covariance) / profile["limit"]
+    inverse = np.linalg.inv(covariance)
+    ratios = cdist(features[:, :-1], mean[None], "mahalanobis", VI=inverse)[:, 0]
+    ratios /= profile["limit"]
     stds = np.sqrt(np.diag(covariance))
     if profile["steadiness"]:
         expected, limit = profile["steadiness"]
@@ -255,33 +194,65 @@ def soften(
 def check_profile(profile: Any) -> bool:
     """Return whether this can be a profile of `fit_profile`."""
     n = len(FEATURES) - 1
+    shapes = {"mean": (n,), "covariance": (n, n), "limit": (), "unusable": ()}
     try:
-        values = [
-            np.array(profile[name], dtype=float)
-            for name in ("mean", "covariance", "limit", "unusable")
-        ]
-        values.append(np.array(profile["steadiness"] or (0, 1), dtype=float))
+        values = {name: np.array(profile[name], dtype=float) for name in shapes}
+        center, width = map(float, profile["steadiness"] or (0, 1))
         return (
-            [value.shape for value in values] == [(n,), (n, n), (), (), (2,)]
-            and all(np.isfinite(value).all() for value in values)
-            and bool(values[2] > 0 and values[4][1] > 0)
-            and bool(np.linalg.eigvalsh(values[1])[0] > 0)
+            {name: value.shape for name, value in values.items()} == shapes
+            and all(np.isfinite(v).all() for v in (*values.values(), center, width))
+            and bool(values["limit"] > 0 and width > 0)
+            and bool(np.linalg.eigvalsh(values["covariance"])[0] > 0)
         )
     except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
         return False
 
 
-def _distances(
-    features: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    covariance: NDArray[np.float64],
+def describe_epochs(
+    signals: NDArray[np.float32], usable: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    inverse = np.linalg.inv(covariance)
-    return cdist(features, mean[None], "mahalanobis", VI=inverse)[:, 0]
+    """Return the natural logs of ``FEATURES`` of usable epochs, (n_usable, n_features).
+
+    The last is NaN if there are less than ``N_STEADY`` epochs.
+    """
+    signals = np.asarray(signals)[usable]
+    # In parts, to bound the memory.
+    parts = np.split(signals, range(128, len(signals), 128))
+    features = np.concatenate([_describe_part(part) for part in parts])
+    spread = np.full(len(features), np.nan)
+    if len(features) >= N_STEADY:
+        # Of the shape of the spectrum within half an hour around each epoch.
+        shape = features[:, _STEADY_BANDS]
+        shape = shape - shape.mean(axis=1, keepdims=True)
+        windows = sliding_window_view(shape, N_STEADY, axis=0)
+        variance = windows.var(axis=-1).mean(axis=-1).clip(1e-6)
+        first = np.arange(len(features)) - N_STEADY // 2
+        spread = 0.5 * np.log(variance)[first.clip(0, len(variance) - 1)]
+    return np.column_stack([features, spread])
 
 
-def _short(values: Any) -> Any:
-    """Round to six digits, for JSON."""
-    if np.ndim(values):
-        return [_short(value) for value in values]
-    return float(f"{values:.6g}")
+def _describe_part(signals: NDArray[np.float32]) -> NDArray[np.float64]:
+    x = signals - signals.mean(axis=1, keepdims=True)
+    # density: (n_epochs, n_freqs, n_segments)
+    freqs, _, density = spectrogram(x, SFREQ, "hann", 512, 256, detrend=False)
+    edges = np.searchsorted(freqs, _EDGES)
+    bands = np.add.reduceat(density[:, : edges[-1]], edges[:-1], axis=1)
+    bands = (bands / np.diff(edges)[:, None]).clip(_MIN_DENSITY)
+    spectrum = np.log(density.mean(axis=2)[:, edges[0] : edges[-1]].clip(_MIN_DENSITY))
+    peaks = (spectrum - uniform_filter1d(spectrum, 15, axis=-1)).max(axis=-1)
+    squares = np.square(x, dtype=np.float64)  # to the power of 4, beyond float32
+    variance = squares.mean(axis=1).clip(1e-9)
+    kurtosis = np.square(squares).mean(axis=1) / variance**2
+    n_fft = next_fast_len(N_TIMES + _LAGS.stop, real=True)
+    products = irfft(np.square(np.abs(rfft(x, n_fft))), n_fft)
+    correlation = products[:, _LAGS].max(axis=1) / products[:, 0].clip(1e-9)
+    return np.column_stack(
+        [
+            0.5 * np.log(variance),
+            np.log(bands.mean(axis=2)),
+            np.log(np.log(bands).std(axis=2).mean(axis=1).clip(1e-3)),
+            peaks,
+            np.log(kurtosis.clip(1e-3)),
+            np.log((1 - correlation).clip(1e-3)),
+        ]
+    )

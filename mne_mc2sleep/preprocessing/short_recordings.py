@@ -41,7 +41,7 @@ _MAX_USUAL = 0.2
 _SHAPE_BEFORE, _SHAPE_AFTER = 0.15, 0.55
 _MIN_EPOCHS = 5  # of a stage in a night
 # Bounds in natural logs of power against artefacts and damaged files.
-_MAX_LEVEL, _MAX_SHIFT, _MAX_DISTANCE = 10.0, 3.0, 6.0
+_MAX_SHIFT, _MAX_DISTANCE = 3.0, 6.0
 
 
 def fit_levels(nights: Sequence) -> list[list[float]] | None:
@@ -58,7 +58,12 @@ def fit_levels(nights: Sequence) -> list[list[float]] | None:
             signals = np.asarray(night.signals[:])
             distances = band_distances(signals)
             distances -= median_distances(signals[night.usable])
-            levels.append(_mean_by_stage(night.targets, distances))
+            level = np.full((len(STAGES), N_BANDS), np.nan)
+            for stage in range(len(STAGES)):
+                epochs = night.targets == stage
+                if epochs.sum() >= _MIN_EPOCHS:
+                    level[stage] = distances[epochs].mean(axis=0)
+            levels.append(level)
     if not levels or np.isnan(levels).all(axis=0).any():
         return None
     return np.nanmedian(levels, axis=0).round(4).tolist()
@@ -70,9 +75,7 @@ def check_levels(levels: Any) -> bool:
         array = np.array(levels, dtype=float)
     except (TypeError, ValueError):
         return False
-    # NaN compares as False.
-    is_bounded = bool((np.abs(array) <= _MAX_LEVEL).all())
-    return array.shape == (len(STAGES), N_BANDS) and is_bounded
+    return array.shape == (len(STAGES), N_BANDS) and bool(np.isfinite(array).all())
 
 
 def rescale(
@@ -83,14 +86,13 @@ def rescale(
 ) -> NDArray[np.float32] | None:
     """Scale one channel of a recording like a usual whole night.
 
-    ``signals`` (n_epochs, n_times) are scaled by ``"spectrum"``, at least one epoch is
-    ``usable``, ``probabilities`` (n_epochs, 5) are those found so far, None before the
-    first staging, and ``levels`` are those of `fit_levels`.
+    ``signals`` (n_epochs, n_times) are scaled by ``"spectrum"``; ``probabilities``
+    (n_epochs, 5) are those found so far, None before the first staging.
 
     The result is filtered as if the spectrum of the whole night had been estimated from
     the stages, with its shape trusted in part. The stages count fully up to 2 h, less
-    up to 6 h, and fully in a recording of unusual stages, however long. None if they do
-    not count.
+    up to 6 h, and fully in a recording of unusual stages, however long. The result is
+    None if they do not count.
     """
     n_usable = usable.sum()
     if probabilities is None and n_usable >= _LONG:
@@ -126,15 +128,3 @@ def trust_shape(
     share = np.interp(n_usable, (_HALF_HOUR, _LONG), (share, 1.0))
     gain = distances.mean()
     return gain + share * (distances - gain)
-
-
-def _mean_by_stage(
-    stages: NDArray[np.int8], distances: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Average over the epochs of each stage; NaN where it has too few epochs."""
-    levels = np.full((len(STAGES), N_BANDS), np.nan)
-    for stage, level in enumerate(levels):
-        epochs = stages == stage
-        if epochs.sum() >= _MIN_EPOCHS:
-            level[:] = distances[epochs].mean(axis=0)
-    return levels
