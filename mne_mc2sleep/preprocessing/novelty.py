@@ -194,15 +194,25 @@ def soften(
 def check_profile(profile: Any) -> bool:
     """Return whether this can be a profile of `fit_profile`."""
     n = len(FEATURES) - 1
-    shapes = {"mean": (n,), "covariance": (n, n), "limit": (), "unusable": ()}
     try:
-        values = {name: np.array(profile[name], dtype=float) for name in shapes}
+        mean, covariance, limit, unusable = (
+            np.array(profile[name], dtype=float)
+            for name in ("mean", "covariance", "limit", "unusable")
+        )
         center, width = map(float, profile["steadiness"] or (0, 1))
+        numbers = [
+            *mean,
+            *covariance.flat,
+            float(limit),
+            float(unusable),
+            center,
+            width,
+        ]
         return (
-            {name: value.shape for name, value in values.items()} == shapes
-            and all(np.isfinite(v).all() for v in (*values.values(), center, width))
-            and bool(values["limit"] > 0 and width > 0)
-            and bool(np.linalg.eigvalsh(values["covariance"])[0] > 0)
+            (mean.shape, covariance.shape) == ((n,), (n, n))
+            and bool(np.isfinite(numbers).all())
+            and bool(limit > 0 and width > 0)
+            and bool(np.linalg.eigvalsh(covariance)[0] > 0)
         )
     except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
         return False
