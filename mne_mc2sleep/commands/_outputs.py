@@ -38,11 +38,22 @@ _LEVELS = {
 
 
 class MadeBy(NamedTuple):
-    """The software and the weights that made a hypnogram."""
+    """The software, the weights and the channels asked for that make a hypnogram."""
 
     weights: str
     sha256: str
+    channels: str | list[str] | None
     version: str = __version__
+
+    def describe(self) -> dict[str, Any]:
+        """Return the entry of the sidecar."""
+        return {
+            "Name": _PACKAGE,
+            "Version": self.version,
+            "Description": f"Sleep staging by {SCORER} ({_URL})",
+            "Weights": {"Name": self.weights, "SHA256": self.sha256},
+            "Channels": self.channels,
+        }
 
     def scorer(self, channel: str) -> str:
         """Return the scorer of a hypnogram: method, software, weights and channel."""
@@ -64,23 +75,41 @@ class NightFiles:
         # The sidecar is moved first: it identifies the other files as ours.
         self.fnames = [self.sidecar]
         self.fnames += [out_dir / f"{base}.{kind}" for kind in outputs]
+        # Read before the recording, which may still be growing.
+        self.source = _identify(recording)
 
     def made_before(self) -> dict[str, Any] | None:
-        """Return the summary in an existing sidecar if it is ours, else None."""
+        """Return the content of an existing sidecar if it is ours, else None."""
         try:
             content = json.loads(self.sidecar.read_text("utf-8"))
             is_ours = content["GeneratedBy"][0]["Name"] == _PACKAGE
-            return content["Summary"] if is_ours else None
+            return content if is_ours and content["Summary"] else None
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
+    def finished(self) -> dict[str, Any] | None:
+        """Return the sidecar if all files of this recording are there, else None."""
+        content = self.made_before()
+        if content is None or content.get("SourceFile") != self.source:
+            return None
+        return content if all(fname.exists() for fname in self.fnames) else None
+
     def check(self) -> None:
-        """Raise if a file would replace one that this program did not write."""
+        """Raise if files of others or of another recording would be replaced."""
         existing = [str(fname) for fname in self.fnames if fname.exists()]
-        if existing and self.made_before() is None:
+        content = self.made_before()
+        origin = f"which {_PACKAGE} did not write"
+        if content is not None:
+            if content.get("SourceFile") == self.source:
+                return
+            (other,) = content["Sources"]
+            # The same recording may have changed.
+            existing = existing if other != self.recording else []
+            origin = f"made from another recording, {other}"
+        if existing:
             raise FileExistsError(
-                f"Found {', '.join(existing)}, which {_PACKAGE} did not write. Pass "
-                "--overwrite to replace, or another --out-dir."
+                f"Found {', '.join(existing)}, {origin}. Pass --overwrite to replace, "
+                "or another --out-dir."
             )
 
     def write(self, hypno: Hypnogram, recording: Recording, made_by: MadeBy) -> None:
@@ -98,7 +127,7 @@ class NightFiles:
 
     def publish(self, made_by: MadeBy, summary: dict[str, Any]) -> None:
         """Write the sidecar, and replace all files in the output folder."""
-        content = describe(self.recording, made_by, summary)
+        content = describe(self, made_by, summary)
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (self.folder / self.sidecar.name).write_text(text, "utf-8")
         # Interrupted in between, the night lacks a file and is staged again.
@@ -113,6 +142,15 @@ def stem(recording: str) -> str:
     path = Path(recording)
     # FIF files may be compressed: night_raw.fif.gz.
     return path.with_suffix("").stem if path.suffix == ".gz" else path.stem
+
+
+def _identify(recording: str) -> dict[str, Any] | None:
+    """Return size and time of modification of a file, None if it cannot be found."""
+    try:
+        status = Path(recording).expanduser().stat()
+    except OSError:
+        return None
+    return {"Size": status.st_size, "Modified": status.st_mtime}
 
 
 def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:
@@ -134,23 +172,18 @@ def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:
 
 
 def describe(
-    recording: str, made_by: MadeBy, summary: dict[str, Any]
+    files: NightFiles, made_by: MadeBy, summary: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the content of the sidecar, as in BIDS derivatives.
 
     The tags are those of the HED library SCORE 2.1.0.
     """
-    software = {
-        "Name": _PACKAGE,
-        "Version": made_by.version,
-        "Description": f"Sleep staging by {SCORER} ({_URL})",
-        "Weights": {"Name": made_by.weights, "SHA256": made_by.sha256},
-    }
     begin = "Begin of a run of one stage, from the recording's start"
     length = f"Duration of the run, in epochs of {EPOCH_DURATION:g} s"
     return {
-        "GeneratedBy": [software],
-        "Sources": [recording],
+        "GeneratedBy": [made_by.describe()],
+        "Sources": [files.recording],
+        "SourceFile": files.source,
         "Scorer": made_by.scorer(summary["channel"]),
         "Channel": summary["channel"],
         "SamplingFrequency": 1 / EPOCH_DURATION,
@@ -197,7 +230,7 @@ def summarize(
     """Summarize a staged night."""
     is_staged = (hypno.hypno != "UNS").to_numpy()
     confidence = hypno.proba[list(STAGES)].to_numpy().max(axis=1)[is_staged]
-    start = hypno.start
+    start, statistics = hypno.start, hypno.sleep_statistics()
     return {
         "channel": channel,
         "weights": made_by.weights,
@@ -208,7 +241,8 @@ def summarize(
         "n_uns": int((~is_staged).sum()),
         "mean_confidence": round(float(confidence.mean()), 4),
         "novelty": novelty,
-        **{name: round(float(x), 4) for name, x in hypno.sleep_statistics().items()},
+        # JSON has no NaN.
+        **{k: None if x != x else round(float(x), 4) for k, x in statistics.items()},
     }
 
 

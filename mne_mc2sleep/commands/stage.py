@@ -84,7 +84,8 @@ def run(args: Namespace) -> int:
     clf = load_stager(args)
     loaded_from = clf.stager_.started_from
     assert loaded_from is not None
-    made_by = MadeBy(Path(args.weights).name, loaded_from["sha256"])
+    channels = args.average_channels or clf.picks
+    made_by = MadeBy(Path(args.weights).name, loaded_from["sha256"], channels)
     out_dir = Path(args.out_dir).expanduser()
     if out_dir.exists() and not out_dir.is_dir():
         raise ValueError(f"{args.out_dir} is a file. Pass a folder with --out-dir.")
@@ -142,24 +143,22 @@ def _skip_finished(
     nights: list[NightFiles], summary: Summary, made_by: MadeBy
 ) -> list[NightFiles]:
     """Add the rows of finished nights to the summary; return the other nights."""
-    waiting, finished = [], []
+    waiting, finished, n_others = [], [], 0
     for night in nights:
-        row = night.made_before()
-        if row is None or not all(fname.exists() for fname in night.fnames):
+        content = night.finished()
+        if content is None:
             waiting.append(night)
         else:
-            finished.append(
-                row | {"file": night.recording, "status": "finished before"}
-            )
+            row = content["Summary"]
+            row |= {"file": night.recording, "status": "finished before"}
+            finished.append(row)
+            n_others += content["GeneratedBy"] != [made_by.describe()]
     summary.add(finished)
-    others = Counter(
-        row["weights"] for row in finished if row["weights_sha256"] != made_by.sha256
-    )
-    for weights, n_nights in others.items():
+    if n_others:
         tell(
             "warning",
-            f"{n_nights} finished recordings were staged by other weights ({weights}) "
-            "and are kept. Pass --overwrite to stage them again.",
+            f"{n_others} finished recordings were staged by other weights or channels, "
+            "or another version, and are kept. Pass --overwrite to stage them again.",
         )
     return waiting
 

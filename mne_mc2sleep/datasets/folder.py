@@ -13,7 +13,7 @@ from .records import FoundNights, NightRecord, report
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     Picks = str | tuple[str, ...] | None
 
@@ -93,6 +93,7 @@ def list_recordings(path: str | os.PathLike) -> list[Path]:
         fname
         for fname in fnames
         if fname.name.lower().endswith(RECORDINGS)
+        and not fname.name.startswith(".")
         and not _IS_HYPNOGRAM.search(fname.stem)
     )
     if not found:
@@ -112,13 +113,14 @@ def list_hypnograms(path: str | os.PathLike) -> list[Path]:
         fname
         for fname in sorted(path.iterdir())
         if fname.suffix.lower() in _HYPNOGRAMS
+        and not fname.name.startswith(".")
         and not _is_from_stager(fname)
         and not _holds_triggers(fname)
     ]
 
 
 def pair_by_name(
-    recordings: Sequence[Path], hypnograms: Iterable[Path] | None = None
+    recordings: Sequence[Path], hypnograms: Sequence[Path] | None = None
 ) -> list[Path | None]:
     """Find the hypnogram of each recording, or None, by the names of the files.
 
@@ -126,13 +128,31 @@ def pair_by_name(
     ``-nsrr`` do not count. If several files fit, ``hypnogram`` in the name comes first
     and ``events`` last. ``hypnograms=None`` uses the files beside each recording.
     """
-    is_beside = hypnograms is None
-    if hypnograms is None:
+    candidates = hypnograms
+    if candidates is None:
         folders = dict.fromkeys(fname.parent for fname in recordings)
-        hypnograms = [fname for folder in folders for fname in list_hypnograms(folder)]
-    ordered = sorted(set(hypnograms) - set(recordings), key=_preference, reverse=True)
-    by_key = {_key(fname, is_beside): fname for fname in ordered}
-    return [by_key.get(_key(fname, is_beside)) for fname in recordings]
+        candidates = [fname for folder in folders for fname in list_hypnograms(folder)]
+    ordered = sorted(set(candidates) - set(recordings), key=_preference, reverse=True)
+
+    def pair(is_beside: bool) -> list[Path | None]:
+        by_key = {_key(fname, is_beside): fname for fname in ordered}
+        return [by_key.get(_key(fname, is_beside)) for fname in recordings]
+
+    partners = pair(is_beside=True)
+    if hypnograms is None or all(partners):
+        return partners
+    keys, others = ([_key(f, False) for f in part] for part in (recordings, hypnograms))
+    if keys == others:
+        return list(hypnograms)
+    partners = pair(is_beside=False)
+    for fname, key, partner in zip(recordings, keys, partners, strict=True):
+        if partner and keys.count(key) > 1:
+            raise ValueError(
+                f"Several recordings have the name of {fname}, so names do not tell "
+                f"which one the hypnogram {partner} belongs to. Pass one hypnogram for "
+                "each recording, in the same order, or a table."
+            )
+    return partners
 
 
 def find_subject(recording: Path) -> str:

@@ -154,15 +154,38 @@ def test_files_of_others_are_kept(stage, nights, tmp_path):
     assert fname.read_text() != "mine"
 
 
-def test_hypnograms_by_other_weights_are_kept_with_a_warning(stage, nights, tmp_path):
+@pytest.mark.parametrize("key", ["Weights", "Channels"])
+def test_hypnograms_by_other_weights_are_kept_with_a_warning(
+    stage, nights, tmp_path, key
+):
     stage(nights[1].fname)
     sidecar = tmp_path / "out" / "second_hypnogram.json"
     content = json.loads(sidecar.read_text())
-    content["Summary"] |= {"weights_sha256": "0", "weights": "old"}
+    content["GeneratedBy"][0][key] = "others"
     sidecar.write_text(json.dumps(content))
     status, _, err = stage(nights[1].fname)
     assert status == 0
-    assert "1 finished recordings were staged by other weights (old)" in err
+    assert "1 finished recordings were staged by other weights or channels" in err
+
+
+def test_only_the_same_recording_is_finished(stage, nights, tmp_path):
+    """A changed file is staged again; another one of that name replaces nothing."""
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    ours, theirs = tmp_path / "a" / "night.edf", tmp_path / "b" / "night.edf"
+    content = Path(nights[1].fname).read_bytes()
+    ours.write_bytes(content)
+    theirs.write_bytes(content[: len(content) * 3 // 4])
+    written = tmp_path / "out" / "night_hypnogram.csv"
+    stage(ours)
+    n_epochs = len(read_hypnogram(written))
+    status, _, err = stage(theirs)
+    assert status == 1
+    assert f"made from another recording, {ours}" in err
+    assert "1 finished before" in stage(ours)[2]
+    shutil.copy(theirs, ours)
+    assert "1 of 1 staged" in stage(ours)[2]
+    assert len(read_hypnogram(written)) < n_epochs
 
 
 def test_a_summary_of_other_recordings_is_kept(stage, nights, tmp_path):
@@ -186,7 +209,8 @@ def test_a_warning_names_the_recording(stage, tmp_path):
     assert any("low-pass" in line for line in warned)
     assert "low-pass" in pd.read_csv(summary)["warnings"][0]
     sidecar = tmp_path / "out" / "smooth_raw_hypnogram.json"
-    assert "low-pass" in json.loads(sidecar.read_text())["Summary"]["warnings"]
+    content = json.loads(sidecar.read_text(), parse_constant=pytest.fail)
+    assert "low-pass" in content["Summary"]["warnings"]
 
 
 @pytest.mark.parametrize("out_dir", ["in/../staged", "../other"])

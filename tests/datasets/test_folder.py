@@ -100,12 +100,30 @@ def test_finds_bids(bids):
 def test_pairs_by_name(tmp_path, recording, hypnogram):
     """The names agree but for words of their role, the scorer, case and format."""
     other = tmp_path / "other.csv"
-    for name in (recording, hypnogram, other.name):
+    hidden = f"._{recording}"  # macOS writes these beside the files
+    for name in (recording, hypnogram, other.name, hidden):
         (tmp_path / name).touch()
+    assert folder.list_recordings(tmp_path) == [tmp_path / recording]
     assert folder.pair_by_name([tmp_path / recording]) == [tmp_path / hypnogram]
     assert folder.pair_by_name([tmp_path / recording], [other]) == [None]
     elsewhere = [tmp_path / "elsewhere" / hypnogram]
     assert folder.pair_by_name([tmp_path / recording], elsewhere) == elsewhere
+
+
+def test_equal_names_are_not_paired_by_name(tmp_path):
+    """But in the same folder, or in the order given."""
+    recordings, beside, elsewhere = (
+        [tmp_path / name for name in names]
+        for names in (
+            ("a/night.edf", "b/night.edf"),
+            ("b/night.txt", "a/night.txt"),
+            ("c/night.txt", "d/night.txt"),
+        )
+    )
+    assert folder.pair_by_name(recordings, beside) == beside[::-1]
+    assert folder.pair_by_name(recordings, elsewhere) == elsewhere
+    with pytest.raises(ValueError, match="names do not tell which one"):
+        folder.pair_by_name(recordings, elsewhere[:1])
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".csv"])
