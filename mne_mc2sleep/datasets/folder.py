@@ -148,9 +148,9 @@ def pair_by_name(
     for fname, key, partner in zip(recordings, keys, partners, strict=True):
         if partner and keys.count(key) > 1:
             raise ValueError(
-                f"Several recordings have the name of {fname}, so names do not tell "
-                f"which one the hypnogram {partner} belongs to. Pass one hypnogram for "
-                "each recording, in the same order, or a table."
+                f"Several recordings have the name of {fname}, so {partner} cannot be "
+                "paired by its name. Pass one hypnogram for each recording, in the "
+                "same order, or a table."
             )
     return partners
 

@@ -122,7 +122,7 @@ def test_equal_names_are_not_paired_by_name(tmp_path):
     )
     assert folder.pair_by_name(recordings, beside) == beside[::-1]
     assert folder.pair_by_name(recordings, elsewhere) == elsewhere
-    with pytest.raises(ValueError, match="names do not tell which one"):
+    with pytest.raises(ValueError, match="cannot be paired by its name"):
         folder.pair_by_name(recordings, elsewhere[:1])
 
 
