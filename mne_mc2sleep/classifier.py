@@ -24,7 +24,7 @@ from .data.reading import (
     warn_if_novel,
 )
 from .evaluation import evaluate
-from .inference.steps import stage_in_steps
+from .inference.sliding_window import stage_in_steps
 from .io.hypnograms import make_hypnogram
 from .network import MC2SleepConfig
 from .preprocessing.scaling import SCALINGS

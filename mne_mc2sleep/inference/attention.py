@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class AttentionMaps(NamedTuple):
     """The weights of the cross-attention in one sequence of epochs.
 
-    A row is the epoch that looks, a column the epoch of the other modality that it
-    looks at; each row sums to 1, and an epoch that holds no EEG is not looked at.
+    Each row is the attending epoch; it sums to 1. Each column is an epoch of the other
+    modality, with zeros if it is not usable.
     """
 
     signal: NDArray[np.float32]
@@ -40,7 +40,7 @@ def attention_maps(
     *,
     picks: str | list[str] | None = None,
 ) -> AttentionMaps:
-    """Read the cross-attention of one sequence of a recording.
+    """Return the cross-attention of one sequence of a recording.
 
     Parameters
     ----------
@@ -49,28 +49,20 @@ def attention_maps(
     raw : Raw | path-like
         The recording; it is not modified.
     first_epoch : int
-        The epoch that the sequence begins with. It has the ``sequence_length`` of
-        the weights, or that of the night if that is shorter.
+        The first epoch of the sequence, which has the ``sequence_length`` of the
+        weights, or the length of a shorter recording.
     picks : str | list of str | None
-        The channel, if it is not the one of ``clf``; of a list the first there is.
+        As in `MC2SleepClassifier.predict`.
 
     Returns
     -------
     maps : AttentionMaps
-        To be drawn by `plot_attention`.
-
-    Raises
-    ------
-    NotFittedError
-        If ``clf`` has no weights.
-    ValueError
-        If the recording cannot be read, or no whole sequence begins there.
+        For `plot_attention`.
     """
     clf._check_is_fitted(can_stage=False)
     net = clf.stager_.net
-    recording = read_channel(
-        raw, clf.picks if picks is None else picks, clf.stager_.scaling
-    )
+    picks = clf.picks if picks is None else picks
+    recording = read_channel(raw, picks, clf.stager_.scaling)
     length = min(net.config.sequence_length, recording.n_epochs)
     last = recording.n_epochs - length
     if not 0 <= first_epoch <= last:
@@ -79,11 +71,10 @@ def attention_maps(
             f"between 0 and {last} in a recording of {recording.n_epochs}."
         )
     epochs = slice(first_epoch, first_epoch + length)
-    device = next(net.parameters()).device
-    encoded = encode_epochs(net, recording.signals[epochs]).to(device)
-    usable = torch.from_numpy(recording.usable[epochs]).to(device)
-    maps = cross_attention_maps(
-        net, Embeddings(*encoded[None].unbind(dim=2)), usable[None]
+    encoded = encode_epochs(net, recording.signals[epochs]).to(clf.stager_.device)
+    usable = torch.from_numpy(recording.usable[epochs]).to(encoded.device)
+    sequence = Embeddings(*encoded[None].unbind(dim=2))
+    signal, spectrogram = cross_attention_maps(net, sequence, usable[None])
+    return AttentionMaps(
+        signal[0].cpu().numpy(), spectrogram[0].cpu().numpy(), first_epoch
     )
-    signal, spectrogram = (m[0].cpu().numpy() for m in maps)
-    return AttentionMaps(signal, spectrogram, first_epoch)

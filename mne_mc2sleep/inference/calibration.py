@@ -13,8 +13,6 @@ from .._constants import UNSCORED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LOG_BOUNDS = (float(np.log(0.1)), float(np.log(10)))
-
 
 def fit_temperature(
     log_posteriors: NDArray[np.float64], stages: NDArray[np.int8]
@@ -31,7 +29,7 @@ def fit_temperature(
         calibrated = log_softmax(log_posteriors / np.exp(log_temperature), axis=-1)
         return -calibrated[np.arange(len(stages)), stages].mean()
 
-    found = minimize_scalar(negative_log_likelihood, bounds=_LOG_BOUNDS)
+    found = minimize_scalar(negative_log_likelihood, bounds=np.log([0.1, 10]))
     return float(np.exp(found.x))
 
 

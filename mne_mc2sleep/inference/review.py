@@ -19,14 +19,12 @@ _PREFIX = "Review: "
 
 
 def annotate_review(hypno: Hypnogram, share: float = 0.1) -> mne.Annotations:
-    """Annotate the epochs that a human should look at first.
+    """Annotate the epochs to review by hand.
 
     Parameters
     ----------
-    hypno : yasa.Hypnogram
-        A hypnogram with ``proba``, from `MC2SleepClassifier.predict`.
-    share : float
-        Share of the epochs, the least certain first, see `epochs_to_review`.
+    hypno, share
+        As in `epochs_to_review`.
 
     Returns
     -------
@@ -48,7 +46,7 @@ def annotate_review(hypno: Hypnogram, share: float = 0.1) -> mne.Annotations:
 def read_review(
     hypno: Hypnogram, annotations: mne.Annotations, *, only_reviewed: bool = False
 ) -> Hypnogram:
-    """Return a hypnogram with the corrections of a human.
+    """Return a hypnogram with the corrections of a review.
 
     Parameters
     ----------
@@ -58,8 +56,8 @@ def read_review(
         The annotations of the recording after the review. Those that still begin with
         ``"Review:"`` were not reviewed.
     only_reviewed : bool
-        Whether the epochs without an annotated stage become ``UNS``, so that a stager
-        is fine-tuned on the corrections alone.
+        If True, all other epochs become ``UNS``, to fine-tune a stager on the
+        corrections alone.
 
     Returns
     -------
@@ -74,8 +72,7 @@ def read_review(
     is_done = [not str(name).startswith(_PREFIX) for name in annotations.description]
     reviewed = annotations[np.flatnonzero(is_done)]
     if len(reviewed):
-        start = None if hypno.start is None else hypno.start.to_pydatetime()
-        stages = stages_on_grid(reviewed, len(hypno), start)
+        stages = stages_on_grid(reviewed, len(hypno), hypno.start)
         values = np.where(stages == UNSCORED, values, stages)
     scorer = f"{hypno.scorer}, reviewed"
     return Hypnogram.from_integers(values, start=hypno.start, scorer=scorer)

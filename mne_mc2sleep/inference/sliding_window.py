@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from .._constants import STAGES
+from .._constants import EPOCH_DURATION, SFREQ, STAGES
 from ..network import Embeddings, fuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from ..network import SleepNetwork
-
-# MNE's logger by its name: networks are also trained where MNE is not installed.
-logger = logging.getLogger("mne")
 
 # Epochs in one batch of the backbones, times the width of the network: 32 of "small"
 # and 16 of "base". Larger batches do not fit into the cache of a CPU (measured).
@@ -32,9 +28,7 @@ _WINDOWS_AT_ONCE = 32
 _WINDOWS_PER_EPOCH = 4
 
 
-def encode_epochs(
-    net: SleepNetwork, signals: NDArray | Tensor, batch_size: int | None = None
-) -> Tensor:
+def encode_epochs(net: SleepNetwork, signals: NDArray | Tensor) -> Tensor:
     """Embed ``signals`` (n_epochs, n_times): finite epochs at 100 Hz.
 
     The network is put into eval mode. The embeddings (n_epochs, 2, width) of signal and
@@ -47,16 +41,12 @@ def encode_epochs(
     def encode(part: Tensor) -> Tensor:
         return torch.stack(encoder.encode(part.to(device)), dim=1).cpu()
 
-    batch_size = batch_size or max(_EPOCHS_TIMES_WIDTH // net.config.width, 1)
-    parts = torch.as_tensor(signals).split(batch_size)
-    return torch.cat(_map_in_threads(encode, parts, device))
+    batch_size = max(_EPOCHS_TIMES_WIDTH // net.config.width, 1)
+    return torch.cat(_map(encode, torch.as_tensor(signals).split(batch_size), device))
 
 
 def log_posteriors(
-    net: SleepNetwork,
-    embeddings: Tensor,
-    usable: NDArray[np.bool_],
-    batch_size: int = _WINDOWS_AT_ONCE,
+    net: SleepNetwork, embeddings: Tensor, usable: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Slide over the ``embeddings`` of a night and fuse the windows.
 
@@ -80,7 +70,7 @@ def log_posteriors(
         contexts = net.contextualize(windows, mask[part].to(device))
         return net.stage(contexts).total.cpu()
 
-    logits = torch.cat(_map_in_threads(stage, epochs.split(batch_size), device))
+    logits = torch.cat(_map(stage, epochs.split(_WINDOWS_AT_ONCE), device))
     posteriors = logits.double().log_softmax(dim=-1).flatten(0, 1)
     sums = posteriors.new_zeros(n_epochs, len(STAGES))
     sums.index_add_(0, epochs.flatten(), posteriors)
@@ -88,7 +78,56 @@ def log_posteriors(
     return (sums / counts[:, None]).log_softmax(dim=-1).numpy()
 
 
-def _map_in_threads(
+def stage_in_steps(
+    stage: Callable,
+    signals: Sequence[NDArray[np.float32]],
+    usable: Sequence[NDArray[np.bool_]],
+    step: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Stage windows of 30 s that begin every ``step`` seconds, a divisor of 30 s.
+
+    ``stage`` takes the signals (n_epochs, n_times) and usable epochs (n_epochs,) of
+    each channel and returns probabilities (n_epochs, 5). It is called once for each
+    shift of the grid of epochs. A window is usable if both epochs that it overlaps are.
+
+    Returns the onsets in s, the probabilities (n_windows, 5), uniform where no channel
+    is usable, and whether one is.
+    """
+    n_shifts = round(EPOCH_DURATION / step) if 0 < step <= EPOCH_DURATION else 0
+    if not n_shifts or not np.isclose(n_shifts * step, EPOCH_DURATION):
+        raise ValueError(
+            f"'step' must divide {EPOCH_DURATION:g} s into equal parts, such as 1, 5 "
+            f"or 10, got {step!r} instead."
+        )
+    # A single epoch cannot be shifted.
+    n_shifts = n_shifts if len(usable[0]) > 1 else 1
+    n_windows = n_shifts * (len(usable[0]) - 1) + 1
+    proba = np.full((n_windows, len(STAGES)), 1 / len(STAGES))
+    is_usable = np.zeros(n_windows, dtype=bool)
+    for index in range(n_shifts):
+        shifted = [
+            _shift(*channel, index * step)
+            for channel in zip(signals, usable, strict=True)
+        ]
+        found = [channel for channel in shifted if channel[1].any()]
+        if found:
+            proba[index::n_shifts] = stage(*map(list, zip(*found, strict=True)))
+            is_usable[index::n_shifts] = np.any([mask for _, mask in found], axis=0)
+    return step * np.arange(n_windows, dtype=float), proba, is_usable
+
+
+def _shift(
+    signals: NDArray[np.float32], usable: NDArray[np.bool_], seconds: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Let the epochs begin later; the last one, which is incomplete, is dropped."""
+    n_times = round(seconds * SFREQ)
+    if not n_times:
+        return signals, usable
+    moved = np.concatenate([signals[:-1, n_times:], signals[1:, :n_times]], axis=1)
+    return moved, usable[:-1] & usable[1:]
+
+
+def _map(
     function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], device: torch.device
 ) -> list[Tensor]:
     """Apply a function to each part without gradients.
@@ -99,7 +138,7 @@ def _map_in_threads(
     """
     function = torch.inference_mode()(function)
     if device.type != "cpu":
-        return _map_in_memory(function, parts)
+        return [function(part) for part in parts]
     n_threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(
@@ -109,28 +148,3 @@ def _map_in_threads(
     finally:
         # New threads use the number that was set last by any thread.
         torch.set_num_threads(n_threads)
-
-
-def _map_in_memory(
-    function: Callable[[Tensor], Tensor], parts: Sequence[Tensor]
-) -> list[Tensor]:
-    """Apply a function to each part; halve the parts when the memory runs out."""
-    results = []
-    size = len(parts[0])
-    for part in parts:
-        while len(part):
-            try:
-                results.append(function(part[:size]))
-            except torch.cuda.OutOfMemoryError as error:
-                if size == 1:
-                    raise RuntimeError(
-                        "The GPU has too little memory for a batch of one. Close "
-                        "other programs that use it, or pass device='cpu'."
-                    ) from error
-                size //= 2
-                logger.warning(
-                    "Ran out of GPU memory: continuing with batches of %d.", size
-                )
-            else:
-                part = part[size:]
-    return results

@@ -1,4 +1,4 @@
-"""What the modalities look at in each other."""
+"""Tests of the attention between the modalities."""
 
 import numpy as np
 import pytest
@@ -17,25 +17,15 @@ def embeddings(config):
     return Embeddings(*(torch.randn(shape, generator=generator) for _ in range(2)))
 
 
-def test_each_epoch_shares_out_one_look(net, embeddings, config):
-    """For every layer and head the weights of a row sum to 1."""
-    maps = cross_attention_maps(net, embeddings)
-    length = config.sequence_length
-    shape = (2, config.sequence_layers, config.n_heads, length, length)
-    for modality in maps:
-        assert modality.shape == shape
-        torch.testing.assert_close(modality.sum(dim=-1), torch.ones(shape[:-1]))
-
-
 def test_the_weights_are_those_of_the_attention(net, embeddings):
     """Values weighted by them give the output of the module."""
     seen = {}
     module = net.signal_stack.layers[0].cross_attention
 
-    def see(module, args, kwargs, output):
-        seen.update(query=args[0], key=args[1], output=output[0])
+    def see(module, args, output):
+        seen.update(key=args[1], output=output[0])
 
-    handle = module.register_forward_hook(see, with_kwargs=True)
+    handle = module.register_forward_hook(see)
     weights = cross_attention_maps(net, embeddings).signal[:, 0]
     handle.remove()
     width = seen["key"].shape[-1]
@@ -45,24 +35,26 @@ def test_the_weights_are_those_of_the_attention(net, embeddings):
     torch.testing.assert_close(seen["output"], output)
 
 
-def test_unusable_epochs_are_not_looked_at(net, embeddings):
-    """Their columns are zero."""
+def test_each_epoch_attends_to_the_usable_epochs_alone(net, embeddings, config):
+    """For every layer and head the weights of a row sum to 1."""
     usable = torch.ones(embeddings.signal.shape[:2], dtype=torch.bool)
     usable[:, 3] = False
+    length = config.sequence_length
+    shape = (2, config.sequence_layers, config.n_heads, length, length)
     for modality in cross_attention_maps(net, embeddings, usable):
+        assert modality.shape == shape
+        torch.testing.assert_close(modality.sum(dim=-1), torch.ones(shape[:-1]))
         assert (modality[..., 3] == 0).all()
 
 
 def test_the_network_is_as_before(net, embeddings):
-    """No hook stays behind."""
     before = net.contextualize(embeddings)
     cross_attention_maps(net, embeddings)
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+    assert not any(module._forward_hooks for module in net.modules())
     torch.testing.assert_close(net.contextualize(embeddings), before, rtol=0, atol=0)
 
 
 def test_a_recording_has_maps_of_one_sequence(fitted, raw):
-    """From the epoch that was asked for."""
     maps = attention_maps(fitted, raw, 5)
     assert maps.first_epoch == 5
     assert maps.signal.shape == maps.spectrogram.shape
@@ -72,12 +64,10 @@ def test_a_recording_has_maps_of_one_sequence(fitted, raw):
 
 @pytest.mark.parametrize("first_epoch", [-1, 71])
 def test_the_sequence_must_lie_in_the_recording(fitted, raw, first_epoch):
-    """The message states where one may begin."""
     with pytest.raises(ValueError, match="begins between 0 and 70 in a recording"):
         attention_maps(fitted, raw, first_epoch)
 
 
 def test_weights_are_needed(raw):
-    """A stager that has learnt nothing looks at nothing."""
     with pytest.raises(NotFittedError, match="no weights yet"):
         attention_maps(MC2SleepClassifier(), raw)

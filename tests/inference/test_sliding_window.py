@@ -1,4 +1,4 @@
-"""Tests of the encoding of epochs and the fusion of windows."""
+"""Tests of the encoding of epochs, the fusion of windows, and windows in steps."""
 
 import copy
 
@@ -7,7 +7,12 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
+from mne_mc2sleep.inference import sliding_window
+from mne_mc2sleep.inference.sliding_window import (
+    encode_epochs,
+    log_posteriors,
+    stage_in_steps,
+)
 from mne_mc2sleep.network import Embeddings
 
 LENGTH = 8  # epochs of a sequence of the tiny network
@@ -31,13 +36,14 @@ def embeddings(trained_net, night):
     return encode_epochs(trained_net, night.signals)
 
 
-def everything_usable(embeddings):
-    """Return a mask that leaves no epoch out."""
-    return np.ones(len(embeddings), dtype=bool)
+def all_but(n_epochs, *unusable):
+    """Return a mask of usable epochs."""
+    usable = np.ones(n_epochs, dtype=bool)
+    usable[list(unusable)] = False
+    return usable
 
 
 def test_each_epoch_is_encoded_once_and_in_order(net, night, monkeypatch):
-    """Every row goes through the backbones one single time."""
     encode, seen = net.encode, []
 
     def spy(signals):
@@ -45,55 +51,33 @@ def test_each_epoch_is_encoded_once_and_in_order(net, night, monkeypatch):
         return encode(signals)
 
     monkeypatch.setattr(net, "encode", spy)
-    log_posteriors(net, encode_epochs(net, night.signals, 5), night.usable)
+    monkeypatch.setattr(sliding_window, "fuse", lambda net: net)
+    monkeypatch.setattr(sliding_window, "_EPOCHS_TIMES_WIDTH", 5 * net.config.width)
+    log_posteriors(net, encode_epochs(net, night.signals), night.usable)
     assert [len(part) for part in seen] == [5, 5, 5, 5, 5, 4]
     assert torch.equal(torch.cat(seen), night.signals)
 
 
+@torch.no_grad()
 def test_embeddings_hold_both_modalities(net, night):
-    """Signal first, spectrogram second, as the backbones give them."""
-    embeddings = encode_epochs(net, night.signals[:3])
-    assert embeddings.shape == (3, 2, 16)
-    with torch.no_grad():
-        expected = torch.stack(net.encode(night.signals[:3]), dim=1)
-    torch.testing.assert_close(embeddings, expected)
+    """Of arrays and of tensors."""
+    expected = torch.stack(net.encode(night.signals), dim=1)
+    for signals in (night.signals, night.signals.numpy()):
+        torch.testing.assert_close(encode_epochs(net, signals), expected)
 
 
-def test_arrays_and_tensors_are_encoded_alike(net, night):
-    """Recordings come as arrays, nights as tensors."""
-    from_array = encode_epochs(net, night.signals.numpy())
-    assert torch.equal(from_array, encode_epochs(net, night.signals))
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 28, 29, 1000])
-def test_embeddings_do_not_depend_on_the_batch_size(
-    trained_net, night, embeddings, batch_size
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_results_do_not_depend_on_the_batch_size(
+    trained_net, night, embeddings, size, monkeypatch
 ):
-    """How many epochs share a batch is a matter of memory alone."""
-    found = encode_epochs(trained_net, night.signals, batch_size)
-    torch.testing.assert_close(found, embeddings, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 1000])
-def test_posteriors_do_not_depend_on_the_batch_size(
-    trained_net, embeddings, batch_size
-):
-    """How many windows share a batch is a matter of memory alone."""
-    usable = everything_usable(embeddings)
-    usable[3:14] = False
+    usable = all_but(29, *range(3, 14))
     expected = log_posteriors(trained_net, embeddings, usable)
-    found = log_posteriors(trained_net, embeddings, usable, batch_size)
+    monkeypatch.setattr(sliding_window, "_EPOCHS_TIMES_WIDTH", size * 16)
+    monkeypatch.setattr(sliding_window, "_WINDOWS_AT_ONCE", size)
+    found = encode_epochs(trained_net, night.signals)
+    torch.testing.assert_close(found, embeddings, rtol=0, atol=1e-6)
+    found = log_posteriors(trained_net, embeddings, usable)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
-
-
-@pytest.mark.parametrize("n_epochs", [1, 2, 3, 7, 8, 9, 10, 29])
-def test_every_epoch_gets_a_normalised_row(trained_net, embeddings, n_epochs):
-    """Of one epoch, of less than a sequence, of several windows: first and last too."""
-    part = embeddings[:n_epochs]
-    posteriors = log_posteriors(trained_net, part, everything_usable(part))
-    assert posteriors.shape == (n_epochs, 5)
-    np.testing.assert_allclose(np.exp(posteriors).sum(axis=1), 1)
 
 
 def stage_window(net, embeddings, usable):
@@ -104,40 +88,31 @@ def stage_window(net, embeddings, usable):
     return log_softmax(logits.total[0].double().numpy(), axis=-1)
 
 
-@pytest.mark.parametrize("n_epochs", [1, 5, 8])
-def test_a_short_night_is_one_window(trained_net, embeddings, n_epochs):
-    """Nothing is padded and nothing is averaged."""
-    part = embeddings[:n_epochs]
-    usable = everything_usable(part)
-    found = log_posteriors(trained_net, part, usable)
-    expected = stage_window(trained_net, part, usable)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("n_epochs", [9, 10, 13, 29])
+@pytest.mark.parametrize("n_epochs", [1, 2, 3, 7, 8, 9, 10, 13, 29])
 def test_windows_are_fused_by_their_mean_log_posterior(
     trained_net, embeddings, n_epochs
 ):
-    """A plain loop over windows a quarter of a sequence apart gives the same."""
-    part = embeddings[:n_epochs]
-    usable = everything_usable(part)
-    usable[2] = False
-    starts = {*range(0, n_epochs - LENGTH, LENGTH // 4), n_epochs - LENGTH}
+    """As by a loop over windows a quarter of a sequence apart.
+
+    A night of a sequence or less is one window.
+    """
+    part, usable = embeddings[:n_epochs], all_but(n_epochs, *range(2, n_epochs, 20))
+    last = max(n_epochs - LENGTH, 0)
     rows = [[] for _ in range(n_epochs)]
-    for start in starts:
+    for start in {*range(0, last, LENGTH // 4), last}:
         window = slice(start, start + LENGTH)
-        posteriors = stage_window(trained_net, part[window], usable[window])
-        for i, row in enumerate(posteriors):
+        for i, row in enumerate(
+            stage_window(trained_net, part[window], usable[window])
+        ):
             rows[start + i].append(row)
     expected = log_softmax([np.mean(row, axis=0) for row in rows], axis=-1)
     found = log_posteriors(trained_net, part, usable)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1)
 
 
 def test_an_unusable_epoch_has_no_influence_on_the_others(trained_net, night):
-    """Its signal does not change the other epochs."""
-    usable = night.usable.copy()
-    usable[[0, 10, 11, 28]] = False
+    usable = all_but(29, 0, 10, 11, 28)
     found = []
     for amplitude in (0.0, 1.0, 1e5):
         signals = night.signals.clone()
@@ -148,16 +123,14 @@ def test_an_unusable_epoch_has_no_influence_on_the_others(trained_net, night):
     np.testing.assert_allclose(found[2], found[0], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("unusable", [slice(None), slice(8, 24)], ids=["all", "most"])
+@pytest.mark.parametrize("unusable", [range(29), range(8, 24)], ids=["all", "most"])
 def test_windows_without_any_usable_epoch_are_finite(trained_net, embeddings, unusable):
-    """A softmax over nothing does not spoil the night."""
-    usable = everything_usable(embeddings)
-    usable[unusable] = False
-    assert np.isfinite(log_posteriors(trained_net, embeddings, usable)).all()
+    found = log_posteriors(trained_net, embeddings, all_but(29, *unusable))
+    assert np.isfinite(found).all()
 
 
 def test_a_network_in_train_mode_is_put_into_eval_mode(trained_net, night):
-    """No dropout and no batch statistics in the result, and none are changed."""
+    """There is no dropout, and no statistics of batches are used or changed."""
     net = copy.deepcopy(trained_net)
     expected = log_posteriors(net, encode_epochs(net, night.signals), night.usable)
     embeddings = encode_epochs(net.train(), night.signals)
@@ -165,3 +138,46 @@ def test_a_network_in_train_mode_is_put_into_eval_mode(trained_net, night):
     found = log_posteriors(net.train(), embeddings, night.usable)
     np.testing.assert_array_equal(found, expected)
     torch.testing.assert_close(net.state_dict(), trained_net.state_dict())
+
+
+def first_sample(signals, usable):
+    """Return the time of the first sample of each epoch of the first channel."""
+    return np.repeat(signals[0][:, :1], 5, axis=1).astype(float)
+
+
+# A channel of four epochs that holds the time in seconds.
+SECONDS = (np.arange(12_000) / 100).reshape(4, 3000)
+
+
+@pytest.mark.parametrize("step", [1, 2.5, 5, 30])
+@pytest.mark.parametrize("n_epochs", [1, 4])
+def test_a_window_begins_every_step_until_the_last_whole_one(n_epochs, step):
+    onsets, proba, is_usable = stage_in_steps(
+        first_sample, [SECONDS[:n_epochs]], [np.ones(n_epochs, bool)], step
+    )
+    np.testing.assert_allclose(onsets, np.arange(0, 30 * n_epochs - 29.999, step))
+    np.testing.assert_allclose(proba[:, 0], onsets)
+    assert is_usable.all()
+
+
+def test_a_window_is_usable_if_the_epochs_that_it_overlaps_are():
+    """On any channel."""
+    masks = [np.array([1, 1, 0, 1], dtype=bool), np.array([0, 0, 0, 1], dtype=bool)]
+    result = stage_in_steps(first_sample, [SECONDS] * 2, masks, 10)
+    assert result[2].tolist() == [True] * 4 + [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("step", [0, -5, 7, 60])
+def test_a_step_must_divide_an_epoch(step):
+    with pytest.raises(ValueError, match="'step' must divide 30 s"):
+        stage_in_steps(first_sample, [SECONDS], [np.ones(4, bool)], step)
+
+
+def test_predict_proba_has_a_row_for_each_window(fitted, raw):
+    """Every sixth is that of an epoch."""
+    fine = fitted.predict_proba(raw, step=5)
+    coarse = fitted.predict_proba(raw)
+    np.testing.assert_allclose(fine.index, np.arange(0, 2400 - 29, 5))
+    np.testing.assert_allclose(fine.iloc[::6], coarse)
+    (again,) = fitted.predict_proba([raw], step=30, picks="EEG Fpz-Cz")
+    np.testing.assert_allclose(again, coarse)
