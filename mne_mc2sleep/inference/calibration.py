@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ def fit_temperature(
         calibrated = log_softmax(log_posteriors / np.exp(log_temperature), axis=-1)
         return -calibrated[np.arange(len(stages)), stages].mean()
 
-    found = minimize_scalar(negative_log_likelihood, bounds=np.log([0.1, 10]))
+    found = minimize_scalar(negative_log_likelihood, bounds=(log(0.1), log(10)))
     return float(np.exp(found.x))
 
 

@@ -40,6 +40,5 @@ def test_fit_temperature_has_bounds(sign, bound):
 
 def test_calibrate_is_a_softmax_by_the_temperature():
     posteriors, _ = draw(20)
-    np.testing.assert_allclose(
-        calibrate(posteriors, 3), softmax(posteriors / 3, axis=1)
-    )
+    expected = softmax(posteriors / 3, axis=1)
+    np.testing.assert_allclose(calibrate(posteriors, 3), expected)

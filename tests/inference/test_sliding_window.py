@@ -101,9 +101,8 @@ def test_windows_are_fused_by_their_mean_log_posterior(
     rows = [[] for _ in range(n_epochs)]
     for start in {*range(0, last, LENGTH // 4), last}:
         window = slice(start, start + LENGTH)
-        for i, row in enumerate(
-            stage_window(trained_net, part[window], usable[window])
-        ):
+        posteriors = stage_window(trained_net, part[window], usable[window])
+        for i, row in enumerate(posteriors):
             rows[start + i].append(row)
     expected = log_softmax([np.mean(row, axis=0) for row in rows], axis=-1)
     found = log_posteriors(trained_net, part, usable)
