@@ -11,14 +11,11 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
-import torch
 from band_power_nights import read_power_nights
 from synthesis import resynthesize
 
 from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
-from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
 from mne_mc2sleep.io.hypnograms import stages_on_grid
-from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.simulation import make_raw
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -93,16 +90,3 @@ def test_stages_a_device_s_recording():
     assert not staged.hypno.isin(["UNS", "ART"]).any()
     header = mne.io.read_raw_edf(fname, verbose="error")
     assert staged.start == header.info["meas_date"]
-
-
-def test_real_epochs_pass_the_network():
-    """Nine real epochs give finite, normalised probabilities by both sizes."""
-    with np.load(SLEEP_EDF / "real_epochs.npz") as file:
-        signals = file["signal_uV"].reshape(-1, 3000)
-    for size in ("small", "base"):
-        net = MC2SleepNet(MC2SleepConfig.from_size(size))
-        net.fit_input_statistics(torch.from_numpy(signals))
-        posteriors = log_posteriors(
-            net, encode_epochs(net, signals), np.ones(len(signals), dtype=bool)
-        )
-        np.testing.assert_allclose(np.exp(posteriors).sum(axis=1), 1)

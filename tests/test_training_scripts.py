@@ -17,6 +17,8 @@ from mne_mc2sleep import MC2SleepClassifier, score_stages
 FOLDS = [f"seed-0/fold-0{i}" for i in range(3)]
 OPTIONS = ["--fast", "--size", "small"]
 
+pytestmark = pytest.mark.usefixtures("tiny_small")
+
 
 def edf_options(base, out_dir):
     """Return the options of sleep_edf.py, its data and prepared nights in ``base``."""
@@ -102,26 +104,6 @@ def test_results_of_other_options_are_not_mixed(rehearse, whole, capsys):
     assert status == 2
     assert "error: " in err
     assert "batch_size is 32 there and 16 here); pass another --out-dir" in err
-
-
-@pytest.mark.parametrize("fault", ["damaged", "half", "gone"])
-def test_a_server_that_fails_is_one_sentence(tmp_path, base, capsys, fault):
-    """The exit code is 2, and the next run goes on with what has arrived."""
-    options = edf_options(tmp_path, "out")
-    with rehearsal.physionet(base, rehearsal.FAST_SUBJECTS) as server:
-        server.faults["SC4362F0-PSG.edf"] = fault
-        assert sleep_edf.main(options) == 2
-    # Between the progress bars of the fetcher.
-    (line,) = [x for x in capsys.readouterr().err.splitlines() if "error: " in x]
-    assert "SC4362F0-PSG.edf" in line
-    assert "Run the same call again" in line
-    parser = protocol.make_parser("")
-    parser.add_argument("--protocol")
-    parser.add_argument("--data")
-    with rehearsal.physionet(base, rehearsal.FAST_SUBJECTS) as server:
-        cohort = sleep_edf.load(parser.parse_args(options))
-        assert "SC4131E0-PSG.edf" not in server.served
-    assert len(cohort.nights) == 3
 
 
 @pytest.fixture(scope="module")

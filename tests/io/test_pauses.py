@@ -181,30 +181,14 @@ def test_segments_without_dates_are_refused(tmp_path):
 
 def write_eeglab(fname, signal, boundaries):
     """Write an EEGLAB file; boundaries are (second in the file, seconds cut out)."""
-    events = np.zeros(
-        len(boundaries), dtype=[(n, "O") for n in ("type", "latency", "duration")]
-    )
-    for event, (second, gap) in zip(events, boundaries, strict=True):
-        event["type"], event["latency"] = "boundary", second * SFREQ + 0.5
-        event["duration"] = gap * SFREQ
-    channels = np.array(
-        [("C4-M1", 0.0, 95.0, 0.0)], dtype=[(n, "O") for n in ("labels", "X", "Y", "Z")]
-    )
-    sizes = {
-        "nbchan": 1.0,
-        "trials": 1.0,
-        "pnts": float(signal.size),
-        "srate": float(SFREQ),
-    }
-    data = {
-        "data": signal[np.newaxis],
-        "chanlocs": channels,
-        "event": events,
-        "epoch": [],
-    }
-    savemat(
-        fname, {"EEG": sizes | data | {"xmin": 0.0, "xmax": DURATION, "setname": ""}}
-    )
+    rows = [("boundary", t * SFREQ + 0.5, gap * SFREQ) for t, gap in boundaries]
+    events = [(name, object) for name in ("type", "latency", "duration")]
+    channels = [(name, object) for name in ("labels", "X", "Y", "Z")]
+    eeg = {"nbchan": 1.0, "trials": 1.0, "pnts": float(signal.size), "setname": ""}
+    eeg |= {"srate": float(SFREQ), "xmin": 0.0, "xmax": DURATION, "epoch": []}
+    eeg |= {"data": signal[np.newaxis], "event": np.array(rows, events)}
+    eeg |= {"chanlocs": np.array([("C4-M1", 0.0, 95.0, 0.0)], channels)}
+    savemat(fname, {"EEG": eeg})
     return fname
 
 

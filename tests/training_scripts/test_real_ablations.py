@@ -11,6 +11,8 @@ import real_ablations
 
 VARIANTS = ["whole method", "no pretraining"]
 
+pytestmark = pytest.mark.usefixtures("tiny_small")
+
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory):

@@ -9,7 +9,6 @@ from numpy.testing import assert_allclose
 from synthesis.devices import (
     Device,
     draw_device,
-    mix_channels,
     record,
 )
 from synthesis.spectra import FREQS, N_SEGMENT
@@ -31,21 +30,6 @@ def test_gains_span_the_stated_range():
     gains = [abs(device.response[at_5_hz]) for device in draw_many()]
     assert 0.2 < min(gains) < 0.5
     assert 2 < max(gains) < 6
-
-
-def test_montages_are_either_channel_or_between():
-    """The two channels alone, mixtures and a little beyond them are all drawn."""
-    powers = np.stack([np.zeros((4, 5)), np.ones((4, 5))], axis=1)
-    variances = np.stack([np.zeros(4), np.ones(4)], axis=1)
-    places = []
-    for seed in range(200):
-        mixed, variance = mix_channels(powers, variances, np.random.default_rng(seed))
-        assert (mixed.shape, variance.shape) == ((4, 1, 5), (4, 1))
-        places.append(mixed[0, 0].mean())
-    places = np.array(places)
-    assert 0.15 < np.mean(places == 0) < 0.35
-    assert 0.1 < np.mean(places == 1) < 0.3
-    assert np.mean((places > 0.1) & (places < 0.9)) > 0.2
 
 
 def test_a_flat_recorder_passes_the_band():
