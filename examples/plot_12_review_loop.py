@@ -50,8 +50,7 @@ raws[0].annotations.count()
 # Here, the true stages replace the human.
 
 for raw, truth in zip(raws, truths, strict=True):
-    origin = raw.first_time if raw.annotations.orig_time else 0
-    epochs = np.rint((raw.annotations.onset - origin) / 30).astype(int)
+    epochs = np.rint((raw.annotations.onset - raw.first_time) / 30).astype(int)
     raw.annotations.description[:] = truth.hypno.iloc[epochs].to_list()
 
 # %%

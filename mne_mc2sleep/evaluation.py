@@ -154,8 +154,8 @@ def read_reference(
     raw: Any, hypno: Any, predicted: Hypnogram, picks: Any
 ) -> NDArray[np.int8]:
     """Return the stages of the scorer on the grid of the recording."""
-    if hypno is None:
-        return read_stages(read_recording(raw, picks), None)
+    if hypno is None or hypno is getattr(raw, "annotations", None):
+        return read_stages(read_recording(raw, picks), hypno)
     return stages_on_grid(hypno, len(predicted), predicted.start)
 
 

@@ -57,6 +57,17 @@ def test_one_recording_by_its_path(staged, tmp_path):
     np.testing.assert_allclose(table["ece"], expected["ece"], rtol=1e-3)
 
 
+def test_annotations_of_a_cropped_recording_without_a_date(staged):
+    """MNE counts their times from before the recording was cropped."""
+    clf, raws, stages, _ = staged
+    raw = raws[0].copy().set_meas_date(None)
+    names = np.array(["WAKE", "N1", "N2", "N3", "REM"])[stages[0]]
+    raw.set_annotations(hypnogram_to_annotations(Hypnogram(names))).crop(300)
+    expected = evaluate(clf, raw, stages[0][10:])
+    for hypno in (None, raw.annotations):
+        pd.testing.assert_frame_equal(evaluate(clf, raw, hypno), expected)
+
+
 def test_channels_can_be_averaged(staged):
     """As in `predict`."""
     clf, raws, stages, _ = staged

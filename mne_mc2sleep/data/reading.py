@@ -246,6 +246,8 @@ def read_stages(
     ValueError
         If the hypnogram cannot be put on the grid, or if there is none but needed.
     """
+    if hypno is not None and hypno is recording.given_annotations:
+        return stages_on_grid(recording.annotations, recording.n_epochs)
     if hypno is not None:
         return stages_on_grid(hypno, recording.n_epochs, recording.start)
     intervals = own_stages(recording.annotations, recording.n_epochs)

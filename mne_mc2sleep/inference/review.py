@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import mne
 import numpy as np
 
-from .._constants import EPOCH_DURATION, UNSCORED
-from ..io.hypnograms import stages_on_grid
+from .._constants import EPOCH_DURATION
+from ..io.hypnograms import align
+from ..io.stage_intervals import as_intervals, as_utc, coverage, put_on_grid
+from ..io.stage_names import parse_stage
 from ..metrics import epochs_to_review
 
 if TYPE_CHECKING:
+    from pandas import Timestamp
     from yasa import Hypnogram
 
 _PREFIX = "Review: "
+_START = f"{_PREFIX}start of the hypnogram"
 
 
 def annotate_review(hypno: Hypnogram, share: float = 0.1) -> mne.Annotations:
@@ -31,16 +35,21 @@ def annotate_review(hypno: Hypnogram, share: float = 0.1) -> mne.Annotations:
     annotations : Annotations
         One per epoch, such as ``"Review: N2 or N1"``. Add them to the recording, and in
         MNE's browser (press ``a``) change the description of each to the right stage,
-        such as ``"N1"`` or ``"Sleep stage R"``.
+        such as ``"N1"`` or ``"Sleep stage R"``, or to ``"UNS"``. Without a date, one
+        more marks the start of the hypnogram, as MNE counts the times in a cropped
+        recording from before it was cropped.
     """
     epochs = epochs_to_review(hypno, share).sort_values("epoch")
     start = None if hypno.start is None else hypno.start.to_pydatetime()
     if start is not None and start.tzinfo is None:
         start = start.replace(tzinfo=UTC)
     description = _PREFIX + epochs["stage"] + " or " + epochs["second"]
-    return mne.Annotations(
+    annotations = mne.Annotations(
         epochs["onset"], EPOCH_DURATION, list(description), orig_time=start
     )
+    if start is None:
+        annotations.append(0.0, 0.0, _START)
+    return annotations
 
 
 def read_review(
@@ -62,17 +71,38 @@ def read_review(
     Returns
     -------
     corrected : yasa.Hypnogram
-        The annotated stages, and elsewhere those of ``hypno``.
+        The annotated stages, ``UNS`` where an epoch is annotated as such or as bad, and
+        elsewhere those of ``hypno``. Other events, such as apneas, are ignored.
     """
     from yasa import Hypnogram
 
     values = hypno.as_int().to_numpy()
     if only_reviewed:
         values = np.full_like(values, -2)
-    is_done = [not str(name).startswith(_PREFIX) for name in annotations.description]
-    reviewed = annotations[np.flatnonzero(is_done)]
-    if len(reviewed):
-        stages = stages_on_grid(reviewed, len(hypno), hypno.start)
-        values = np.where(stages == UNSCORED, values, stages)
+    chosen = _find_reviewed(annotations, as_utc(hypno.start))
+    if len(chosen):
+        intervals = align(as_intervals(chosen), len(hypno), hypno.start)
+        is_reviewed = coverage(intervals, len(hypno)) > EPOCH_DURATION / 2
+        values = np.where(is_reviewed, put_on_grid(intervals, len(hypno)), values)
     scorer = f"{hypno.scorer}, reviewed"
     return Hypnogram.from_integers(values, start=hypno.start, scorer=scorer)
+
+
+def _find_reviewed(
+    annotations: mne.Annotations, start: Timestamp | None
+) -> mne.Annotations:
+    """Return the stages, and other names where there is exactly one epoch."""
+    found, shift = annotations.copy(), 0.0
+    is_start = found.description == _START
+    if is_start.any():
+        found.onset -= found.onset[is_start][0]
+    elif start is not None and found.orig_time is not None:
+        shift = (found.orig_time - start).total_seconds()
+    # Half a second is our choice; other events, such as apneas, begin at any time.
+    is_epoch = np.isclose(found.duration, EPOCH_DURATION)
+    is_epoch &= np.mod(found.onset + shift + 0.5, EPOCH_DURATION) <= 1
+    is_bad = np.char.startswith(np.char.lower(found.description), "bad")
+    found.description[is_epoch & is_bad] = "UNS"
+    is_stage = [parse_stage(name).integer is not None for name in found.description]
+    is_left = np.char.startswith(found.description, _PREFIX)
+    return found[np.flatnonzero((is_epoch | is_stage) & ~is_left)]

@@ -91,7 +91,7 @@ def stages_on_grid(
         intervals, n_epochs, _ = _own_grid(intervals)
     elif intervals.origin is None:
         _check_length(intervals, n_epochs)
-    intervals = _align(intervals, n_epochs, start)
+    intervals = align(intervals, n_epochs, start)
     _log_phase(intervals)
     values = put_on_grid(intervals, n_epochs)
     return np.where(values < 0, UNSCORED, values).astype(np.int8)
@@ -351,7 +351,7 @@ def _check_length(intervals: Intervals, n_epochs: int) -> None:
     )
 
 
-def _align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Intervals:
+def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Intervals:
     """Count the onsets from the recording's first sample; raise without an overlap."""
     origin, begin = intervals.origin, as_utc(start)
     if origin is not None:

@@ -69,6 +69,8 @@ class Recording:
     """Time of the first sample in UTC (``meas_date + first_time``), None if unknown."""
     annotations: mne.Annotations
     """The recording's annotations, onsets in seconds from its first sample."""
+    given_annotations: mne.Annotations | None = None
+    """The same as MNE holds them: without a date, cropping leaves their onsets."""
 
     @property
     def n_epochs(self) -> int:
@@ -132,7 +134,7 @@ def read_recording(
     start = _start(raw)
     if start is not None:
         start += timedelta(seconds=first_time)
-    return Recording(signals, reasons, ch_name, start, annotations)
+    return Recording(signals, reasons, ch_name, start, annotations, raw.annotations)
 
 
 def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from mne.time_frequency import psd_array_multitaper
 
 from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
+from ..data.reading import read_stages
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import Recording, read_recording
 from ..metrics import epochs_to_review
@@ -145,7 +146,7 @@ def plot_night(
     stages = stages_on_grid(hypno.as_int().to_numpy(), n_epochs)
     _draw_stages(stage_ax, stages, "Stage")
     if reference is not None:
-        expert = stages_on_grid(reference, n_epochs, recording.start)
+        expert = read_stages(recording, reference)
         _draw_stages(above[0], expert, "Expert")
         stage_ax.set_ylabel("Stager")
         _mark_disagreement(stage_ax, expert, stages)
