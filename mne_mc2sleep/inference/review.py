@@ -101,8 +101,9 @@ def _find_reviewed(
     # Half a second is our choice; other events, such as apneas, begin at any time.
     is_epoch = np.isclose(found.duration, EPOCH_DURATION)
     is_epoch &= np.mod(found.onset + shift + 0.5, EPOCH_DURATION) <= 1
-    is_bad = np.char.startswith(np.char.lower(found.description), "bad")
+    names = [str(name) for name in found.description]
+    is_bad = np.array([name.lower().startswith("bad") for name in names], dtype=bool)
     found.description[is_epoch & is_bad] = "UNS"
-    is_stage = [parse_stage(name).integer is not None for name in found.description]
-    is_left = np.char.startswith(found.description, _PREFIX)
+    is_stage = np.array([parse_stage(name).integer is not None for name in names], bool)
+    is_left = np.array([name.startswith(_PREFIX) for name in names], dtype=bool)
     return found[np.flatnonzero((is_epoch | is_stage) & ~is_left)]
