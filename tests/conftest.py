@@ -148,8 +148,8 @@ def training_log(caplog):
 
 @pytest.fixture(scope="session")
 def scored_raws():
-    """Simulate three recordings of 80 epochs, and their stages as integers."""
-    pairs = [simulate_night(2400, random_state=seed) for seed in SEEDS]
+    """Simulate three recordings of 40 epochs, and their stages as integers."""
+    pairs = [simulate_night(1200, random_state=seed) for seed in SEEDS]
     return [raw for raw, _ in pairs], [h.as_int().to_numpy() for _, h in pairs]
 
 
@@ -182,22 +182,12 @@ def tiny_small():
 
 
 @pytest.fixture(scope="session")
-def two_nights():
-    """Simulate recordings of 40 epochs with stages; the second holds all five."""
-    pairs = [simulate_night(1200, random_state=seed) for seed in SEEDS[:2]]
-    return [(raw, hypno.as_int().to_numpy()) for raw, hypno in pairs]
-
-
-@pytest.fixture(scope="session")
-def tiny_trained(two_nights):
-    """Train a tiny stager for one train epoch; it must not be modified."""
-    settings = {"finetune_train_epochs": 1, "sequence_length": 8}
-    clf = MC2SleepClassifier(**QUICK | settings, validation_fraction=0)
-    with _tiny_small():
-        return clf.fit(*map(list, zip(*two_nights, strict=True)))
+def two_nights(scored_raws):
+    """Return two of the recordings, each with its stages."""
+    return list(zip(*scored_raws, strict=True))[:2]
 
 
 @pytest.fixture(scope="module")
-def tiny_clf(tiny_trained, tiny_small):
-    """Return that stager in a module where all stagers are tiny."""
-    return tiny_trained
+def tiny_clf(fitted, tiny_small):
+    """Return the tiny stager in a module where all stagers are tiny."""
+    return fitted

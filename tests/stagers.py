@@ -3,7 +3,7 @@
 import torch
 
 # Short nights that hold all five stages.
-SEEDS = (3, 10, 69)
+SEEDS = (10, 97, 342)
 # Little training: these tests ask how things fit together, not how well it stages.
 QUICK = {
     "picks": "EEG Fpz-Cz",

@@ -26,7 +26,14 @@ TRAINING = ("fit", "finetune")
 @pytest.fixture
 def clf(tiny_clf):
     """Return a copy of the stager that a test may modify."""
-    return copy.deepcopy(tiny_clf)
+    return copy_of(tiny_clf)
+
+
+def copy_of(clf):
+    """Copy a stager; the copy holds nobody out."""
+    clf = copy.deepcopy(clf).set_params(validation_fraction=0)
+    clf.stager_.validation_subjects = []
+    return clf
 
 
 def call(clf, method, raw, stages, good):
@@ -124,7 +131,7 @@ def test_beyond_their_context_unusable_epochs_change_nothing(
     case, (raw, _) = STAGED[name], two_nights[0]
     clean, odd = tiny_clf.predict_proba(raw), tiny_clf.predict_proba(case.make(raw))
     epochs = np.arange(N_EPOCHS)[:, None]
-    far = (np.abs(epochs - np.array(case.unusable)) > 8).all(axis=1)
+    far = (np.abs(epochs - np.array(case.unusable)) > 10).all(axis=1)
     assert far.sum() > 5
     np.testing.assert_allclose(odd[clean.columns][far], clean[far], atol=1e-3)
 
@@ -163,7 +170,7 @@ def train(tiny_clf, two_nights):
     """Return a function that fine-tunes a copy, and returns what it has learnt."""
 
     def train(hypno):
-        clf = copy.deepcopy(tiny_clf)
+        clf = copy_of(tiny_clf)
         call(clf, "finetune", two_nights[0][0], hypno, two_nights[1])
         return learnt(clf)
 

@@ -43,7 +43,7 @@ def test_predict_returns_a_yasa_hypnogram(fitted, raw):
     """One stage per epoch, probabilities, YASA's start, our name as the scorer."""
     hypno = fitted.predict(raw)
     assert isinstance(hypno, yasa.Hypnogram)
-    assert len(hypno) == 80
+    assert len(hypno) == 40
     assert hypno.scorer == "MC2SleepNet"
     assert hypno.start == raw.info["meas_date"]
     assert list(hypno.proba.columns) == STAGES
@@ -106,14 +106,14 @@ def test_pretraining_needs_no_stages(scored_raws):
         clf.predict(raws[0])
     clf.finetune(raws, stages)
     assert set(clf.history_["phase"]) == {"Pretraining", "Fine-tuning"}
-    assert len(clf.predict(raws[0])) == 80
+    assert len(clf.predict(raws[0])) == 40
 
 
 def test_pretraining_with_stages_can_stage(scored_raws):
     raws, stages = scored_raws
     clf = MC2SleepClassifier(**QUICK).pretrain(raws, [stages[0], None, None])
     assert list(clf.classes_) == STAGES
-    assert len(clf.predict(raws[0])) == 80
+    assert len(clf.predict(raws[0])) == 40
 
 
 def test_fit_starts_from_scratch(scored_raws):
@@ -171,7 +171,7 @@ def test_score_is_kappa_by_position(fitted, scored_raws):
 def test_own_annotations_are_the_hypnogram(fitted, scored_raws):
     raw, stages = scored_raws[0][0].copy(), scored_raws[1][0]
     names = [f"Sleep stage {'W123R'[stage]}" for stage in stages]
-    raw.set_annotations(mne.Annotations(np.arange(80) * 30.0, 30, names))
+    raw.set_annotations(mne.Annotations(np.arange(40) * 30.0, 30, names))
     assert fitted.score(raw) == fitted.score(raw, stages)
 
 

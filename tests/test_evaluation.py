@@ -80,7 +80,7 @@ def test_channels_can_be_averaged(staged):
 def test_error_names_the_recording(staged):
     """A hypnogram from another year does not overlap with its recording."""
     clf, raws, stages, _ = staged
-    elsewhere = Hypnogram(["N2"] * 80, start=datetime(2010, 1, 1, 1, tzinfo=UTC))
+    elsewhere = Hypnogram(["N2"] * 40, start=datetime(2010, 1, 1, 1, tzinfo=UTC))
     with pytest.raises(ValueError, match="Recording 2 of 3"):
         evaluate(clf, raws, [stages[0], elsewhere, stages[2]])
 
@@ -98,13 +98,13 @@ def test_hypnograms_in_another_time_zone_are_compared_by_position(staged):
 def test_an_unscored_recording_has_no_scores(staged):
     """Its row is NaN, and the pooled one is that of the others."""
     clf, raws, stages, _ = staged
-    table = evaluate(clf, raws[:2], [np.full(80, -1), stages[1]])
+    table = evaluate(clf, raws[:2], [np.full(40, -1), stages[1]])
     n_epochs = table.loc[1, "n_epochs"]
     assert table["n_epochs"].tolist() == [0, n_epochs, n_epochs]
     assert table.loc[0].drop(["level", "n_epochs"]).isna().all()
     assert table.loc["pooled", "kappa"] == table.loc[1, "kappa"]
     with pytest.raises(ValueError, match="nothing to compare"):
-        evaluate(clf, raws[0], np.full(80, -1))
+        evaluate(clf, raws[0], np.full(40, -1))
 
 
 @pytest.mark.parametrize("metric", ["kappa", "accuracy", "macro_f1"])

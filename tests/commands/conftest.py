@@ -51,10 +51,10 @@ def nights(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def weights(tiny_trained, tmp_path_factory):
+def weights(fitted, tmp_path_factory):
     """Write weights of a tiny network that hardly learnt anything."""
     fname = tmp_path_factory.mktemp("weights") / "lab.safetensors"
-    tiny_trained.save(fname)
+    fitted.save(fname)
     return str(fname)
 
 

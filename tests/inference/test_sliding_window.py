@@ -176,7 +176,7 @@ def test_predict_proba_has_a_row_for_each_window(fitted, raw):
     """Every sixth is that of an epoch."""
     fine = fitted.predict_proba(raw, step=5)
     coarse = fitted.predict_proba(raw)
-    np.testing.assert_allclose(fine.index, np.arange(0, 2400 - 29, 5))
+    np.testing.assert_allclose(fine.index, np.arange(0, 1200 - 29, 5))
     np.testing.assert_allclose(fine.iloc[::6], coarse)
     (again,) = fitted.predict_proba([raw], step=30, picks="EEG Fpz-Cz")
     np.testing.assert_allclose(again, coarse)

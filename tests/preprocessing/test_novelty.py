@@ -232,23 +232,30 @@ def stage(clf, signal):
     return proba, [str(warning.message) for warning in caught]
 
 
+@pytest.fixture
+def clf(fitted, profile):
+    """Return a tiny stager that has the profile of three subjects."""
+    clf = copy.deepcopy(fitted)
+    clf.stager_.profile = profile
+    return clf
+
+
 @pytest.mark.parametrize("name", ["white noise", "ECG-like, 1.1 Hz", "shuffled EEG"])
-def test_novel_recordings_are_warned_of_and_less_confident(name, fitted, foreign):
+def test_novel_recordings_are_warned_of_and_less_confident(name, clf, foreign):
     """One warning, and a mean confidence of 0.6 at most."""
-    proba, messages = stage(fitted, foreign[name])
+    proba, messages = stage(clf, foreign[name])
     (message,) = [text for text in messages if "is unlike the recordings" in text]
     assert "'EEG Fpz-Cz'" in message
     assert proba.max(axis=1).mean() <= 0.6
 
 
-def test_a_profile_does_not_change_a_night_that_is_not_novel(fitted):
+def test_a_profile_does_not_change_a_night_that_is_not_novel(clf):
     """To the bit, and without a warning."""
-    without = copy.deepcopy(fitted)
-    without.stager_.profile = None
     signal = simulate(30)
-    proba, messages = stage(fitted, signal)
+    proba, messages = stage(clf, signal)
     assert messages == []
-    assert proba.equals(stage(without, signal)[0])
+    clf.stager_.profile = None
+    assert proba.equals(stage(clf, signal)[0])
 
 
 def make_novelty(distances, is_novel=True):
