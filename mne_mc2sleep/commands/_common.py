@@ -64,11 +64,11 @@ def add_command(
         **kwargs,
     )
     parser.set_defaults(run=run, verbosity=0)
-    group = parser.add_mutually_exclusive_group()
+    add = parser.add_mutually_exclusive_group().add_argument
     quiet = {"action": "store_const", "const": -1, "help": "report errors only"}
-    group.add_argument("-q", "--quiet", dest="verbosity", **quiet)
-    more = "report more; -vv also reports where in the code an error arose"
-    group.add_argument("-v", "--verbose", dest="verbosity", action="count", help=more)
+    add("-q", "--quiet", dest="verbosity", **quiet)
+    text = "report more; -vv also reports where in the code an error arose"
+    add("-v", "--verbose", dest="verbosity", action="count", help=text)
     return parser
 
 
@@ -83,15 +83,14 @@ def add_recordings(parser: ArgumentParser, scored: bool) -> None:
     text = "a recording that MNE can read, or a folder of recordings"
     if scored:
         text += ", or a table (.csv) with columns recording, hypnogram, subject"
-        parser.add_argument(
-            "--hypnograms",
-            nargs="+",
-            metavar="FILE",
-            help="hypnograms or folders of them, paired with the recordings by name "
-            "or, if no names match, by order (default: files beside the recordings, or "
-            "the recordings' own 'Sleep stage ...' annotations)",
-        )
     parser.add_argument("recordings", nargs="+", metavar="RECORDING", help=text)
+    if scored:
+        text = (
+            "hypnograms or folders of them, paired with the recordings by name or, if "
+            "no names match, by order (default: files beside the recordings, or the "
+            "recordings' own 'Sleep stage ...' annotations)"
+        )
+        parser.add_argument("--hypnograms", nargs="+", metavar="FILE", help=text)
 
 
 def names(text: str) -> list[str]:
@@ -104,26 +103,20 @@ def names(text: str) -> list[str]:
 
 def add_picks(parser: Any, default: str) -> None:
     """Add the option for the channel to a parser, or to a group of one."""
-    text = "the EEG channel; of several, the first that a recording has"
-    text += f" (default: {default})"
+    text = "the EEG channel; of several, the first that a recording has (default: "
+    text += f"{default})"
     parser.add_argument("--picks", type=names, metavar="A,B,...", help=text)
 
 
 def add_stager(parser: ArgumentParser) -> None:
     """Add the options for the weights, the channels, the device and the processes."""
-    parser.add_argument(
-        "--weights",
-        default="small",
-        metavar="WEIGHTS",
-        help=f"a name from '{PROGRAM} weights list', or a *.safetensors file that "
-        f"'{PROGRAM} train' wrote (default: %(default)s)",
-    )
-    channels = parser.add_mutually_exclusive_group()
-    add_picks(channels, "the channel of the weights")
+    text = f"a name from '{PROGRAM} weights list', or a *.safetensors file that "
+    text += f"'{PROGRAM} train' wrote (default: %(default)s)"
+    parser.add_argument("--weights", default="small", metavar="WEIGHTS", help=text)
+    group = parser.add_mutually_exclusive_group()
+    add_picks(group, "the channel of the weights")
     text = "stage each of these channels and average their log-probabilities"
-    channels.add_argument(
-        "--average-channels", type=names, metavar="A,B,...", help=text
-    )
+    group.add_argument("--average-channels", type=names, metavar="A,B,...", help=text)
     add_device(parser)
     text = "recordings staged at once; -1 for one per core (default: 1)"
     parser.add_argument("--n-jobs", type=integer, default=1, metavar="N", help=text)

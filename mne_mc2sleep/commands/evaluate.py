@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._utils import check_fname, replace_file
 from ._common import (
     PROGRAM,
     add_command,
@@ -53,7 +54,6 @@ def run(args: Namespace) -> int:
     """Evaluate a stager; a recording that fails does not stop the others."""
     from joblib import Parallel, delayed
 
-    from .._utils import check_fname, replace_file
     from ..evaluation import tabulate_scores
 
     out = check_fname(args.out, (".csv",), args.overwrite) if args.out else None

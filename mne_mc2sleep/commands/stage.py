@@ -53,19 +53,15 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     )
     add_recordings(parser, scored=False)
     add_stager(parser)
-    text = "the folder to write to; it is created if needed (default: this folder)"
-    parser.add_argument("--out-dir", default=".", metavar="DIR", help=text)
-    parser.add_argument(
-        "--outputs",
-        type=_outputs,
-        default=list(OUTPUTS),
-        metavar="A,B,...",
-        help=f"the files to write (default: {','.join(OUTPUTS)})",
-    )
+    add = parser.add_argument
+    add("--out-dir", default=".", metavar="DIR", help="where to write (default: here)")
+    text = f"the files to write (default: {','.join(OUTPUTS)})"
+    every = list(OUTPUTS)
+    add("--outputs", type=_outputs, default=every, metavar="A,B,...", help=text)
     text = "also write a table with a row per recording to this *.csv or *.json"
-    parser.add_argument("--summary", metavar="FILE", help=text)
+    add("--summary", metavar="FILE", help=text)
     text = "stage finished recordings again and replace existing files"
-    parser.add_argument("--overwrite", action="store_true", help=text)
+    add("--overwrite", action="store_true", help=text)
 
 
 def run(args: Namespace) -> int:
@@ -107,27 +103,25 @@ def run(args: Namespace) -> int:
                     summary.add([row])
                     if args.verbosity >= 0:
                         count = f"[{len(summary.rows)}/{len(recordings)}]"
-                        name = Path(night.recording).name
-                        line = f"{count} {name} {seconds:.1f} s"
-                        line += " failed" * bool(row["error"])
-                        print(line, file=sys.stderr, flush=True)
-                        for message in messages:
-                            tell("warning", message, night.recording)
+                        _report(count, row, messages, seconds)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{summary.count()}. Run the same command again to continue."
         ) from None
-    return _report(summary, args.verbosity)
-
-
-def _report(summary: Summary, verbosity: int) -> int:
-    """Report what was done and what failed; return the exit status."""
     failed = [row for row in summary.rows.values() if row["status"] == "failed"]
-    if verbosity >= 0:
+    if args.verbosity >= 0:
         print(summary.count() + ":" * bool(failed), file=sys.stderr)
     for row in failed:
         tell("error", row["error"], row["file"])
     return 1 if failed else 0
+
+
+def _report(count: str, row: dict, messages: list[str], seconds: float) -> None:
+    """Report that a night has ended, and its warnings."""
+    line = f"{count} {Path(row['file']).name} {seconds:.1f} s"
+    print(line + " failed" * bool(row["error"]), file=sys.stderr, flush=True)
+    for message in messages:
+        tell("warning", message, row["file"])
 
 
 def _outputs(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._utils import check_fname, find_device, replace_file
 from ._common import (
     PROGRAM,
     add_command,
@@ -38,50 +39,31 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         _EXAMPLES,
         help="train a stager on scored recordings, or fine-tune one",
         description="Train a stager on scored recordings: from scratch, or by "
-        "fine-tuning the weights given by\n--weights. Ctrl-C ends the training and "
-        "keeps the best weights so far.",
+        "fine-tuning the weights given by\n--weights. Validation holds out whole "
+        "subjects; these are named by the table or by 'sub-' in\nthe file name, else "
+        "each recording is a subject. Ctrl-C keeps the best weights so far.",
     )
     add_recordings(parser, scored=True)
-    parser.add_argument(
-        "--groups",
-        nargs="+",
-        metavar="NAME",
-        help="the subject of each recording, so that validation holds out whole "
-        "subjects (default: the table's subject or 'sub-' in the name; otherwise, each "
-        "recording is a subject)",
-    )
+    add = parser.add_argument
     text = "the weights file to write, *.safetensors"
-    parser.add_argument("--out", required=True, metavar="FILE", help=text)
-    text = "replace the weights file"
-    parser.add_argument("--overwrite", action="store_true", help=text)
+    add("--out", required=True, metavar="FILE", help=text)
+    add("--overwrite", action="store_true", help="replace the weights file")
     add_picks(parser, "the channel of --weights, or by an order of preference")
     start = parser.add_mutually_exclusive_group()
     text = "fine-tune these weights (a name or a file)"
     start.add_argument("--weights", metavar="WEIGHTS", help=text)
-    start.add_argument(
-        "--size",
-        choices=("small", "base"),
-        default="small",
-        help="the network to train from scratch: small for a CPU, base as in the paper "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--train-epochs",
-        type=int,
-        metavar="N",
-        help="the maximum number of passes over the recordings in each phase of the "
-        "training (default: as in MC2SleepClassifier, or as for the --weights)",
-    )
-    parser.add_argument(
-        "--random-state",
-        type=int,
-        default=0,
-        metavar="N",
-        help="the same number gives the same weights on the same machine with the same "
-        "number of threads, see OMP_NUM_THREADS (default: %(default)s)",
-    )
+    text = "the network to train from scratch: small for a CPU, base as in the paper "
+    text += "(default: %(default)s)"
+    sizes = ("small", "base")
+    start.add_argument("--size", choices=sizes, default="small", help=text)
+    text = "the maximum number of passes over the recordings in each phase of the "
+    text += "training (default: as in MC2SleepClassifier, or as for the --weights)"
+    add("--train-epochs", type=int, metavar="N", help=text)
+    text = "the same number gives the same weights on the same machine with the same "
+    text += "number of threads, see OMP_NUM_THREADS (default: %(default)s)"
+    add("--random-state", type=int, default=0, metavar="N", help=text)
     text = "write the losses and the validation score here after each pass"
-    parser.add_argument("--history", metavar="FILE.csv", help=text)
+    add("--history", metavar="FILE.csv", help=text)
     add_device(parser)
 
 
@@ -89,17 +71,10 @@ def run(args: Namespace) -> int:
     """Train a stager and save it."""
     from mne.utils import use_log_level
 
-    from .._utils import check_fname
-
     out = check_fname(args.out, (".safetensors",), args.overwrite)
     nights = find_scored(args)
     recordings = [str(night.recording) for night in nights]
-    groups = args.groups or [night.subject for night in nights]
-    if len(groups) != len(nights):
-        raise ValueError(
-            f"There are {len(nights)} recordings but {len(groups)} --groups. Pass one "
-            "for each recording."
-        )
+    groups = [night.subject for night in nights]
     clf = _make_classifier(args)
     if args.history:
         clf.set_params(callback=_history_writer(args.history, args.overwrite))
@@ -125,8 +100,6 @@ def _history_writer(fname: str, overwrite: bool) -> Callable[[dict], None]:
     """Return a callback that writes the history of the training to a CSV file."""
     import pandas as pd
 
-    from .._utils import check_fname, replace_file
-
     path, rows = check_fname(fname, (".csv",), overwrite), []
 
     def write(row: dict) -> None:
@@ -137,7 +110,6 @@ def _history_writer(fname: str, overwrite: bool) -> Callable[[dict], None]:
 
 
 def _make_classifier(args: Namespace) -> MC2SleepClassifier:
-    from .._utils import find_device
     from ..classifier import MC2SleepClassifier
 
     options: dict[str, Any] = {"random_state": args.random_state}

@@ -98,7 +98,6 @@ ALL, SCORED = tuple(OUT), ("evaluate", "train")
         (("stage",), ("--picks=Cz", "--average-channels=Pz"), "not allowed with", 2),
         (("train",), ("--weights=a", "--size=base"), "not allowed with", 2),
         (("train",), ("--random-state", "-1"), "--random-state", 1),
-        (("train",), ("--groups", "anna", "bert"), "1 recordings but 2 --groups", 2),
         (("train",), ("--train-epochs", "0"), "--train-epochs must be 1 or more", 2),
     ],
 )

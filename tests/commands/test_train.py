@@ -39,11 +39,13 @@ def interrupt_pass(monkeypatch, n_done):
     monkeypatch.setattr(_loop, "_train_once", train_or_interrupt)
 
 
-def test_recordings_with_annotations_train_a_stager(run, nights, out):
+def test_recordings_with_annotations_train_a_stager(run, nights, out, tmp_path):
     """The history is printed, and the progress is shown unless -q is given."""
-    recordings = [night.fname for night in nights]
-    command = ("train", *recordings, "--out", out, "--train-epochs", 1)
-    status, alone, progress = run(*command, "--groups", "anna", "anna")
+    fname = tmp_path / "nights.csv"
+    table = pd.DataFrame({"recording": [night.fname for night in nights]})
+    table.assign(subject="anna").to_csv(fname)
+    command = ("train", fname, "--out", out, "--train-epochs", 1)
+    status, alone, progress = run(*command)
     assert status == 0
     assert "Pretraining" in progress
     assert [line.split()[:2] for line in alone.splitlines()[-4:]] == [
@@ -54,7 +56,8 @@ def test_recordings_with_annotations_train_a_stager(run, nights, out):
     ]
     assert "No subject is held out" in alone
     assert MC2SleepClassifier.from_pretrained(out).stager_.can_stage
-    _, split, _ = run(*command, "--groups", "anna", "bert", "--overwrite")
+    table.assign(subject=["anna", "bert"]).to_csv(fname)
+    _, split, _ = run(*command, "--overwrite")
     assert "Fine-tuning" in split
     assert "No subject is held out" not in split
 
