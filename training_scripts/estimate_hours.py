@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 from protocol import describe_hardware
 from results import to_markdown
+from sleep_edf import PUBLISHED_COUNTS
 from torch.utils.flop_counter import FlopCounterMode
 
 from mne_mc2sleep import MC2SleepClassifier, prepare_cohort, simulate_night
@@ -66,14 +67,14 @@ def make_plans():
     for protocol, hours in (("edf20", 24), ("edf78", 24)):
         folds = sleep_edf.get_folds(protocol)
         n_subjects = len(sleep_edf.SUBJECTS[protocol])
-        counts = sleep_edf.PUBLISHED_COUNTS.loc[protocol]
+        n_nights, *_, n_epochs = PUBLISHED_COUNTS[protocol]
         validation = len(folds[0].validation) / n_subjects
         plans[protocol] = Plan(
             len(folds),
-            counts["total"],
+            n_epochs,
             validation,
             1 / len(folds),
-            hours * counts["n_nights"],
+            hours * n_nights,
         )
     # Its trimmed epochs are not published: 8 h of each night are our assumption.
     plans["shhs, 5,800 nights of 8 h"] = Plan(1, 5800 * 960, 100 / 5800, 0.3, 5800 * 8)

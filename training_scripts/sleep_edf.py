@@ -20,6 +20,12 @@ from protocol import Cohort, count_epochs, make_parser, run
 from mne_mc2sleep.datasets import make_folds, prepare_nights, sleep_edf
 
 COHORTS = {"edf20": "SleepEDF-20", "edf78": "SleepEDF-78"}
+# Nights and scored epochs: Table I of Eldele et al. 2021
+# (https://doi.org/10.1109/TNSRE.2021.3076234), with the same trimming and labels.
+PUBLISHED_COUNTS = {
+    "edf20": [39, 8285, 2804, 17799, 5703, 7717, 42308],
+    "edf78": [153, 65951, 21522, 69132, 13039, 25835, 195479],
+}
 # Of these PhysioNet has one night only.
 FAST_SUBJECTS = (13, 36, 52)
 
@@ -33,7 +39,8 @@ def load(args):
     nights = prepare_nights(found.records, args.prepared, n_jobs=args.n_jobs)
     counts = count_epochs(nights)
     if not args.fast:
-        counts = sleep_edf.compare_counts(nights, args.protocol)
+        counts.loc["published"] = PUBLISHED_COUNTS[args.protocol]
+        counts.loc["difference"] = counts.loc["found"] - counts.loc["published"]
     folds = folds or sleep_edf.get_folds(args.protocol)
     return Cohort(COHORTS[args.protocol], nights, folds, counts, sleep_edf.CHANNEL)
 

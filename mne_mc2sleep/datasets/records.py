@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mne.utils import logger, warn
 
-from .._constants import EPOCH_DURATION, STAGES
+from .._constants import STAGES
 from ..data.cohort_cache import prepare_all
 from ..data.nights import Night
 from ..data.reading import read_channel, read_stages
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..data.night_files import StoredEpochs
-
-WAKE_MARGIN = 30 * 60.0
-"""Seconds of wake that ``trim="margin"`` keeps on each side of the sleep."""
 
 _WAKE = STAGES.index("WAKE")
 
@@ -186,7 +183,7 @@ def trim_wake(stages: NDArray[np.int8], trim: str | None) -> slice:
 
 
 def _keep_margin(stages: NDArray[np.int8], first: int, last: int) -> slice:
-    n_margin = round(WAKE_MARGIN / EPOCH_DURATION)
+    n_margin = 60  # epochs, 30 min
     return slice(max(first - n_margin, 0), min(last + 1 + n_margin, stages.size))
 
 

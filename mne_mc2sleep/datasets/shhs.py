@@ -41,11 +41,11 @@ _VALIDATION_FRACTION = 0.1  # of a cohort too small to spare 100
 
 
 def find_nights(
-    folder: str | os.PathLike,
-    subjects: Iterable[str] | None = None,
-    need_all_stages: bool = True,
+    folder: str | os.PathLike, subjects: Iterable[str] | None = None
 ) -> FoundNights:
     """Find the usable nights of visit 1.
+
+    Nights without one of the five stages are skipped, as by SleepTransformer.
 
     Parameters
     ----------
@@ -53,8 +53,6 @@ def find_nights(
         The folder that contains ``polysomnography``.
     subjects : iterable of str | None
         The subjects, for example ``["200001"]``; None takes all.
-    need_all_stages : bool
-        Whether to skip nights without one of the five stages, as SleepTransformer does.
 
     Returns
     -------
@@ -71,11 +69,11 @@ def find_nights(
     records, skipped = [], {}
     for subject in sorted(wanted):
         recording, hypnogram = recordings.get(subject), hypnograms.get(subject)
-        if reason := _find_fault(recording, hypnogram, need_all_stages):
+        if reason := _find_fault(recording, hypnogram):
             skipped[f"{_PREFIX}{subject}"] = reason
         elif recording is not None:
-            record = NightRecord(subject, recording, hypnogram, CHANNEL, "balance")
-            records.append(record)
+            files = recording, hypnogram
+            records.append(NightRecord(subject, *files, CHANNEL, "balance"))
     found = report(records, skipped)
     if not records:
         raise ValueError(
@@ -129,9 +127,7 @@ def _list_files(folder: Path, suffix: str) -> dict[str, Path]:
     }
 
 
-def _find_fault(
-    recording: Path | None, hypnogram: Path | None, need_all_stages: bool
-) -> str | None:
+def _find_fault(recording: Path | None, hypnogram: Path | None) -> str | None:
     """Return why a night cannot be used, or None."""
     if recording is None:
         return f"there is no recording in {_RECORDINGS.as_posix()}."
@@ -147,7 +143,6 @@ def _find_fault(
         stages = set(read_hypnogram(hypnogram).hypno)
     except (ValueError, OSError) as error:
         return str(error)
-    absent = [stage for stage in STAGES if stage not in stages]
-    if absent and (need_all_stages or len(absent) == len(STAGES)):
+    if absent := [stage for stage in STAGES if stage not in stages]:
         return f"{hypnogram.name} has no epoch of {', '.join(absent)}."
     return None

@@ -9,11 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from mne.utils import logger
 
-from .._constants import STAGES
 from .._utils import download
 from .folds import make_folds
 from .records import FoundNights, NightRecord, check_subjects, report
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-    from ..data.nights import Night
     from .folds import Fold
 
 CHANNEL = "EEG Fpz-Cz"
@@ -37,16 +33,6 @@ SUBJECTS = {
 # As many as in XSleepNet (https://doi.org/10.1109/TPAMI.2021.3070057).
 _N_FOLDS = {"edf20": 20, "edf78": 10}
 _N_VALIDATION = {"edf20": 4, "edf78": 7}
-
-PUBLISHED_COUNTS = pd.DataFrame(
-    {
-        "edf20": (39, 8285, 2804, 17799, 5703, 7717, 42308),
-        "edf78": (153, 65951, 21522, 69132, 13039, 25835, 195479),
-    },
-    index=["n_nights", *STAGES, "total"],
-).T
-"""Nights and scored epochs by stage: Table I of Eldele et al. 2021
-(https://doi.org/10.1109/TNSRE.2021.3076234), with the same trimming and labels."""
 
 
 def fetch_nights(
@@ -110,38 +96,8 @@ def get_folds(protocol: str) -> list[Fold]:
     folds : list of Fold
         The subjects, see :func:`~mne_mc2sleep.datasets.make_folds`.
     """
-    _check_protocol(protocol)
-    return make_folds(SUBJECTS[protocol], _N_FOLDS[protocol], _N_VALIDATION[protocol])
-
-
-def compare_counts(nights: Iterable[Night], protocol: str) -> pd.DataFrame:
-    """Compare the number of scored epochs by stage with the published numbers.
-
-    Parameters
-    ----------
-    nights : iterable of Night
-        The nights as read, trimmed.
-    protocol : str
-        ``"edf20"`` or ``"edf78"``.
-
-    Returns
-    -------
-    counts : DataFrame
-        Rows ``published``, ``found`` and ``difference``; columns ``n_nights``, the
-        stages and ``total``. Scored epochs with an unusable signal count, too.
-    """
-    _check_protocol(protocol)
-    scored = [night.stages[night.stages >= 0] for night in nights]
-    found = np.bincount(np.concatenate(scored), minlength=len(STAGES))
-    counts = PUBLISHED_COUNTS.loc[[protocol]].set_axis(["published"])
-    counts.loc["found"] = [len(scored), *found, found.sum()]
-    counts.loc["difference"] = counts.loc["found"] - counts.loc["published"]
-    logger.info("Scored epochs of %s:\n%s", protocol, counts.to_string())
-    return counts
-
-
-def _check_protocol(protocol: str) -> None:
     if protocol not in SUBJECTS:
         raise ValueError(
             f"There is no protocol {protocol!r}; pass one of {list(SUBJECTS)}."
         )
+    return make_folds(SUBJECTS[protocol], _N_FOLDS[protocol], _N_VALIDATION[protocol])

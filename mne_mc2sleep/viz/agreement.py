@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 from .._constants import STAGES, UNSCORED
 from ..metrics import (
@@ -62,12 +62,11 @@ def plot_confusion_matrix(
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / totals.clip(min=1)
     (ax,) = rows = get_axes(axes, 1, (5.5, 5))
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    for (row, column), share in np.ndenumerate(shares):
-        text = f"{share:.0f} %\n{counts[row, column]}"
-        color = "white" if share > 50 else "black"
-        ax.text(column, row, text, ha="center", va="center", color=color)
-    ax.set_xticks(range(len(STAGES)), STAGES)
+    display = ConfusionMatrixDisplay(shares, display_labels=STAGES)
+    limits = {"vmin": 0, "vmax": 100}
+    display.plot(cmap="Blues", colorbar=False, im_kw=limits, ax=ax)
+    for place, text in np.ndenumerate(display.text_):
+        text.set_text(f"{shares[place]:.0f} %\n{counts[place]}")
     names = [f"{s}\n({n})" for s, n in zip(STAGES, totals[:, 0], strict=True)]
     ax.set_yticks(range(len(STAGES)), names)
     title = "{n_epochs} epochs, accuracy {accuracy:.1%}, kappa {kappa:.2f}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from ._style import BLACK, COLORS, GREY, add_legend, finish, get_axes
@@ -14,20 +13,11 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
     from pandas import DataFrame
 
-_LOSSES = (
-    "loss",
-    "contrastive",
-    "reconstruction",
-    "stage_total",
-    "stage_signal",
-    "stage_spectrogram",
-    "stage_signal_only",
-    "stage_spectrogram_only",
-)
-_SCORES = ("validation_macro_f1", "validation_negative_loss")
+# The columns of the history in each row of the figure.
+_LOSSES = r"^(loss|contrastive|reconstruction|stage_.*)$"
+_SCORES = r"^validation_(macro_f1|negative_loss)$"
 
 
 def plot_history(
@@ -58,37 +48,29 @@ def plot_history(
             "The history is empty: these weights were not trained in this session."
         )
     rows = get_axes(axes, 2, (9, 6), sharex=True)
+    history = history.set_axis(range(1, len(history) + 1))
+    losses, scores = (
+        history.filter(regex=names).dropna(axis=1, how="all")
+        for names in (_LOSSES, _SCORES)
+    )
     # A second fit counts its passes from 1 again.
-    starts = np.flatnonzero(history["train_epoch"].to_numpy() == 1)
-    runs = np.split(np.arange(len(history)), starts[starts > 0])
-    _draw(rows[0], history, _LOSSES, runs)
-    _draw(rows[1], history, _SCORES, runs)
-    for run in runs:
-        for score in (history[s].to_numpy()[run] for s in _SCORES if s in history):
-            if not np.isnan(score).all():
-                best = np.nanargmax(score)
-                rows[1].plot(run[best] + 1, score[best], "o", color=BLACK)
-        for ax in rows if run[0] else ():
-            ax.axvline(run[0] + 0.5, color=GREY, linewidth=1)
-        phase, place = history["phase"].iloc[run[0]], (run.mean() + 1, 1.02)
+    for _, run in history.groupby((history["train_epoch"] == 1).cumsum()):
+        first, last = run.index[[0, -1]]
+        for ax, table in zip(rows, (losses, scores), strict=True):
+            columns = table.loc[first:last].items()
+            for (name, values), color in zip(columns, COLORS, strict=False):
+                label = name if first == 1 else None
+                ax.plot(values, ".-", color=color, label=label)
+            if first > 1:
+                ax.axvline(first - 0.5, color=GREY, linewidth=1)
+        for _, values in scores.loc[first:last].dropna(axis=1, how="all").items():
+            rows[1].plot(values.idxmax(), values.max(), "o", color=BLACK)
+        phase, place = run["phase"].iloc[0], ((first + last) / 2, 1.02)
         rows[0].annotate(phase, place, xycoords=("data", "axes fraction"), ha="center")
+    for ax in rows:
+        if ax.get_legend_handles_labels()[0]:
+            add_legend(ax)
     rows[0].set(ylabel="Loss (log scale)", yscale="log")
     rows[1].set(ylabel="Validation score", xlabel="Pass over the nights")
     rows[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return finish(rows, show)
-
-
-def _draw(
-    ax: Axes, history: DataFrame, columns: Sequence[str], runs: list[NDArray[np.intp]]
-) -> None:
-    """Draw each column of the history as a line that is interrupted between runs."""
-    for index, column in enumerate(columns):
-        if column not in history or history[column].isna().all():
-            continue
-        values, width = history[column].to_numpy(), 2.5 if column == "loss" else 1.5
-        for run in runs:
-            marker = "." if len(run) == 1 else None
-            (line,) = ax.plot(run + 1, values[run], marker=marker, lw=width)
-            line.set(color=COLORS[index], label=column if run is runs[0] else None)
-    if ax.get_legend_handles_labels()[0]:
-        add_legend(ax)

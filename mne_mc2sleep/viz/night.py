@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    import mne
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from mne.io import BaseRaw
@@ -159,7 +160,7 @@ def plot_night(
     for ax in rows:
         whole = ax.get_xaxis_transform()
         ax.broken_barh(unscored, (0, 1), transform=whole, color=GREY, alpha=0.3, lw=0)
-        _draw_lights(ax, recording)
+        _draw_lights(ax, recording.annotations, with_names=ax is rows[0])
     rows[0].set_title(title, fontsize="medium")
     _share_time(rows, n_epochs, recording.start)
     return finish(rows, show)
@@ -236,15 +237,14 @@ def _draw_confidence(
     ax.set(ylim=(0, 1), ylabel="Confidence")
 
 
-def _draw_lights(ax: Axes, recording: Recording) -> None:
-    annotations = recording.annotations
+def _draw_lights(ax: Axes, annotations: mne.Annotations, with_names: bool) -> None:
     for onset, text in zip(annotations.onset, annotations.description, strict=True):
         if found := _LIGHTS.search(text):
-            ax.axvline(onset / _HOUR, color=VERMILION, ls="--", lw=1)
-            if ax is ax.figure.axes[0]:
+            hours = onset / _HOUR
+            ax.axvline(hours, color=VERMILION, ls="--", lw=1)
+            if with_names:
                 name = f"lights {found[1].lower()}"
-                place = (onset / _HOUR, 1)
-                ax.annotate(name, place, xycoords=("data", "axes fraction"), ha="left")
+                ax.annotate(name, (hours, 1), xycoords=("data", "axes fraction"))
 
 
 def _check_proba(hypno: Hypnogram) -> None:
@@ -309,9 +309,8 @@ def _share_time(axes: Sequence[Axes], n_epochs: int, start: datetime | None) -> 
         return (start + timedelta(hours=hours, seconds=0.5)).strftime("%H:%M")
 
     for ax in axes:
-        is_last = ax is axes[-1]
         ax.set_xlim(0, duration)
         ax.xaxis.set_major_locator(MultipleLocator(step, offset=-offset))
-        ax.xaxis.set_major_formatter(FuncFormatter(name) if is_last else "")
-        label = "Time (h)" if start is None else "Clock of the recorder"
-        ax.set_xlabel(label if is_last else "")
+        ax.xaxis.set_major_formatter("")
+    axes[-1].xaxis.set_major_formatter(FuncFormatter(name))
+    axes[-1].set_xlabel("Time (h)" if start is None else "Clock of the recorder")

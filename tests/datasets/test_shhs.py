@@ -74,15 +74,6 @@ def test_names_what_it_skips(add_night, tmp_path, training_log, fault):
     assert "Skipped shhs1-200002: " in training_log.text
 
 
-def test_nights_without_a_stage_are_a_choice(add_night, tmp_path):
-    """A night without any scored epoch is skipped all the same."""
-    for subject, stages in {"200001": [0, 2, 3, 4], "200002": [-1, -1]}.items():
-        add_night(subject)[1].write_text(nsrr_xml(np.array(stages)))
-    found = shhs.find_nights(tmp_path, need_all_stages=False)
-    assert [record.subject for record in found.records] == ["200001"]
-    assert list(found.skipped) == ["shhs1-200002"]
-
-
 def test_takes_the_subjects_asked_for(add_night, tmp_path):
     files = [add_night(subject) for subject in ("200001", "200002", "200003")]
     records, skipped = shhs.find_nights(tmp_path, subjects=[200002, "200003"])

@@ -1,11 +1,9 @@
 """Fetching Sleep-EDF from a local server, its protocols and its counts."""
 
-import numpy as np
 import pytest
 from mne.datasets.sleep_physionet import age
 from rehearsal import physionet
 
-from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.datasets import sleep_edf
 
 # METHOD.md: the field's folds of consecutive subjects.
@@ -76,13 +74,3 @@ def test_folds_are_those_of_the_field():
     folds = sleep_edf.get_folds("edf78")
     assert [list(fold.test) for fold in folds] == EDF78_TESTS
     assert {len(fold.validation) for fold in folds} == {7}
-
-
-def test_compares_counts(training_log):
-    """Scored epochs count whether usable or not, unscored ones do not."""
-    stages = np.array([0, 1, 1, 4, -1], dtype=np.int8)
-    night = Night(None, stages, np.zeros(5, dtype=bool), 0)
-    counts = sleep_edf.compare_counts(iter([night, night]), "edf20")
-    assert counts.loc["found"].tolist() == [2, 2, 4, 0, 0, 2, 8]
-    assert counts.loc["difference", "total"] == 8 - 42308
-    assert "Scored epochs of edf20" in training_log.text
