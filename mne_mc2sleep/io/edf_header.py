@@ -23,8 +23,7 @@ _ANNOTATION = re.compile(
 class EdfHeader(NamedTuple):
     """The part of a header that says what the file holds and whether it is whole."""
 
-    n_bytes: int
-    """The size that the file has if it is whole."""
+    path: Path
     n_records: int
     """Data records; -1 in files whose recording was not closed properly."""
     ch_names: list[str]
@@ -44,9 +43,9 @@ class EdfHeader(NamedTuple):
     """Whether the time is written as the standard demands and MNE reads it."""
 
     @property
-    def has_signals(self) -> bool:
-        """Whether any channel holds a signal, and not annotations."""
-        return any(name not in ANNOTATION_CHANNELS for name in self.ch_names)
+    def n_data_bytes(self) -> int:
+        """The size of the data that the file holds, which may be cut short."""
+        return max(self.path.stat().st_size - self.data_offset, 0)
 
     def filters(self, index: int) -> tuple[float | None, float | None]:
         """Return the high-pass and low-pass of a channel in Hz, None if not stated."""
@@ -61,27 +60,23 @@ def read_edf_header(fname: Path) -> EdfHeader:
         if not fixed:
             raise ValueError("The file is empty. Copy or download it again.")
         try:
-            n_header, n_records, n_signals = (
-                int(fixed[first:end])
-                for first, end in ((184, 192), (236, 244), (252, 256))
-            )
-            record_duration = float(fixed[244:252])
+            data_offset, n_records = int(fixed[184:192]), int(fixed[236:244])
+            record_duration, n_signals = float(fixed[244:252]), int(fixed[252:256])
             signals = file.read(256 * n_signals)
-            n_samples = list(map(int, _fields(signals, 216 * n_signals, 8, n_signals)))
+            n_samples = list(map(int, _fields(signals, 216, 8, n_signals)))
         except ValueError as error:
             raise ValueError(
                 "The file has no valid EDF header. Copy or download it again."
             ) from error
-    record_bytes = (2 if fixed[:1] == b"0" else 3) * sum(n_samples)
     return EdfHeader(
-        n_bytes=n_header + n_records * record_bytes,
+        fname,
         n_records=n_records,
-        ch_names=_texts(signals, 0, 16, n_signals),
+        ch_names=_fields(signals, 0, 16, n_signals),
         n_samples=n_samples,
         record_duration=record_duration,
-        record_bytes=record_bytes,
-        data_offset=n_header,
-        prefilters=_texts(signals, 136 * n_signals, 80, n_signals),
+        record_bytes=(2 if fixed[:1] == b"0" else 3) * sum(n_samples),
+        data_offset=data_offset,
+        prefilters=_fields(signals, 136, 80, n_signals),
         is_discontinuous=fixed[192:197] in (b"EDF+D", b"BDF+D"),
         start=_read_start(fixed),
         has_standard_time=re.fullmatch(rb"\s*\d+\.\d+\.\d+\s*", fixed[176:184])
@@ -89,24 +84,37 @@ def read_edf_header(fname: Path) -> EdfHeader:
     )
 
 
-def header_of(raw: BaseRaw) -> tuple[Path, EdfHeader] | None:
-    """Return the path and the header of the EDF file behind a Raw, None without one."""
+def read_whole_edf_header(fname: Path) -> EdfHeader:
+    """Read the header of a file; a ValueError if the file is not whole."""
+    header = read_edf_header(fname)
+    missing = header.n_records * header.record_bytes - header.n_data_bytes
+    if header.n_records == 0 or missing > 0:
+        raise ValueError(
+            f"The file is cut short: its header states {header.n_records} data "
+            f"records, but {max(missing, 0)} bytes of them are missing. Copy or "
+            "download it again."
+        )
+    return header
+
+
+def header_of(raw: BaseRaw) -> EdfHeader | None:
+    """Return the header of the EDF file behind a Raw, None without one."""
     fnames = raw.filenames
     if len(fnames) != 1 or fnames[0] is None:
         return None
     if fnames[0].suffix.lower() not in (".edf", ".bdf") or not fnames[0].is_file():
         return None
     with suppress(ValueError):
-        return fnames[0], read_edf_header(fnames[0])
+        return read_edf_header(fnames[0])
     return None
 
 
-def read_annotation_records(fname: Path, header: EdfHeader) -> list[list[bytes]]:
+def read_annotation_records(header: EdfHeader) -> list[list[bytes]]:
     """Return what each annotation channel holds, one item per data record."""
     # Mapped, because only a small part of a recording is read; an empty file cannot be.
     content = np.empty(0, np.uint8)
-    if fname.stat().st_size > header.data_offset:
-        content = np.memmap(fname, np.uint8, "r", offset=header.data_offset)
+    if header.n_data_bytes:
+        content = np.memmap(header.path, np.uint8, "r", offset=header.data_offset)
     n_records = content.size // max(header.record_bytes, 1)
     records = content[: n_records * header.record_bytes].reshape(n_records, -1)
     width = header.record_bytes // max(sum(header.n_samples), 1)
@@ -134,19 +142,6 @@ def parse_annotations(
         for text in texts.split(b"\x14")
         if text
     ]
-
-
-def read_whole_edf_header(fname: Path) -> EdfHeader:
-    """Read the header of a file; a ValueError if the file is not whole."""
-    header = read_edf_header(fname)
-    missing = header.n_bytes - fname.stat().st_size
-    if header.n_records == 0 or missing > 0:
-        raise ValueError(
-            f"The file is cut short: its header states {header.n_records} data "
-            f"records, but {max(missing, 0)} bytes of them are missing. Copy or "
-            "download it again."
-        )
-    return header
 
 
 def _read_start(fixed: bytes) -> datetime | None:
@@ -182,10 +177,8 @@ def _frequency(kind: str, prefilter: str) -> float | None:
     return float(found[1].replace(",", ".")) if found else None
 
 
-def _fields(content: bytes, first: int, width: int, n_fields: int) -> list[bytes]:
-    return [content[first + width * i :][:width] for i in range(n_fields)]
-
-
-def _texts(content: bytes, first: int, width: int, n_fields: int) -> list[str]:
-    fields = _fields(content, first, width, n_fields)
+def _fields(content: bytes, first: int, width: int, n_fields: int) -> list[str]:
+    """Return a field of each signal; those before take ``first`` bytes per signal."""
+    first *= n_fields
+    fields = [content[first + width * i :][:width] for i in range(n_fields)]
     return [field.decode("latin1").strip("\0 \t") for field in fields]

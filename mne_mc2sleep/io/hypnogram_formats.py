@@ -36,7 +36,13 @@ from .stage_intervals import (
     events_from_hypnogram,
     events_from_values,
 )
-from .stage_tables import clock_seconds, name_columns, read_rows, read_table
+from .stage_tables import (
+    clock_seconds,
+    is_number,
+    name_columns,
+    read_rows,
+    read_table,
+)
 
 if TYPE_CHECKING:
     from yasa import Hypnogram
@@ -205,8 +211,7 @@ def _read_edf(source: Source) -> StageEvents:
     """Read EDF+ annotations, with the start in the header, which MNE leaves out."""
     header = read_whole_edf_header(source.path)
     # The fraction of a second that the header cannot hold, and the annotations.
-    records = read_annotation_records(source.path, header)
-    fraction, annotations = parse_annotations(records)
+    fraction, annotations = parse_annotations(read_annotation_records(header))
     if not annotations:
         raise ValueError(
             "The EDF file holds no annotations. Pass the file with the scoring; in "
@@ -237,14 +242,21 @@ def _read_xml(source: Source) -> StageEvents:
         raise ValueError(
             f"The XML is damaged or cut off ({error}); copy the file again."
         ) from error
+    fields = [f"{{*}}{tag}" for tag in ("EventConcept", "Start", "Duration")]
     events = [
-        _read_nsrr_event(event)
+        [event.findtext(field, "").strip() for field in fields]
         for event in root.iterfind(".//{*}ScoredEvent")
         if event.findtext("{*}EventType", "").strip().startswith("Stages")
     ]
+    for name, onset, duration in events:
+        if not (is_number(onset) and is_number(duration)):
+            raise ValueError(
+                f"The stage {name!r} has the onset {onset!r} and the duration "
+                f"{duration!r}; both must be numbers."
+            )
     if events:
-        names, onset, duration = zip(*events, strict=True)
-        return StageEvents(names, onset, duration)
+        names, onsets, durations = zip(*events, strict=True)
+        return StageEvents(names, list(map(float, onsets)), list(map(float, durations)))
     epochs = [(stage.text or "").strip() for stage in root.iterfind(".//{*}SleepStage")]
     if not epochs:
         raise ValueError(
@@ -256,21 +268,6 @@ def _read_xml(source: Source) -> StageEvents:
     stages = [_PROFUSION.get(x, "?" if x.isdigit() else x) for x in epochs]
     step = root.findtext(".//{*}EpochLength", "").strip()
     return StageEvents(stages, step=float(step) if step else source.step)
-
-
-def _read_nsrr_event(event: ElementTree.Element) -> tuple[str, float, float]:
-    """Return the name, onset and duration of a stage."""
-    name, onset, duration = (
-        event.findtext(f"{{*}}{tag}", "").strip()
-        for tag in ("EventConcept", "Start", "Duration")
-    )
-    try:
-        return name, float(onset), float(duration)
-    except ValueError:
-        raise ValueError(
-            f"The stage {name!r} has the onset {onset!r} and the duration "
-            f"{duration!r}; both must be numbers."
-        ) from None
 
 
 def _read_json(source: Source) -> StageEvents:

@@ -68,20 +68,13 @@ def stages_on_grid(
     ``hypno`` is a Hypnogram with epochs of any length, Annotations in R&K or AASM
     spelling, a file for :func:`read_hypnogram`, or one of YASA's integers or a name for
     each epoch of 30 s. If it knows its start, it is aligned by time with ``start``, the
-    time of the recording's first sample (times without a zone are UTC as everywhere in
-    MNE); any other begins with the recording. ``n_epochs=None`` takes the hypnogram's
-    own epochs, regardless of its start.
+    time of the recording's first sample (UTC, as in MNE, if it has no zone); any other
+    begins with the recording. ``n_epochs=None`` takes the hypnogram's own epochs.
 
     Returns int8 of shape (n_epochs,): positions in ``STAGES``, or -1 outside the
     hypnogram and where it is unscored, artefact or movement. An epoch gets the stage
     that covers more than half of it (our choice; scorers' epochs need not begin with
-    the recording).
-
-    A TypeError if ``hypno`` is of another type. A ValueError if stages contradict each
-    other, if unknown names cover most of the time, if the values seem to have another
-    step than 30 s, if only the hypnogram has a start, or if the two have no epoch in
-    common. A warning if unknown names cover time, if values are much fewer or more than
-    the epochs, or if the clocks differ by a whole number of hours.
+    the recording). What contradicts itself or cannot be aligned is a ValueError.
     """
     if isinstance(hypno, str | os.PathLike):
         with _errors_name(hypno):
@@ -104,30 +97,24 @@ def make_hypnogram(
 
     Its ``proba``, ``start`` and ``scorer`` are set as YASA does. Epochs that are not
     ``usable`` (n_epochs,) become ``UNS``; their probabilities are not looked at, and
-    ``proba`` has a column ``UNS`` only if there are any. A ValueError if the shapes do
-    not fit or a usable row is not a distribution.
+    ``proba`` has a column ``UNS`` only if there are any.
     """
     from yasa import Hypnogram
 
-    proba = np.asarray(probabilities, dtype=np.float64)
     usable = np.asarray(usable, dtype=bool)
-    if usable.ndim != 1 or not usable.size or proba.shape != (usable.size, len(STAGES)):
-        raise ValueError(
-            f"'probabilities' must be of shape (n_epochs, {len(STAGES)}) and 'usable' "
-            f"of shape (n_epochs,); found {proba.shape} and {usable.shape}."
-        )
-    proba = np.where(usable[:, None], proba, 0.0)
+    proba = np.where(usable[:, None], np.asarray(probabilities, np.float64), 0.0)
     with np.errstate(invalid="ignore"):
-        total = proba.sum(axis=1, keepdims=True)
+        total = proba.sum(axis=1)
     # Half-precision probabilities may be off by some 1e-3.
-    valid = (proba >= 0).all(axis=1) & (np.abs(total[:, 0] - usable) < 1e-2)
+    valid = (proba >= 0).all(axis=1) & (np.abs(total - usable) < 1e-2)
     if not valid.all():
         raise ValueError(
             "Probabilities must be finite, not negative and sum to 1; found "
             f"{proba[valid.argmin()]} in epoch {valid.argmin()}."
         )
     values = np.array(STAGES, dtype=object)[proba.argmax(axis=1)]
-    table = pd.DataFrame(proba / np.where(total > 0, total, 1.0), columns=STAGES)
+    proba /= np.where(usable, total, 1.0)[:, None]
+    table = pd.DataFrame(proba, columns=STAGES)
     if not usable.all():
         values[~usable] = "UNS"
         table["UNS"] = (~usable).astype(np.float64)
@@ -148,13 +135,6 @@ def hypnogram_to_annotations(hypno: Hypnogram) -> mne.Annotations:
         AASM names, with ``"Sleep stage ?"`` for unscored and ``"Movement time"``
         for artefact epochs; ``orig_time`` is the hypnogram's start in UTC (to
         the µs), or None.
-
-    Raises
-    ------
-    TypeError
-        If it is not a Hypnogram.
-    ValueError
-        If it has other than five stages.
     """
     intervals = to_intervals(events_from_hypnogram(hypno))
     origin = intervals.origin
@@ -182,15 +162,7 @@ def annotations_to_hypnogram(
     -------
     hypno : Hypnogram
         The stages from the first to the last, ``UNS`` in gaps. With ``orig_time`` it
-        starts with the first stage; without, at the recording's first sample (0 s),
-        and what comes before is left out.
-
-    Raises
-    ------
-    TypeError
-        If they are not Annotations.
-    ValueError
-        As ``stages_on_grid``, or if the stages span more than a year.
+        starts with the first stage; without, at the recording's first sample (0 s).
     """
     return _as_hypnogram(events_from_annotations(annotations), scorer)
 
@@ -211,17 +183,6 @@ def write_hypnogram(
         A hypnogram of five stages.
     overwrite : bool
         Replace an existing file.
-
-    Raises
-    ------
-    TypeError
-        If it is not a Hypnogram.
-    ValueError
-        If the suffix is unknown or the hypnogram has other than five stages.
-    FileExistsError
-        If the file exists and ``overwrite`` is False.
-    FileNotFoundError, PermissionError
-        If the folder does not exist, or is not writable.
     """
     fname = check_fname(fname, tuple(WRITERS), overwrite)
     write = WRITERS[fname.suffix.lower()]
@@ -253,15 +214,7 @@ def read_hypnogram(
     hypno : Hypnogram
         The stages. A file with one value per epoch keeps its step; events become
         epochs of 30 s, as by :func:`annotations_to_hypnogram`. The start of an EDF
-        file is the one in its header, taken as UTC as MNE does for recordings
-        (1985-01-01 00:00:00 means none in EDF+).
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    ValueError
-        If it cannot be read or does not hold a valid hypnogram.
+        file is that of its header, in UTC (1985-01-01 00:00:00 means none).
     """
     with _errors_name(fname):
         return _as_hypnogram(load_hypnogram(fname, epoch_duration), scorer)
@@ -323,20 +276,19 @@ def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
 def _check_length(intervals: Intervals, n_epochs: int) -> None:
     """Refuse one value per epoch in another step, and warn of another length."""
     step = intervals.step
-    if step is None:
-        return
     n_other = round(intervals.end / EPOCH_DURATION) - n_epochs
-    if abs(n_other) <= _FEW_EPOCHS:
+    if step is None or abs(n_other) <= _FEW_EPOCHS:
         return
     n_values = round(intervals.end / step)
     ratio = intervals.end / EPOCH_DURATION / n_epochs
     # An incomplete last epoch of the recording may have values.
     longest = ratio * n_epochs / (n_epochs + 1)
     factors = [f for f in _FACTORS if longest / 1.02 <= f <= ratio * 1.02]
-    if factors or ratio > _MIN_SAMPLES:
+    if ratio > _MIN_SAMPLES:
         # One value per sample; the samples after the last epoch are few.
-        factor = factors[0] if factors else 30 * int(ratio / 30 + 0.02)
-        other = f"{step / factor:.9g}"
+        factors.append(30 * int(ratio / 30 + 0.02))
+    if factors:
+        other = f"{step / factors[0]:.9g}"
         raise ValueError(
             f"The hypnogram has {n_values} values for {n_epochs} epochs of 30 s, so "
             f"each seems to stand for {other} s. Convert it by "

@@ -57,10 +57,10 @@ def find_parts(raw: BaseRaw) -> tuple[Parts, float, mne.Annotations]:
     annotations = mne.Annotations(
         given.onset, given.duration, given.description, ch_names=given.ch_names
     )
-    file = header_of(raw)
-    if file and file[1].is_discontinuous:
-        records = read_annotation_records(*file)
-        parts = _parts_of_records(records, file[1].record_duration)
+    header = header_of(raw)
+    if header and header.is_discontinuous:
+        records = read_annotation_records(header)
+        parts = _parts_of_records(records, header.record_duration)
         if parts.joined.size > 1:
             of_file = _annotations_of(records, raw.ch_names)
             stop = first_time + duration

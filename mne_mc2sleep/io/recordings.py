@@ -29,7 +29,7 @@ from .bad_epochs import (
     find_unusable,
 )
 from .channels import pick_channel, standard_name
-from .edf_header import ANNOTATION_CHANNELS, header_of, read_edf_header
+from .edf_header import ANNOTATION_CHANNELS, EdfHeader, header_of, read_edf_header
 from .pauses import find_parts, insert_pauses
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def read_recording(
     """
     if isinstance(raw, BaseRaw):
         ch_name = pick_channel(raw, picks)
-        if (found := header_of(raw)) is not None:
-            _check_file(found[0])
+        if (header := header_of(raw)) is not None:
+            _check_file(header)
     else:
         raw, ch_name = _open(raw, picks)
     sfreq = raw.info["sfreq"]
@@ -151,7 +151,8 @@ def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
         raw = _read(path)
         return raw, pick_channel(raw, picks)
     try:
-        _check_file(path)
+        header = read_edf_header(path)
+        _check_file(header)
     except ValueError as error:
         raise ValueError(
             f"Cannot read {str(path)!r} as a recording: {error}"
@@ -161,12 +162,8 @@ def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
     # about other channels, or about what is checked here.
     whole = _read_silently(path)
     ch_name = pick_channel(whole, picks)
-    header = read_edf_header(path)
-    n_samples = [
-        n
-        for name, n in zip(header.ch_names, header.n_samples, strict=True)
-        if name not in ANNOTATION_CHANNELS
-    ]
+    pairs = zip(header.ch_names, header.n_samples, strict=True)
+    n_samples = [n for name, n in pairs if name not in ANNOTATION_CHANNELS]
     if n_samples[whole.ch_names.index(ch_name)] == max(n_samples):
         return whole, ch_name
     raw = _read_silently(path, include=[ch_name])
@@ -182,32 +179,33 @@ def _read_silently(path: Path, **options) -> BaseRaw:
         return _read(path, exclude_after_unique=True, verbose="WARNING", **options)
 
 
-def _check_file(path: Path) -> None:
+def _check_file(header: EdfHeader) -> None:
     """Refuse an EDF file without signals, and warn about one that is cut short."""
-    header, size = read_edf_header(path), path.stat().st_size
-    if not header.has_signals:
+    if set(header.ch_names) <= set(ANNOTATION_CHANNELS):
         raise ValueError(
             "It holds annotations but no signals, as hypnograms do. Pass the recording "
             "that it belongs to, and this file as its hypnogram."
         )
-    n_records = (size - header.data_offset) // max(header.record_bytes, 1)
+    n_records = header.n_data_bytes // max(header.record_bytes, 1)
     if n_records < 1:
         raise ValueError("It has a header but no data. Copy or download it again.")
-    found = _in_words(n_records * header.record_duration)
-    stated = _in_words(header.n_records * header.record_duration)
+    name = header.path.name
+    found, stated, missing = (
+        _in_words(n * header.record_duration)
+        for n in (n_records, header.n_records, header.n_records - n_records)
+    )
     if header.n_records < 0:
         warn(
-            f"{path.name} was not closed properly by its recorder, so its header does "
-            f"not state its length; {found} of signals were found."
+            f"{name} was not closed properly by its recorder, so its header does not "
+            f"state its length; {found} of signals were found."
         )
     elif n_records < header.n_records:
-        missing = (header.n_records - n_records) * header.record_duration
         warn(
-            f"{path.name} is cut short: {_in_words(missing)} of the {stated} that its "
-            "header states are missing. Copy or download it again."
+            f"{name} is cut short: {missing} of the {stated} that its header states "
+            "are missing. Copy or download it again."
         )
     elif n_records > header.n_records:
-        warn(f"{path.name} holds {found} of signals, but its header states {stated}.")
+        warn(f"{name} holds {found} of signals, but its header states {stated}.")
 
 
 def _in_words(seconds: float) -> str:
@@ -263,11 +261,11 @@ def _read_signal(raw: BaseRaw, ch_name: str) -> NDArray[np.float64]:
 
 def _start(raw: BaseRaw) -> datetime | None:
     """Return ``meas_date``, or what an EDF file states where MNE takes midnight."""
-    start, file = raw.info["meas_date"], header_of(raw)
-    if start is None or file is None or file[1].has_standard_time:
+    start, header = raw.info["meas_date"], header_of(raw)
+    if start is None or header is None or header.has_standard_time:
         return start
     is_midnight = not (start.hour or start.minute or start.second)
-    return file[1].start if is_midnight else start
+    return header.start if is_midnight else start
 
 
 def _epoch_edges(n_times: int, sfreq: float) -> NDArray[np.intp]:
@@ -322,10 +320,10 @@ def _filters(raw: BaseRaw, ch_name: str) -> tuple[float | None, ...]:
     MNE keeps one of each for all channels, which may be that of another channel.
     """
     in_info = raw.info["highpass"], raw.info["lowpass"]
-    if (file := header_of(raw)) is None:
+    if (header := header_of(raw)) is None:
         return in_info if all(map(standard_name, raw.ch_names)) else (None, None)
-    ch_names = file[1].ch_names
-    of_channels = [file[1].filters(i) for i in range(len(ch_names))]
+    ch_names = header.ch_names
+    of_channels = [header.filters(i) for i in range(len(ch_names))]
     own = of_channels[ch_names.index(ch_name)] if ch_name in ch_names else (None, None)
     # What no channel of the file has was applied in memory, to all channels.
     return tuple(

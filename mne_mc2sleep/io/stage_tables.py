@@ -81,7 +81,7 @@ def read_rows(lines: Sequence[str]) -> list[list[str]]:
     if any(len(row) > width and any(row[width:]) for row in rows):
         raise ValueError("The rows of the table have more cells than its header.")
     if any(len(row) < width for row in rows):
-        if not any(_is_stage(cell) or _is_number(cell) for row in rows for cell in row):
+        if not any(_is_stage(cell) or is_number(cell) for row in rows for cell in row):
             raise ValueError(
                 "The file cannot be read as a hypnogram: it begins with "
                 f"{lines[0][:50]!r} and holds no stage."
@@ -94,13 +94,13 @@ def name_columns(rows: list[list[str]]) -> Columns:
     """Return the columns by their names, or by their content without a header."""
     header = [_fold(x) or "unnamed" for x in rows[0]]
     is_known = not _OTHERS.union(_STAGE).isdisjoint(header)
-    is_value = any(_is_number(x) or _CLOCK.fullmatch(x) for x in rows[0])
+    is_value = any(is_number(x) or _CLOCK.fullmatch(x) for x in rows[0])
     is_header = is_known or not any(map(_is_stage, rows[0]))
     if rows[0][0] and (is_value or not is_header):  # pandas leaves the index unnamed
         header, numbers = [], iter(["onset", "duration"])
         for i, column in enumerate(zip(*rows, strict=True)):
             name = "time" if _CLOCK.search(column[0]) else f"column{i}"
-            if all(map(_is_number, column)):
+            if all(map(is_number, column)):
                 is_count = column[:2] in (("0", "1"), ("1", "2"))
                 name = "epoch" if is_count else next(numbers, name)
             header.append(name)
@@ -125,6 +125,11 @@ def clock_seconds(times: Sequence[str]) -> Seconds:
     return np.array(seconds) - seconds[0] + 86_400.0 * days
 
 
+def is_number(cell: str) -> bool:
+    """Return whether a cell holds a finite number."""
+    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", cell, re.I) is not None
+
+
 def _missing_cell(where: str) -> ValueError:
     return ValueError(
         f"A cell {where} is empty or missing. The file may be cut short: copy it "
@@ -135,12 +140,12 @@ def _missing_cell(where: str) -> ValueError:
 def _drop_title(cells: list[str]) -> list[str]:
     """Drop a header from one stage per line."""
     title, *others = cells
-    if _is_stage(title) or _is_number(title):
+    if _is_stage(title) or is_number(title):
         return cells
     is_header = _fold(title) in _STAGE
     if is_header and not others:
         raise ValueError(f"The file holds a header, {title!r}, but no rows.")
-    if not any(_is_stage(cell) or _is_number(cell) for cell in others):
+    if not any(_is_stage(cell) or is_number(cell) for cell in others):
         raise ValueError(
             f"The file cannot be read as a hypnogram: it holds {title[:50]!r} where a "
             "stage is expected. Pass a file of one stage per line, a table of stages, "
@@ -180,7 +185,7 @@ def _find_stages(columns: Columns) -> list[str]:
     if not any(n_stages.values()):
         for name in free:
             codes = ["-2" if cell in _MISSING else cell for cell in columns[name]]
-            if (name in _STAGE or len(free) == 1) and all(map(_is_number, codes)):
+            if (name in _STAGE or len(free) == 1) and all(map(is_number, codes)):
                 return codes
         raise ValueError(
             f"No column of the table holds sleep stages; found {[*columns][:20]}. "
@@ -204,7 +209,7 @@ def _find_stages(columns: Columns) -> list[str]:
 
 def _find_probabilities(columns: Columns) -> pd.DataFrame | None:
     cells = {x.upper(): columns[x] for x in columns if x.upper() in INTEGERS}
-    if not cells or not all(_is_number(x) for c in cells.values() for x in c):
+    if not cells or not all(is_number(x) for c in cells.values() for x in c):
         return None
     # pandas 2 reads floats to some digits only.
     return pd.DataFrame({x: list(map(float, c)) for x, c in cells.items()})
@@ -269,7 +274,7 @@ def _read_times(
         onset = _numbers(columns, _ONSET)
     if time_cells is None:
         return None, onset, False
-    if onset is None and all(map(_is_number, time_cells)):
+    if onset is None and all(map(is_number, time_cells)):
         return None, np.array(list(map(float, time_cells))), False
     if all(map(_CLOCK.fullmatch, time_cells)):
         start, clock = None, clock_seconds(time_cells)
@@ -348,10 +353,6 @@ def _check_unit(onset: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
 
 def _fold(name: str) -> str:
     return re.sub(r"[\W_]+", "", re.sub(r"[\[(].*", "", name)).casefold()
-
-
-def _is_number(cell: str) -> bool:
-    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", cell, re.I) is not None
 
 
 def _is_stage(cell: str) -> bool:

@@ -63,8 +63,8 @@ def plot_history(
                 ax.plot(values, ".-", color=color, label=label)
             if first > 1:
                 ax.axvline(first - 0.5, color=GREY, linewidth=1)
-        for _, values in scores.loc[first:last].dropna(axis=1, how="all").items():
-            rows[1].plot(values.idxmax(), values.max(), "o", color=BLACK)
+        for _, values in scores.loc[first:last].items():
+            rows[1].plot(values.nlargest(1), "o", color=BLACK)
         phase, place = run["phase"].iloc[0], ((first + last) / 2, 1.02)
         rows[0].annotate(phase, place, xycoords=("data", "axes fraction"), ha="center")
     for ax in rows:
