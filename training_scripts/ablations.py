@@ -197,18 +197,30 @@ def do_all(powers, fname, budget):
             print(name, seed, scores, flush=True)
 
 
+def print_rows(title, columns, rows):
+    """Print a table as Markdown."""
+    print("|", " | ".join([title, *columns]), "|")
+    print("|" + "---|" * (len(columns) + 1))
+    for name, cells in rows.items():
+        print("|", " | ".join([name, *cells]), "|")
+    print()
+
+
+def spread(values, sign=""):
+    """Return mean and standard deviation over the seeds as text."""
+    deviation = np.std(values, ddof=min(len(values) - 1, 1))
+    return f"{np.mean(values):{sign}.3f} ± {deviation:.3f}"
+
+
 def print_table(fname):
-    """Print mean and spread over the seeds, as Markdown."""
-    results = json.loads(fname.read_text())
-    print("| variant | kappa | macro-F1 | seeds |\n|---|---|---|---|")
+    """Print mean and spread over the seeds."""
+    results, rows = json.loads(fname.read_text()), {}
     for name in VARIANTS:
-        rows = [v for key, v in results.items() if key.rpartition("|")[0] == name]
-        if rows:
-            cells = [
-                f"{np.mean(values):.3f} ± {np.std(values, ddof=len(values) > 1):.3f}"
-                for values in ([row[k] for row in rows] for k in ("kappa", "macro_f1"))
-            ]
-            print("|", " | ".join([name, *cells, str(len(rows))]), "|")
+        runs = [v for key, v in results.items() if key.rpartition("|")[0] == name]
+        if runs:
+            cells = [spread([run[k] for run in runs]) for k in ("kappa", "macro_f1")]
+            rows[name] = [*cells, str(len(runs))]
+    print_rows("variant", ["kappa", "macro-F1", "seeds"], rows)
 
 
 def main():

@@ -86,23 +86,9 @@ def split_nights(nights, fold=0):
 def make_nights(power_nights, seed, device="cpu", in_pieces=False, max_spread=0.0):
     """Make signals of random montages and recorders from powers.
 
-    Parameters
-    ----------
-    power_nights : list of PowerNight
-        The nights.
-    seed : sequence of int
-        The same numbers give the same signals.
-    device : torch.device | str
-        Where to make them.
-    in_pieces : bool
-        Whether to leave but short stretches of some nights.
-    max_spread : float
-        By how much the powers of single epochs vary, see `resynthesize_anywhere`.
-
-    Returns
-    -------
-    nights : list of Night
-        Of the same lengths for every seed.
+    The same ``seed``, a sequence of integers, gives the same signals. ``in_pieces``
+    leaves only short stretches of some nights; ``max_spread`` is as in
+    `resynthesize_anywhere`.
     """
     nights = []
     for index, night in enumerate(power_nights):

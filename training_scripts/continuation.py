@@ -64,11 +64,8 @@ class Recording:
 def cut(recording, sequence_length, rng, in_pieces=SHARE_IN_PIECES):
     """Scale one recording, whole or in pieces, and cut it into sequences.
 
-    Returns
-    -------
-    sequences : list of (signals, targets, allowed)
-        Of up to ``sequence_length`` consecutive epochs; ``allowed`` (5,) is False for
-        stages that are not candidates.
+    Returns (signals, targets, allowed) for each, of up to ``sequence_length``
+    consecutive epochs; ``allowed`` (5,) is False for stages that are not candidates.
     """
     signals = recording.signals.astype(np.float32)
     freqs, density = welch(signals, SFREQ, nperseg=N_WELCH)
@@ -231,25 +228,11 @@ def train(
 ):
     """Train all layers; leave the moving average of the weights in ``net``.
 
-    Parameters
-    ----------
-    net : MC2SleepNet
-        Changed in place.
-    draw : callable
-        Returns the list of `Recording` of a pass by its number, from 0 on.
-    n_passes, n_steps : int
-        Passes, and about how many steps they take together.
-    learning_rate, weight_decay, average_decay : float
-        The highest learning rate (it rises for 100 steps and falls as a cosine), the
-        decay of matrices, and what the moving average keeps in each step.
-    n_epochs : int
-        Epochs of a batch.
-    seed : int
-        Of the order, the pieces and the errors.
-    checkpoint : Path | None
-        Written after each pass. If it is there, training goes on from it.
-    after_pass : callable | None
-        Called with the number of the pass and the averaged network.
+    ``draw`` returns the list of `Recording` of a pass by its number. ``n_steps`` is
+    about how many steps the passes take together: the learning rate rises for 100
+    steps, and falls as a cosine. If the ``checkpoint`` exists, training continues from
+    it; it is written after each pass, when ``after_pass`` gets the pass's number and
+    the averaged network.
     """
     average = deepcopy(net).eval()
     matrices = [p for p in net.parameters() if p.ndim > 1]

@@ -6,15 +6,10 @@
     python training_scripts/estimate_hours.py --device cuda --precision bfloat16 \
         --nights 64
 
-Trains for one pass on simulated nights that are prepared on the disk. With the epochs/s
-of pretraining (P), of encoding (E) and of fine-tuning (F), N epochs to train on and
-p passes in each stage, one fold takes at most
-
-    p N / P + N / E + p N / F + ((p + 1) validation epochs + test epochs) / E   seconds:
-
-early stopping makes it less. Fetching is not in it. On a CPU the loader and the
-training take turns, so the loader's share is waited for; on a GPU the next batch is
-read meanwhile, and nothing is waited for while the share is below 100 %.
+Trains for one pass on simulated nights that are prepared on the disk. README.md has the
+formula; early stopping makes the hours fewer. On a CPU the loader and the training take
+turns; on a GPU the next batch is read meanwhile, so that nothing waits while the
+loader's share is below 100 %.
 """
 
 from __future__ import annotations
@@ -23,6 +18,7 @@ import argparse
 import os
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -64,18 +60,11 @@ class Plan(NamedTuple):
 def make_plans():
     """Return the plan of each cohort."""
     plans = {}
-    for protocol, hours in (("edf20", 24), ("edf78", 24)):
+    for protocol, (n_nights, *_, n_epochs) in PUBLISHED_COUNTS.items():
         folds = sleep_edf.get_folds(protocol)
-        n_subjects = len(sleep_edf.SUBJECTS[protocol])
-        n_nights, *_, n_epochs = PUBLISHED_COUNTS[protocol]
-        validation = len(folds[0].validation) / n_subjects
-        plans[protocol] = Plan(
-            len(folds),
-            n_epochs,
-            validation,
-            1 / len(folds),
-            hours * n_nights,
-        )
+        share = len(folds[0].validation) / len(sleep_edf.SUBJECTS[protocol])
+        shares = share, 1 / len(folds)
+        plans[protocol] = Plan(len(folds), n_epochs, *shares, 24 * n_nights)
     # Its trimmed epochs are not published: 8 h of each night are our assumption.
     plans["shhs, 5,800 nights of 8 h"] = Plan(1, 5800 * 960, 100 / 5800, 0.3, 5800 * 8)
     return plans
@@ -99,71 +88,60 @@ def estimate(plan, rates):
 
 def measure(size, args):
     """Return the epochs/s of each part, and the GFLOP of pretraining by an epoch."""
-    timer = time.process_time if args.cpu_time else time.perf_counter
     clf = MC2SleepClassifier(
         size=size,
         pretrain_train_epochs=1,
         finetune_train_epochs=1,
         validation_fraction=0,
-        batch_size=args.batch_size,
         random_state=0,
     )
     options = TrainingOptions.from_parameters(clf.get_params())
     options = replace(options, precision=args.precision)
     config = MC2SleepConfig.from_size(size)
+    seconds, rng = {}, np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        nights, preparing = make_nights(Path(folder), args, timer)
+        fnames, hypnos = simulate(Path(folder), args.nights)
+        with clock(seconds, "preparing"):
+            nights = prepare_cohort(fnames, Path(folder, "prepared"), hypnos)
         stager = Stager.untrained(config, 0, args.device)
         # To warm up, too.
         with FlopCounterMode(display=False) as counter:
             stager.pretrain(nights[:1], options)
         gflop = counter.get_total_flops() / len(nights[0].stages) / 1e9
-        n_epochs = sum(len(night.stages) for night in nights)
-        loader = iterate_batches(
-            nights, config.sequence_length, args.batch_size, np.random.default_rng(0)
-        )
-        seconds = {
-            "loader": clock(timer, lambda: [None for _ in loader]),
-            "pretraining": clock(timer, lambda: stager.pretrain(nights, options)),
-            "encoding": clock(
-                timer, lambda: [encode_epochs(stager.net, n.inputs[:]) for n in nights]
-            ),
-        }
+        with clock(seconds, "loader"):
+            length, n_sequences = config.sequence_length, options.batch_size
+            list(map(len, iterate_batches(nights, length, n_sequences, rng)))
+        with clock(seconds, "pretraining"):
+            stager.pretrain(nights, options)
+        with clock(seconds, "encoding"):
+            for night in nights:
+                encode_epochs(stager.net, night.inputs[:])
         # Encoding, which comes first, is in both.
-        few, many = (
-            clock(
-                timer,
-                lambda n=n: stager.finetune(nights, replace(options, **passes(n))),
-            )
-            for n in (1, 1 + N_FINETUNE)
-        )
-    seconds["fine-tuning"] = (many - few) / N_FINETUNE
-    rates = {name: n_epochs / s for name, s in seconds.items()}
-    return rates | {"preparing": n_epochs / preparing}, gflop
+        for name, n in (("few", 1), ("many", 1 + N_FINETUNE)):
+            more = replace(options, finetune_train_epochs=n, patience=n)
+            with clock(seconds, name):
+                stager.finetune(nights, more)
+    seconds["fine-tuning"] = (seconds.pop("many") - seconds.pop("few")) / N_FINETUNE
+    n_epochs = sum(len(night.stages) for night in nights)
+    return {name: n_epochs / s for name, s in seconds.items()}, gflop
 
 
-def passes(n):
-    """Return the options of ``n`` passes of fine-tuning."""
-    return {"finetune_train_epochs": n, "patience": n}
-
-
-def make_nights(folder, args, timer):
-    """Simulate one night, prepare it under several names; return the seconds too."""
-    raw, hypno = simulate_night(args.hours * 3600, random_state=0)
-    fnames = [folder / f"{i:04d}_raw.fif" for i in range(args.nights)]
+def simulate(folder, n_nights):
+    """Simulate one night of two hours, and save it under several names."""
+    raw, hypno = simulate_night(2 * 3600, random_state=0)
+    fnames = [folder / f"{i:04d}_raw.fif" for i in range(n_nights)]
     raw.save(fnames[0])
     for fname in fnames[1:]:
         os.link(fnames[0], fname)
-    hypnos, start = [hypno.as_int().to_numpy()] * args.nights, timer()
-    nights = prepare_cohort(fnames, folder / "prepared", hypnos)
-    return nights, timer() - start
+    return fnames, [hypno.as_int().to_numpy()] * n_nights
 
 
-def clock(timer, function):
-    """Return the seconds that a function takes."""
-    start = timer()
-    function()
-    return timer() - start
+@contextmanager
+def clock(seconds, name):
+    """Add the seconds that a block takes."""
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start
 
 
 def main():
@@ -174,26 +152,17 @@ def main():
     parser.add_argument("--sizes", nargs="+", default=["small", "base"])
     parser.add_argument("--device")
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--nights", type=int, default=4)
-    parser.add_argument("--hours", type=float, default=2, help="of each night")
-    parser.add_argument(
-        "--cpu-time",
-        action="store_true",
-        help="count CPU seconds: on a busy machine, those of one thread "
-        "(OMP_NUM_THREADS=1) are nearly the seconds of a quiet core",
-    )
     args = parser.parse_args()
     mne.set_log_level("ERROR")
     print(
         f"{describe_hardware(args.device)}, load before {os.getloadavg()[0]:.1f}, "
-        f"{'CPU' if args.cpu_time else 'wall'} time, {args.precision}, "
-        f"batches of {args.batch_size}, {N_TRAIN_EPOCHS} passes in each stage\n"
+        f"{args.precision}, {N_TRAIN_EPOCHS} passes in each stage\n"
     )
     for size in args.sizes:
         rates, gflop = measure(size, args)
-        share = rates["pretraining"] / rates["loader"]
         rounded = {f"{name}, epochs/s": round(rate) for name, rate in rates.items()}
+        share = rates["pretraining"] / rates["loader"]
         rounded["loader's share of pretraining, %"] = round(100 * share, 1)
         rounded["pretraining, GFLOP/epoch"] = round(gflop, 2)
         print(f"`{size}`\n\n{to_markdown(pd.DataFrame([rounded]))}")

@@ -31,10 +31,7 @@ MIN_POWER = 1e-6
 def describe(signals):
     """Return log band powers (n_epochs, 5), log variance and mobility (n_epochs,).
 
-    Parameters
-    ----------
-    signals : array of shape (n_epochs, n_times)
-        Epochs in µV at 100 Hz.
+    The signals (n_epochs, n_times) are in µV at 100 Hz.
     """
     freqs, density = welch(signals, SFREQ, nperseg=WELCH_N_TIMES)
     powers = [

@@ -47,26 +47,15 @@ PHASES = ("pretraining", "finetuning")
 
 @dataclass(frozen=True)
 class Cohort:
-    """Nights and how they are split.
-
-    Parameters
-    ----------
-    name : str
-        As in published.csv.
-    nights : list of Night
-        Prepared, and trimmed.
-    folds : list of Fold
-        The subjects of each.
-    counts : DataFrame
-        Scored epochs by stage: those found and, where known, those published.
-    picks : str | list of str | None
-        The channel.
-    """
+    """Nights, prepared and trimmed, and how they are split."""
 
     name: str
+    """As in published.csv."""
     nights: list
     folds: list
+    """The subjects of each."""
     counts: pd.DataFrame
+    """Scored epochs by stage: those found and, where known, those published."""
     picks: str | list[str] | None
 
 
@@ -106,20 +95,11 @@ def make_parser(description):
 
 
 def run(args, load):
-    """Do what is not done yet, and write the table.
+    """Do what is not done yet, and write the table; return the exit code.
 
-    Parameters
-    ----------
-    args : Namespace
-        The options.
-    load : callable
-        Takes ``args`` and returns the cohort, prepared. One process calls it.
-
-    Returns
-    -------
-    status : int
-        The exit code: 0; 2 after an error, which is told in one sentence on stderr; 130
-        after Ctrl-C.
+    ``load`` takes ``args`` and returns the `Cohort`; one process calls it. The exit
+    code is 0; 2 after an error, which is reported in one sentence on stderr; 130 after
+    Ctrl-C.
     """
     args.prepared = args.prepared or args.out_dir / "prepared"
     if args.fast:

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import mne
 import numpy as np
 import torch
-from ablations import ALONE, OneModalityNet, SpectrogramOnlyNet
+from ablations import ALONE, OneModalityNet, SpectrogramOnlyNet, print_rows, spread
 from sleep_edf_heads import (
     N_HEADS,
     draw_donors,
@@ -100,9 +100,6 @@ VARIANTS = {
         "no pretraining": Variant(
             passes=(0, PRETRAIN_PASSES + FINETUNE_PASSES), frozen=False
         ),
-        "whole method, pretrained twice as long": Variant(
-            passes=(2 * PRETRAIN_PASSES, FINETUNE_PASSES)
-        ),
     },
     "scaling and teacher": {
         "scaling robust": Variant(scaling="robust"),
@@ -125,16 +122,10 @@ TEST_SET = "heads, test"
 
 
 class RealNights:
-    """Nights of the training subjects, glued once and kept on the disk.
+    """Nights of the training subjects, glued once and kept in a folder.
 
-    Parameters
-    ----------
-    fname : path-like
-        ``sleep_edf_heads.npz``.
-    folder : Path
-        Where glued nights and the teacher's probabilities are kept.
-    n_nights : int | None
-        The first nights only, for a rehearsal.
+    ``fname`` is ``sleep_edf_heads.npz``; ``n_nights`` takes the first nights only, for
+    a rehearsal.
     """
 
     def __init__(self, fname, folder, n_nights=None):
@@ -413,21 +404,6 @@ def differences(runs, whole):
         )
         for seed, scores in runs.items()
     ]
-
-
-def spread(values, sign=""):
-    """Return mean and standard deviation over the seeds as text."""
-    deviation = np.std(values, ddof=min(len(values) - 1, 1))
-    return f"{np.mean(values):{sign}.3f} ± {deviation:.3f}"
-
-
-def print_rows(title, columns, rows):
-    """Print a table as Markdown."""
-    print("|", " | ".join([title, *columns]), "|")
-    print("|" + "---|" * (len(columns) + 1))
-    for name, cells in rows.items():
-        print("|", " | ".join([name, *cells]), "|")
-    print()
 
 
 def print_tables(results):

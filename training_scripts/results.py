@@ -37,18 +37,9 @@ HEADER = {
 
 
 def write_result(fname, nights, probabilities, record):
-    """Write what the stager of a fold made of its test nights, whole or not at all.
+    """Write the probabilities for the test nights of a fold, atomically.
 
-    Parameters
-    ----------
-    fname : Path
-        The file.
-    nights : list of Night
-        The test nights.
-    probabilities : list of array of shape (n_epochs, 5)
-        Of each.
-    record : dict
-        What else is to be known of the fold, as JSON can hold it.
+    ``record`` holds what else is to be known of the fold, as JSON can hold it.
     """
     content = BytesIO()
     np.savez_compressed(
@@ -99,15 +90,7 @@ def score(results):
 def write_tables(out_dir, cohort, settings):
     """Write the table of all folds that are done, and a confusion matrix of each seed.
 
-    Parameters
-    ----------
-    out_dir : Path
-        Where the folds of each seed are; gets ``results.csv``, ``results.md`` and
-        ``seed-*/confusion.png``.
-    cohort : Cohort
-        Its name, its folds and its counts of epochs.
-    settings : dict
-        What the results depend on.
+    These are ``results.csv``, ``results.md`` and ``seed-*/confusion.png``.
     """
     rows, records = [], []
     for folder in sorted(out_dir.glob("seed-*")):

@@ -50,21 +50,10 @@ def read_heads(fname):
 
 
 def draw_donors(stages, same_stage, rng):
-    """Draw the heads that fill each epoch, in random order.
+    """Draw the heads that fill each epoch, in random order: (n_epochs, 7).
 
-    Parameters
-    ----------
-    stages : array of int of shape (n_epochs,)
-        The expert's stages.
-    same_stage : bool
-        True takes the nearest epochs of the same stage, False the nearest epochs.
-    rng : Generator
-        Draws the order.
-
-    Returns
-    -------
-    donors : array of int of shape (n_epochs, 7)
-        The epoch itself and six others.
+    These are the epoch itself and the six nearest epochs, or the nearest of the same
+    stage if ``same_stage``.
     """
     n_epochs = len(stages)
     epochs = np.arange(n_epochs)
@@ -83,21 +72,10 @@ def draw_donors(stages, same_stage, rng):
 
 
 def glue(heads, donors, speed=1.0):
-    """Glue heads into one signal with crossfades of equal power.
+    """Glue heads (n_epochs, 500) into one signal with crossfades of equal power.
 
-    Parameters
-    ----------
-    heads : array of shape (n_epochs, 500)
-        In µV.
-    donors : array of int of shape (n_epochs, 7)
-        From `draw_donors`.
-    speed : float
-        How much faster than recorded the heads are played, from 0.9 to 1.1.
-
-    Returns
-    -------
-    signal : array of shape (n_epochs * 3000,)
-        In µV at 100 Hz.
+    ``donors`` are from `draw_donors`; ``speed``, from 0.9 to 1.1, is how much faster
+    than recorded the heads are played. In µV at 100 Hz.
     """
     # An offset of the amplifier would make steps.
     parts = heads - heads.mean(axis=1, keepdims=True)
@@ -133,19 +111,8 @@ def band_pass(signal):
 def record_signal(signal, rng, strength=1.0):
     """Record a signal by a random recorder, and filter it as recordings are.
 
-    Parameters
-    ----------
-    signal : array of shape (n_samples,)
-        In µV at 100 Hz.
-    rng : Generator
-        Draws recorder and noise.
-    strength : float
-        How far the recorder is from flat, see `draw_device`.
-
-    Returns
-    -------
-    signal : array of shape (n_samples,)
-        In µV at 100 Hz.
+    ``strength`` is how far the recorder is from flat, see `draw_device`. In µV at 100
+    Hz.
     """
     device = draw_device(rng, strength)
     spectrum = np.fft.rfft(signal)

@@ -75,16 +75,8 @@ def draw_head_nights(head_nights, version, folder, teachers, seed=0):
 def read_pass(folder, number, narrow_share=0.0, seed=0):
     """Read the recordings of one pass, each in one of its versions at random.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the versions were drawn.
-    number : int
-        Of the pass.
-    narrow_share : float
-        Share of the recordings of which a version with nearly flat recorders is read.
-    seed : int
-        Of the choice.
+    ``narrow_share`` is the share of the recordings of which a version with nearly flat
+    recorders is read.
     """
     rng = np.random.default_rng([seed, PASS_SEED, number])
     recordings = []

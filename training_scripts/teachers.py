@@ -26,20 +26,7 @@ _FLOOR = 1e-4
 
 
 def yasa_teacher(signal: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
-    """Stage one channel by YASA (Vallat and Walker 2021).
-
-    Parameters
-    ----------
-    signal : array of shape (n_samples,)
-        One EEG channel in µV, at least 5 minutes.
-    sfreq : float
-        The sampling rate in Hz.
-
-    Returns
-    -------
-    probabilities : array of shape (n_epochs, 5)
-        In the order W, N1, N2, N3, REM.
-    """
+    """Stage one channel in µV, at least 5 minutes, by YASA (Vallat and Walker 2021)."""
     import mne
     import yasa
 
@@ -79,21 +66,10 @@ def mix_targets(
 ) -> NDArray[np.float32]:
     """Mix the expert's stages with a teacher's probabilities.
 
-    Parameters
-    ----------
-    stages : array of int of shape (n_epochs,) | None
-        The expert's stages, -1 where unscored. Not needed with ``shares``.
-    teacher : array of shape (n_epochs, 5)
-        The teacher's probabilities.
-    weight : float
-        The weight of the teacher, from 0 to 1.
-    shares : array of shape (n_epochs, 5) | None
-        The expert's part, where an epoch is glued from several stages.
-
-    Returns
-    -------
-    targets : array of shape (n_epochs, 5)
-        Soft targets. A row of zeros has no stage and does not count.
+    The expert's part is ``stages`` (n_epochs,), -1 where unscored, or ``shares``
+    (n_epochs, 5) where an epoch is glued from several stages. The ``weight`` is the
+    teacher's, from 0 to 1. Returns soft targets (n_epochs, 5); a row of zeros has no
+    stage and does not count.
     """
     if shares is None:
         shares = np.eye(5)[np.maximum(stages, 0)] * (stages >= 0)[:, None]

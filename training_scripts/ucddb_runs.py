@@ -26,21 +26,10 @@ STD_RANGE = (1, 150)
 
 
 def read_runs(fname, levels, part="train"):
-    """Read runs of wake and N3 at most ``MAX_GAP`` epochs apart.
+    """Read a `Recording` for each run of wake and N3, with gaps of up to ``MAX_GAP``.
 
-    Parameters
-    ----------
-    fname : path-like
-        ucddb.npz.
-    levels : list of shape (5, N_BANDS)
-        Where the stages lie, and with them the middle of a whole night.
-    part : {"train", "validation"}
-        Which half of the subjects.
-
-    Returns
-    -------
-    recordings : list of Recording
-        One for each run.
+    ``levels`` (5, N_BANDS) are where the stages lie, and with them the middle of a
+    whole night. ``part`` is the half of the subjects, "train" or "validation".
     """
     levels = np.array(levels)
     recordings = []

@@ -28,21 +28,14 @@ _N_COSINES = 4
 
 @dataclass(frozen=True)
 class Device:
-    """Properties of the recorder, drawn once for a night.
-
-    Parameters
-    ----------
-    response : array of shape (n_freqs,)
-        Amplitude out per amplitude in, with the sign of the polarity.
-    noise_density : float
-        Of the amplifier, in µV²/Hz.
-    pop_rate : float
-        Electrode pops per epoch.
-    """
+    """Properties of the recorder, drawn once for a night."""
 
     response: np.ndarray
+    """Amplitude out per amplitude in, signed by the polarity, (n_freqs,)."""
     noise_density: float
+    """Of the amplifier, in µV²/Hz."""
     pop_rate: float
+    """Electrode pops per epoch."""
 
 
 def mix_channels(
@@ -50,21 +43,8 @@ def mix_channels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one channel's powers between those of two, or a little beyond.
 
-    Parameters
-    ----------
-    log_band_power : array of shape (n_epochs, 2, 5)
-        Natural log of µV²/Hz.
-    log_variance : array of shape (n_epochs, 2)
-        Natural log of µV².
-    rng : Generator
-        Draws the place between the channels; each band varies around it a little.
-
-    Returns
-    -------
-    log_band_power : array of shape (n_epochs, 1, 5)
-        Of the mixture.
-    log_variance : array of shape (n_epochs, 1)
-        Of the mixture.
+    The arguments are as in `resynthesize_anywhere`, and so is the result, of one
+    channel. Each band varies around the drawn place a little.
     """
     features = np.concatenate([log_band_power, log_variance[..., np.newaxis]], axis=-1)
     kind = rng.uniform()
@@ -86,22 +66,9 @@ def vary_powers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vary the powers of single epochs at random, in some nights more than in others.
 
-    Parameters
-    ----------
-    log_band_power : array of shape (n_epochs, n_channels, 5)
-        Natural log of µV²/Hz.
-    log_variance : array of shape (n_epochs, n_channels)
-        Natural log of µV².
-    max_spread : float
-        The largest standard deviation of a night, in natural logs.
-    rng : Generator
-        Draws the night's spread and the epochs' errors.
-
-    Returns
-    -------
-    log_band_power, log_variance : array
-        With errors that the bands share in part and that neighbours do not share: a
-        stager must not trust one epoch more than its neighbours.
+    ``max_spread`` is the largest standard deviation of a night, in natural logs. The
+    bands share a part of the errors, neighbours none: a stager must not trust one epoch
+    more than its neighbours.
     """
     spread = rng.uniform(0, max_spread)
     shared = rng.standard_normal(log_variance.shape)
@@ -145,19 +112,8 @@ def _log_uniform(rng: Generator, low: float, high: float) -> float:
 def record(spectrum: Tensor, device: Device, rng: Generator) -> Tensor:
     """Record segments by a device, and filter them as a recording is filtered.
 
-    Parameters
-    ----------
-    spectrum : Tensor of shape (n_epochs, n_channels, n_freqs)
-        Fourier coefficients of segments in µV.
-    device : Device
-        The recorder.
-    rng : Generator
-        Draws noise and pops.
-
-    Returns
-    -------
-    segments : Tensor of shape (n_epochs, n_channels, N_SEGMENT)
-        In µV, band-passed.
+    From Fourier coefficients (n_epochs, n_channels, n_freqs) in µV to segments
+    (n_epochs, n_channels, N_SEGMENT).
     """
     real = spectrum.real
     generator = torch.Generator(real.device)

@@ -30,40 +30,20 @@ def resynthesize(
     texture: float = 0.5,
     random_state: RandomState = None,
 ) -> NDArray[np.float32]:
-    """Make a signal that has given band powers in every epoch.
+    """Make a signal (n_channels, n_epochs * N_TIMES) that has given band powers.
 
-    Parameters
-    ----------
-    log_band_power : array of shape (n_epochs, n_channels, 5)
-        The natural log of the mean power density (µV²/Hz) in each of ``BANDS``, by
-        Welch's method with segments of ``WELCH_N_TIMES`` samples at 100 Hz.
-    log_variance : array of shape (n_epochs, n_channels)
-        The natural log of the variance (µV²) of the epoch.
-    texture : float
-        How widely nights differ in what the powers do not fix: peaks of alpha and
-        sigma, bursts, isolated waves. 0 gives noise that is but shaped.
-    random_state : int | Generator | RandomState | None
-        Seeds the signal. The same number gives the same signal.
+    ``log_band_power`` (n_epochs, n_channels, 5) is the natural log of the mean power
+    density (µV²/Hz) in each of ``BANDS``, by Welch's method with segments of
+    ``WELCH_N_TIMES`` samples at 100 Hz, ``log_variance`` (n_epochs, n_channels) that of
+    the variance (µV²). ``texture`` is how widely nights differ in what the powers do
+    not fix: peaks of alpha and sigma, bursts, isolated waves; 0 gives shaped noise.
 
-    Returns
-    -------
-    signals : array of shape (n_channels, n_epochs * N_TIMES)
-        The signal in µV at 100 Hz.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit together, a value is NaN or infinite, or ``texture`` is
-        negative.
-
-    Notes
-    -----
     All choices are ours. The spectrum is linear in log-log coordinates between the
     bands' geometric centres, with the texture's peaks and bends, fitted so that Welch's
     method finds the given powers. What the variance exceeds the bands by becomes a
     drift below 0.5 Hz with a 1/f spectrum; where the bands alone exceed the variance,
-    they win. Two channels have a coherence of 0.3. Epochs fade into each other within
-    2 s. There is no stage among the parameters, so that none can leak into the signal:
+    they win. Two channels have a coherence of 0.3. Epochs fade into each other within 2
+    s. There is no stage among the parameters, so that none can leak into the signal:
     spindles or K-complexes drawn by stage would teach a stager the drawing.
     """
     if not texture >= 0:
@@ -87,31 +67,11 @@ def resynthesize_anywhere(
 ) -> Tensor:
     """Make the epochs of one channel of a random montage and recorder, to train on.
 
-    Parameters
-    ----------
-    log_band_power : array of shape (n_epochs, 2, 5)
-        As in `resynthesize`; the montage lies between the two channels.
-    log_variance : array of shape (n_epochs, 2)
-        As in `resynthesize`.
-    max_spread : float
-        By how much (natural log, the largest standard deviation of a night) the powers
-        of single epochs vary: a stager must not trust one epoch more than a sequence.
-    recorder : float
-        How far the recorder is from flat, see `draw_device`.
-    device : torch.device | str
-        Where to make them.
-    random_state : int | Generator | RandomState | None
-        Seeds montage, recorder and signal.
-
-    Returns
-    -------
-    signals : Tensor of shape (n_epochs, N_TIMES)
-        In µV at 100 Hz, filtered as recordings are.
-
-    Raises
-    ------
-    ValueError
-        As in `resynthesize`.
+    The powers are those of two channels, as in `resynthesize`; the montage lies
+    between. Those of single epochs vary by up to ``max_spread`` (natural log, the
+    largest standard deviation of a night). ``recorder`` is how far the recorder is from
+    flat, see `draw_device`. Returns (n_epochs, N_TIMES) in µV at 100 Hz, filtered as
+    recordings are.
     """
     powers = _check_powers(log_band_power, log_variance)
     rng = check_random_state(random_state)

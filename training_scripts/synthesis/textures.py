@@ -37,31 +37,22 @@ _N_BENDS = 5
 
 @dataclass(frozen=True)
 class Texture:
-    """Properties drawn once for a night.
-
-    Parameters
-    ----------
-    bends : array of shape (n_freqs,)
-        Added to the log spectrum: its slope within the bands.
-    alpha, sigma : tuple of float
-        Frequency and width in Hz of the two peaks.
-    peak_height, sigma_share : float
-        Mean height of the peaks in the log spectrum, and the night's leaning to sigma.
-    modulation : array of shape (4,)
-        How strongly each part of the spectrum comes in bursts; 0 is steady noise.
-    wave_share, wave_rate : float
-        Share of delta that comes as isolated waves (slow waves, K-complexes, blinks,
-        eye movements: which, no power tells), and waves per second.
-    """
+    """Properties drawn once for a night."""
 
     bends: np.ndarray
+    """Added to the log spectrum: its slope within the bands, (n_freqs,)."""
     alpha: tuple[float, float]
     sigma: tuple[float, float]
+    """Frequency and width in Hz of the two peaks."""
     peak_height: float
     sigma_share: float
+    """Mean height of the peaks in the log spectrum, and the leaning to sigma."""
     modulation: np.ndarray
+    """How strongly each part of the spectrum comes in bursts (4,); 0 is steady."""
     wave_share: float
     wave_rate: float
+    """Share of delta that comes as isolated waves (slow waves, K-complexes, blinks, eye
+    movements: which, no power tells), and waves per second."""
 
 
 def draw_texture(rng: Generator, strength: float) -> Texture:
@@ -93,23 +84,8 @@ def draw_segments(
 ) -> Tensor:
     """Draw the signal of each epoch, with the tail that fades into the next.
 
-    Parameters
-    ----------
-    log_band_power : Tensor of shape (n_epochs, n_channels, 5)
-        Natural log of µV²/Hz.
-    log_variance : Tensor of shape (n_epochs, n_channels)
-        Natural log of µV².
-    texture : Texture
-        The night's.
-    coherence : float
-        Between any two channels.
-    rng : Generator
-        Draws all that follows; the noise is drawn on the device of the powers.
-
-    Returns
-    -------
-    spectrum : Tensor of shape (n_epochs, n_channels, n_freqs)
-        Fourier coefficients of segments of ``N_SEGMENT`` samples.
+    Returns the Fourier coefficients (n_epochs, n_channels, n_freqs) of segments of
+    ``N_SEGMENT`` samples. The noise is drawn on the device of the powers.
     """
     noise = _Noise(log_band_power, coherence, rng)
     paths = noise.to_device(_paths(rng, len(log_band_power), 8))
