@@ -33,6 +33,7 @@ SHARE_IN_PIECES = 0.5
 SHARE_BY_ITSELF = 0.5
 PIECE = (5, 60)
 GAP = (5, 30)
+# Of the gain, of the slope, of the bend.
 STDS_OF_SCALE_ERRORS = (0.25, 0.2, 0.15)
 
 
@@ -119,11 +120,11 @@ def _scale(signals, usable, pieces, rng):
         if rng.uniform() < SHARE_BY_ITSELF:
             scaled[piece] = scale_signals(signals[piece], usable[piece], SCALING)
         else:
-            scaled[piece] = raise_bands(scaled[piece], _draw_amiss(rng))
+            scaled[piece] = raise_bands(scaled[piece], draw_error(rng))
     return scaled
 
 
-def _draw_amiss(rng):
+def draw_error(rng):
     """Draw a smooth error of all bands, in natural logs of power."""
     place = np.pi * (np.arange(N_BANDS) + 0.5) / N_BANDS
     return sum(

@@ -15,13 +15,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from band_power_nights import draw_error
 from scipy.signal import welch
 from torch.nn import functional as F
 
 from mne_mc2sleep._constants import SFREQ
 from mne_mc2sleep.network import Embeddings
 from mne_mc2sleep.preprocessing.scaling import (
-    N_BANDS,
     N_WELCH,
     approach_reference,
     distances_by_band,
@@ -39,9 +39,6 @@ MIN_PIECE, MAX_PIECE = 20, 240
 # half an hour of a young sleeper can be all N3, which old sleepers lack.
 SHARE_OF_RUNS = 0.3
 _CONCENTRATION, _MAX_RUN = 0.3, 15
-# Errors of the scaling by stages that were found, in natural logs: of the gain, of the
-# slope, of the bend.
-STD_ERRORS = (0.25, 0.2, 0.15)
 N_RECORDINGS_AT_ONCE = 16
 
 
@@ -91,7 +88,7 @@ def cut(recording, sequence_length, rng, in_pieces=SHARE_IN_PIECES):
         if not of_night:
             level = _middle(freqs, density[piece])
             stages_known = rng.uniform() >= SHARE_UNKNOWN
-            assumed = middle + _draw_error(rng) if stages_known else level
+            assumed = middle + draw_error(rng) if stages_known else level
             assumed = trust_shape(assumed, len(part), stages_known)
             part = approach_reference(part, assumed, level)
         else:
@@ -107,14 +104,6 @@ def cut(recording, sequence_length, rng, in_pieces=SHARE_IN_PIECES):
 
 def _middle(freqs, density):
     return distances_by_band(freqs, np.median(density, axis=0))
-
-
-def _draw_error(rng):
-    place = np.pi * (np.arange(N_BANDS) + 0.5) / N_BANDS
-    return sum(
-        rng.normal(0, std) * np.cos(order * place)
-        for order, std in enumerate(STD_ERRORS)
-    )
 
 
 def _draw_pieces(n_epochs, rng):

@@ -4,7 +4,7 @@
 
     python training_scripts/real_ablations.py docs/real_ablations.json \
         --heads sleep_edf_heads.npz --ucddb ucddb.npz --pydynamo pydynamo.npz \
-        --polysomnography noxturnal_2min.edf --drawn drawn
+        --polysomnography noxturnal_2min.edf
     python training_scripts/real_ablations.py docs/real_ablations.json --table
 
 Every variant trains from scratch on the same real nights, which are glued from 5-s
@@ -122,41 +122,32 @@ TEST_SET = "heads, test"
 
 
 class RealNights:
-    """Nights of the training subjects, glued once and kept in a folder.
+    """Nights of the training subjects, glued from heads.
 
-    ``fname`` is ``sleep_edf_heads.npz``; ``n_nights`` takes the first nights only, for
-    a rehearsal.
+    ``fname`` is ``sleep_edf_heads.npz``; ``n_nights`` takes the first only, for a
+    rehearsal. Numbers are rounded to half precision.
     """
 
-    def __init__(self, fname, folder, n_nights=None):
+    def __init__(self, fname, n_nights=None):
         others = {*HEADS_VALIDATION_SUBJECTS, *HEADS_TEST_SUBJECTS}
         nights = [n for n in read_heads(fname) if n.subject not in others]
-        self.nights, self.folder = nights[:n_nights], folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self.nights = nights[:n_nights]
 
     @lru_cache  # noqa: B019
     def glued(self, index, same_stage):
         """Return a night in µV through a random recorder, and the stages' shares."""
         night = self.nights[index]
-        fname = self.folder / f"{night.name}_{same_stage:d}.npz"
-        if not fname.exists():
-            rng = np.random.default_rng([DRAW_SEED, index, same_stage])
-            donors = draw_donors(night.stages, same_stage, rng)
-            signal = record_signal(glue(night.heads, donors), rng)
-            shares = stage_shares(night.stages, donors)
-            save_array(fname, x=signal.reshape(-1, N_TIMES), shares=shares)
-        with np.load(fname) as file:
-            return file["x"].astype(np.float32), file["shares"]
+        rng = np.random.default_rng([DRAW_SEED, index, same_stage])
+        donors = draw_donors(night.stages, same_stage, rng)
+        signal = record_signal(glue(night.heads, donors), rng).astype(np.float16)
+        shares = stage_shares(night.stages, donors).astype(np.float16)
+        return signal.astype(np.float32).reshape(-1, N_TIMES), shares
 
     @lru_cache  # noqa: B019
     def teacher(self, index, same_stage):
         """Return YASA's probabilities for a glued night."""
-        fname = self.folder / f"{self.nights[index].name}_{same_stage:d}_yasa.npz"
-        if not fname.exists():
-            signals, _ = self.glued(index, same_stage)
-            save_array(fname, p=yasa_teacher(signals.ravel().astype(float), SFREQ))
-        with np.load(fname) as file:
-            return file["p"]
+        signals, _ = self.glued(index, same_stage)
+        return yasa_teacher(signals.ravel().astype(float), SFREQ).astype(np.float16)
 
     @lru_cache  # noqa: B019
     def scaled(self, index, same_stage, scaling):
@@ -191,14 +182,6 @@ class RealNights:
             usable = np.ones(len(signals), dtype=bool)
             nights.append(Night(signals, night.stages, usable, night.subject))
         return fit_levels(nights)
-
-
-def save_array(fname, **arrays):
-    """Save arrays; an incomplete file is not read as a complete one."""
-    temporary = fname.with_suffix(".part")
-    with temporary.open("wb") as file:
-        np.savez(file, **{k: v.astype(np.float16) for k, v in arrays.items()})
-    temporary.rename(fname)
 
 
 def train(nights, variant, seed):
@@ -293,7 +276,7 @@ def score(stager, recordings, without=frozenset()):
 
 def do_runs(args, results):
     """Do the runs that the results do not hold, and save each."""
-    nights = RealNights(args.heads, args.drawn, 2 if args.fast else None)
+    nights = RealNights(args.heads, 2 if args.fast else None)
     sets = read_sets(args)
     seeds = SEEDS[:1] if args.fast else SEEDS
     for group, seed in product(VARIANTS.values(), seeds):
@@ -447,7 +430,6 @@ def parse_args(arguments=None):
     parser.add_argument("--ucddb", help="ucddb.npz, to score")
     parser.add_argument("--pydynamo", help="pydynamo.npz, to score")
     parser.add_argument("--polysomnography", help="an EDF file, to stage all channels")
-    parser.add_argument("--drawn", type=Path, default=Path("drawn"), help="a folder")
     names = [name for group in VARIANTS.values() for name in group]
     parser.add_argument("--variants", nargs="*", default=names, help="by name")
     parser.add_argument(

@@ -126,8 +126,8 @@ def training_options(args):
     return TrainingOptions(
         pretrain_train_epochs=args.pretrain_train_epochs,
         finetune_train_epochs=args.finetune_train_epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
+        batch_size=5,
+        learning_rate=1.5e-3,
         weight_decay=0.02,
         patience=max(args.pretrain_train_epochs, args.finetune_train_epochs),
         excluded_neighbors=5,
@@ -135,7 +135,7 @@ def training_options(args):
         seed=args.seed,
         label_smoothing=0.05,
         average_decay=0.995,
-        precision=args.precision,
+        precision="bfloat16",
     )
 
 
@@ -146,7 +146,7 @@ def encode(net, nights):
 
 def train_on_powers(args):
     """Pretrain and fine-tune; return the stager."""
-    nights = read_power_nights(args.fname)[:: args.every]
+    nights = read_power_nights(args.fname)
     train_nights, validation_nights, test_nights = split_nights(nights, args.fold)
     device, options = find_device(args.device), training_options(args)
     seeds = {"pretrain": 0, "finetune": 10_000}
@@ -213,7 +213,7 @@ def train_on_powers(args):
 
 def continue_on_soft_targets(args, stager):
     """Continue all layers on soft targets; return the stager."""
-    nights = read_power_nights(args.fname)[:: args.every]
+    nights = read_power_nights(args.fname)
     power_nights, _, _ = split_nights(nights, args.fold)
     kept_back = {*HEADS_VALIDATION_SUBJECTS, *HEADS_TEST_SUBJECTS}
     power_nights = [n for n in power_nights if n.subject not in kept_back]
@@ -334,9 +334,6 @@ def parse_args():
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device")
-    parser.add_argument("--precision", default="bfloat16")
-    parser.add_argument("--batch-size", type=int, default=5)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--pretrain-train-epochs", type=int, default=12)
     parser.add_argument("--finetune-train-epochs", type=int, default=24)
     parser.add_argument("--heads", help="sleep_edf_heads.npz; without it, two steps")
@@ -344,7 +341,6 @@ def parse_args():
     parser.add_argument("--start", help="weights of the first two steps")
     parser.add_argument("--ucddb", help="ucddb.npz, for the third step")
     parser.add_argument("--passes", type=int, help="of each phase, for a trial")
-    parser.add_argument("--every", type=int, default=1, help="use each n-th night")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()
 

@@ -26,15 +26,14 @@ def arguments(tmp_path_factory):
         night=np.repeat(names, 44),
         stage=np.tile(np.repeat([0, 2, 3, 4], 11), 4),
     )
-    paths = ["--heads", folder / "heads.npz", "--drawn", folder / "drawn"]
-    options = [*paths, "--fast", "--variants", *VARIANTS]
+    options = ["--heads", folder / "heads.npz", "--fast", "--variants", *VARIANTS]
     return [str(option) for option in [folder / "results.json", *options]]
 
 
-def test_only_subjects_who_are_not_scored_are_trained_on(arguments, tmp_path):
+def test_only_subjects_who_are_not_scored_are_trained_on(arguments):
     """A night of a subject who is validated or tested on would leak."""
     args = real_ablations.parse_args(arguments)
-    nights = real_ablations.RealNights(args.heads, tmp_path)
+    nights = real_ablations.RealNights(args.heads)
     assert [night.subject for night in nights.nights] == ["SC400", "SC401"]
     sets = real_ablations.read_sets(args)
     assert {name: len(found) for name, found in sets.items()} == {
@@ -46,7 +45,7 @@ def test_only_subjects_who_are_not_scored_are_trained_on(arguments, tmp_path):
 def test_a_pass_reads_the_same_epochs_of_signals_and_targets(arguments):
     """Half of each night; a part of each target is the epoch's own stage."""
     args = real_ablations.parse_args(arguments)
-    nights = real_ablations.RealNights(args.heads, args.drawn)
+    nights = real_ablations.RealNights(args.heads)
     for number in range(3):
         for night in nights.draw(real_ablations.Variant(), number):
             assert len(night.signals) == len(night.stages) == 22
