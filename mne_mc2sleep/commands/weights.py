@@ -1,4 +1,4 @@
-"""``mne-mc2sleep weights``: list, fetch or describe weights."""
+"""``mne-mc2sleep weights``: list or describe weights."""
 
 from __future__ import annotations
 
@@ -8,31 +8,26 @@ from ._common import PROGRAM, add_command
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
-    from pathlib import Path
-    from typing import Any
 
-_FETCH = f"""\
-  {PROGRAM} weights fetch small
-  {PROGRAM} weights fetch https://example.org/lab.safetensors --sha256 4f5c..."""
-_CARD = f"  {PROGRAM} weights card small\n  {PROGRAM} weights card lab.safetensors"
+_CARD = f"""\
+  {PROGRAM} weights card small
+  {PROGRAM} weights card lab.safetensors
+  {PROGRAM} weights card https://example.org/lab.safetensors --sha256 4f5c..."""
 
 
 def add_parser(subparsers: _SubParsersAction) -> None:
     """Add the sub-command."""
     parser = subparsers.add_parser(
-        "weights", help="list, fetch or describe weights", description=__doc__
+        "weights", help="list or describe weights", description=__doc__
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     example, text = f"  {PROGRAM} weights list", "list the weights with a name"
     add_command(actions, "list", run_list, example, help=text)
-    what = "a name, the path of a file, or an address (https://...) with --sha256"
-    for name, run, examples, text in (
-        ("fetch", run_fetch, _FETCH, "fetch weights and print their path"),
-        ("card", run_card, _CARD, "print settings and each step of the training"),
-    ):
-        action = add_command(actions, name, run, examples, help=text)
-        action.add_argument("weights", metavar="WEIGHTS", help=what)
-        action.add_argument("--sha256", help="the checksum of the file")
+    text = "print the path, the settings and each step of the training"
+    card = add_command(actions, "card", run_card, _CARD, help=text)
+    text = "a name, the path of a file, or an address (https://...) to download"
+    card.add_argument("weights", metavar="WEIGHTS", help=text)
+    card.add_argument("--sha256", help="the checksum of a file to download")
 
 
 def run_list(args: Namespace) -> int:
@@ -47,26 +42,13 @@ def run_list(args: Namespace) -> int:
     return 0
 
 
-def run_fetch(args: Namespace) -> int:
-    """Fetch weights, check them, and print their path."""
-    fname, _ = _open(args)
-    print(fname)
-    return 0
-
-
 def run_card(args: Namespace) -> int:
     """Print the settings of weights and the steps of their training."""
-    from ..weights.metadata import format_card
-
-    fname, metadata = _open(args)
-    print(format_card(metadata, fname))
-    return 0
-
-
-def _open(args: Namespace) -> tuple[Path, dict[str, Any]]:
-    """Return the path of weights and their metadata; raise if they are damaged."""
     from ..weights.file_format import load_weights
+    from ..weights.metadata import format_card
     from ..weights.registry import find_weights
 
     fname = find_weights(args.weights, args.sha256)
-    return fname, load_weights(fname)[1]
+    print(f"Path: {fname}")
+    print(format_card(load_weights(fname)[1], fname))
+    return 0
