@@ -29,7 +29,7 @@ from .io.hypnograms import make_hypnogram
 from .network import MC2SleepConfig
 from .preprocessing.scaling import SCALINGS
 from .stager import Stager
-from .training import TrainingOptions, interruptible, useful_threads
+from .training import TrainingOptions, interruptible
 from .weights.file_format import MAX_LENGTH
 from .weights.registry import KNOWN_WEIGHTS, find_weights
 
@@ -79,10 +79,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Temperature of the InfoNCE loss.
     contrastive_weight, reconstruction_weight : float
         Weights of the InfoNCE and the reconstruction loss in pretraining.
-    excluded_neighbors : int
-        Exclude epochs of one night at most this far apart from InfoNCE's negatives.
-    exclude_same_stage : bool
-        Whether to exclude epochs of the same stage from the negatives of InfoNCE.
     pretrain_train_epochs, finetune_train_epochs : int | None
         Maximum number of passes over the nights in each phase. If None, 20 passes of
         fine-tuning, or 5 for weights that were fine-tuned before.
@@ -149,8 +145,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         contrastive_temperature: float = TrainingOptions.contrastive_temperature,
         contrastive_weight: float = TrainingOptions.contrastive_weight,
         reconstruction_weight: float = TrainingOptions.reconstruction_weight,
-        excluded_neighbors: int = TrainingOptions.excluded_neighbors,
-        exclude_same_stage: bool = TrainingOptions.exclude_same_stage,
         pretrain_train_epochs: int = TrainingOptions.pretrain_train_epochs,
         finetune_train_epochs: int | None = TrainingOptions.finetune_train_epochs,
         adaptation: float | str = TrainingOptions.adaptation,
@@ -174,8 +168,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         self.contrastive_temperature = contrastive_temperature
         self.contrastive_weight = contrastive_weight
         self.reconstruction_weight = reconstruction_weight
-        self.excluded_neighbors = excluded_neighbors
-        self.exclude_same_stage = exclude_same_stage
         self.pretrain_train_epochs = pretrain_train_epochs
         self.finetune_train_epochs = finetune_train_epochs
         self.adaptation = adaptation
@@ -322,10 +314,10 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         )
         # Only now: an error above leaves the current weights.
         self.stager_ = stager
-        with interruptible(), useful_threads(stager.device):
+        with interruptible():
             for phase in phases:
                 train = getattr(stager, phase)
-                train(nights, options, ProgressBar, callback=self.callback)
+                train(nights, options, progress=ProgressBar, callback=self.callback)
         return self
 
     def _new_stager(self, seed: int) -> Stager:

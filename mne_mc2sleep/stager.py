@@ -17,9 +17,8 @@ from ._constants import SFREQ, STAGES
 from ._utils import find_device
 from .data.night_files import StoredEpochs
 from .data.nights import EncodedNight, Night, count_stages, hold_out_subjects
-from .inference.calibration import calibrate, fit_temperature
+from .inference.calibration import calibrate
 from .inference.sliding_window import encode_epochs, log_posteriors
-from .metrics import score_stages
 from .network import MC2SleepConfig, make_network
 from .preprocessing.novelty import (
     check_profile,
@@ -33,8 +32,7 @@ from .training import logger
 from .training.adaptation import (
     ADAPTATION_TRAIN_EPOCHS,
     MAX_SUBJECTS,
-    SHARE_OF_ONE_SUBJECT,
-    Adaptation,
+    SHARES,
     average_weights,
     choose_on,
     cross_validate,
@@ -133,77 +131,48 @@ class Stager:
         self,
         nights: Sequence[Night],
         options: TrainingOptions,
-        progress: Callable | None = None,
-        checkpoint: str | Path | None = None,
         held_out: Sequence[Night] | None = None,
-        callback: Callable[[dict], Any] | None = None,
+        **run: Any,
     ) -> None:
-        """Train on signals, see `training.pretrain`.
+        """Train all of the network, see `training.Pretraining`.
 
         Parameters
         ----------
         nights : sequence of Night
             All nights, as signals.
-        options, progress, checkpoint, callback
-            As in `training.pretrain`.
+        options : TrainingOptions
+            The settings.
         held_out : sequence of Night | None
             More nights, to validate on. If None, hold out the validation subjects among
             ``nights``.
+        **run
+            ``progress``, ``checkpoint`` and ``callback`` of `training.train`.
         """
         train, held_out = self._split(nights, options, held_out)
         self._fit_statistics(train, options.seed)
-        n_before = len(self.history)
-        try:
-            training.pretrain(
-                self.net,
-                train,
-                held_out,
-                options,
-                self.history,
-                progress,
-                checkpoint,
-                callback,
-            )
-        finally:
-            self._record("pretraining", train, held_out, n_before)
-            # The old one was fitted to the posteriors of other weights.
-            self.calibration_temperature = 1.0
+        self._train(training.Pretraining(self.net, options), train, held_out, run)
 
     def finetune(
         self,
         nights: Sequence[Night],
         options: TrainingOptions,
-        progress: Callable | None = None,
-        checkpoint: str | Path | None = None,
         held_out: Sequence[Night] | None = None,
-        callback: Callable[[dict], Any] | None = None,
+        **run: Any,
     ) -> None:
-        """Train the sequence level, see `training.finetune`, and calibrate.
+        """Train the sequence level, see `training.Finetuning`, and calibrate.
 
         Weights that were fine-tuned before are averaged with the new ones, see
-        ``options.adaptation``.
-
-        Parameters
-        ----------
-        nights : sequence of Night
-            All nights, as signals, which are encoded once. The embeddings of signals on
-            the disk are on the disk, too.
-        options, progress, checkpoint, callback
-            As in `training.finetune`.
-        held_out : sequence of Night | None
-            As in `pretrain`. If None, and weights that were fine-tuned before are
-            adapted to few subjects, nobody is held out.
+        ``options.adaptation``. Then, if ``held_out`` is None and the subjects are few,
+        nobody is held out. The parameters are those of `pretrain`.
         """
         nights = [night for night in nights if night.is_scored]
-        is_adapted, subjects = self.was_finetuned, _subjects(nights)
-        if is_adapted and options.finetune_train_epochs is None:
+        shares = self._shares(options)
+        if self.was_finetuned and options.finetune_train_epochs is None:
             options = replace(options, finetune_train_epochs=ADAPTATION_TRAIN_EPOCHS)
         leave_out = (
-            is_adapted
+            len(shares) > 1
             and held_out is None
-            and options.adaptation == "auto"
-            and not set(subjects).intersection(self.validation_subjects)
-            and (len(subjects) <= MAX_SUBJECTS or options.validation_fraction == 0)
+            and self._can_leave_out(nights, options)
         )
         if leave_out:
             train, held_out = nights, []
@@ -213,30 +182,23 @@ class Stager:
         self._fit_statistics(train, options.seed)
         if self.scaling == "spectrum" and self.levels is None:
             self.levels = fit_levels(sample_nights(train))
-        before = deepcopy(self.net.state_dict()) if is_adapted else {}
-        n_before, chosen = len(self.history), None
+        net, before = self.net, deepcopy(self.net.state_dict())
+        temperature, chosen = self.calibration_temperature, None
         with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
-            both = self._encode([*train, *held_out], Path(folder))
-            encoded, held_out_encoded = both[: len(train)], both[len(train) :]
-            if leave_out and len(subjects) > 1:
-                chosen = cross_validate(self.net, encoded, options)
+            encoded = self._encode([*train, *held_out], Path(folder))
+            encoded, validation = encoded[: len(train)], encoded[len(train) :]
+            if leave_out and len(_subjects(train)) > 1:
+                chosen = cross_validate(net, encoded, options, temperature)
             try:
-                training.finetune(
-                    self.net,
-                    encoded,
-                    held_out_encoded,
-                    options,
-                    self.history,
-                    progress,
-                    checkpoint,
-                    callback,
-                )
+                phase = training.Finetuning(net, options)
+                self._train(phase, encoded, validation, run)
             finally:
-                self._record("fine-tuning", train, held_out, n_before)
-                if is_adapted:
-                    self._adapt(before, held_out_encoded, options, chosen)
-                else:
-                    self._calibrate(held_out_encoded)
+                if chosen is None:
+                    chosen = choose_on(net, before, validation, shares, temperature)
+                average_weights(net, before, chosen.share)
+                self.calibration_temperature = chosen.temperature
+                if chosen.macro_f1 is not None:
+                    self.scores = {"validation_macro_f1": chosen.macro_f1}
 
     def novelty(
         self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
@@ -399,27 +361,58 @@ class Stager:
             encoded.append(night.encoded(embeddings))
         return encoded
 
-    def _record(
-        self, phase: str, train: list[Night], held_out: list[Night], n_before: int
+    def _shares(self, options: TrainingOptions) -> tuple[float, ...]:
+        """Return the shares of the fine-tuned weights to choose from."""
+        if not self.was_finetuned:
+            return (1.0,)
+        auto = options.adaptation == "auto"
+        return SHARES if auto else (float(options.adaptation),)
+
+    def _can_leave_out(self, nights: Sequence[Night], options: TrainingOptions) -> bool:
+        """Return whether subjects are few, and none was held out before."""
+        subjects = _subjects(nights)
+        if set(subjects).intersection(self.validation_subjects):
+            return False
+        return len(subjects) <= MAX_SUBJECTS or options.validation_fraction == 0
+
+    def _train(
+        self,
+        phase: training.Phase,
+        nights: Sequence[Night] | Sequence[EncodedNight],
+        held_out: Sequence[Night] | Sequence[EncodedNight],
+        run: dict[str, Any],
     ) -> None:
-        """Add a step to the provenance."""
-        rows = self.history[n_before:]
-        # Interrupted within the first pass, it has hardly learnt anything.
-        if not rows:
-            return
-        counts = count_stages(train)
+        """Run a phase, and add it to the provenance, also if it is interrupted."""
+        n_before = len(self.history)
+        try:
+            training.train(phase, nights, held_out, self.history, **run)
+        finally:
+            # Interrupted within the first pass, it has hardly learnt anything.
+            if rows := self.history[n_before:]:
+                self._record(phase, nights, held_out, rows)
+
+    def _record(
+        self,
+        phase: training.Phase,
+        nights: Sequence[Night] | Sequence[EncodedNight],
+        held_out: Sequence[Night] | Sequence[EncodedNight],
+        rows: list[dict],
+    ) -> None:
+        counts = count_stages(nights)
         self.can_stage = self.can_stage or any(counts.values())
-        self.was_finetuned = phase == "fine-tuning"
+        self.was_finetuned = isinstance(phase, training.Finetuning)
+        # The old one was fitted to the posteriors of other weights.
+        self.calibration_temperature = 1.0
         step = {
-            "phase": phase,
+            "phase": phase.name.lower(),
             "package_version": __version__,
             "source": None,
             "licences": [],
             "teachers": [],
-            "n_nights": len(train),
-            "n_subjects": len(_subjects(train)),
+            "n_nights": len(nights),
+            "n_subjects": len(_subjects(nights)),
             "n_epochs": counts,
-            "subjects": _subjects(train),
+            "subjects": _subjects(nights),
             "validation_subjects": _subjects(held_out),
             "started_from": self.started_from,
         }
@@ -429,41 +422,6 @@ class Stager:
         best = max(row[name] for row in rows)
         self.scores = {} if np.isnan(best) else {name: best}
 
-    def _adapt(
-        self,
-        before: dict[str, torch.Tensor],
-        held_out: Sequence[EncodedNight],
-        options: TrainingOptions,
-        chosen: Adaptation | None,
-    ) -> None:
-        """Average the weights with those of before, and calibrate."""
-        if options.adaptation != "auto":
-            share = float(options.adaptation)
-        elif chosen is None and held_out:
-            chosen = choose_on(self.net, before, held_out)
-        if options.adaptation == "auto":
-            share = chosen.share if chosen else SHARE_OF_ONE_SUBJECT
-        logger.info("The weights are %.2f fine-tuned + %.2f old.", share, 1 - share)
-        average_weights(self.net, before, deepcopy(self.net.state_dict()), share)
-        if chosen is not None:
-            self.calibration_temperature = chosen.temperature
-            self.scores = {"validation_macro_f1": chosen.macro_f1}
-        # Without held-out nights, weights near the old ones are about as confident.
-        elif held_out or share == 1:
-            self._calibrate(held_out)
 
-    def _calibrate(self, held_out: Sequence[EncodedNight]) -> None:
-        """Fit the temperature to held-out nights, and score them."""
-        self.calibration_temperature = 1.0
-        if held_out:
-            posteriors = np.concatenate(
-                [log_posteriors(self.net, n.embeddings[:], n.usable) for n in held_out]
-            )
-            targets = np.concatenate([night.targets for night in held_out])
-            self.calibration_temperature = fit_temperature(posteriors, targets)
-            scores = score_stages(targets, posteriors.argmax(axis=1))
-            self.scores = {"validation_macro_f1": scores["macro_f1"]}
-
-
-def _subjects(nights: Sequence[Night]) -> list[str]:
+def _subjects(nights: Sequence[Night] | Sequence[EncodedNight]) -> list[str]:
     return sorted({str(night.subject) for night in nights})

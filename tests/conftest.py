@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stagers import QUICK, SEEDS, TINY_SIZES
+from stagers import PHASES, QUICK, SEEDS, TINY_SIZES
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night, training
 from mne_mc2sleep._constants import N_TIMES, SFREQ
@@ -129,8 +129,8 @@ def run_training(net, short_nights, options, as_embeddings):
             nights, held_out = (as_embeddings(net, part) for part in (nights, held_out))
         history = []
         options_ = replace(options, **settings)
-        train = getattr(training, stage)
-        train(net, nights, held_out, options_, history, progress, None, callback)
+        phase = PHASES[stage](net, options_)
+        training.train(phase, nights, held_out, history, progress, callback=callback)
         return history
 
     return run_training

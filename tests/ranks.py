@@ -30,7 +30,6 @@ OPTIONS = training.TrainingOptions(
     batch_size=BATCH_SIZE,
     learning_rate=3e-3,
     patience=9,
-    excluded_neighbors=1,
     average_decay=0.9,
 )
 
@@ -48,8 +47,9 @@ def pretrain(options, checkpoint=None, callback=None):
         net = MC2SleepNet(MC2SleepConfig(sequence_layers=1, **TINY_SIZES))
     history = []
     nights, held_out = list(map(make_night, range(6))), [make_night(7)]
-    training.pretrain(
-        net, nights, held_out, options, history, None, checkpoint, callback
+    phase = training.Pretraining(net, options)
+    training.train(
+        phase, nights, held_out, history, checkpoint=checkpoint, callback=callback
     )
     return net, history
 
@@ -64,7 +64,8 @@ def finetune(options):
         for night in map(make_night, range(9))
     ]
     history = []
-    training.finetune(net, nights[:6], nights[6:], options, history)
+    phase = training.Finetuning(net, options)
+    training.train(phase, nights[:6], nights[6:], history)
     return net, history
 
 

@@ -2,6 +2,9 @@
 
 import torch
 
+from mne_mc2sleep import training
+
+PHASES = {"pretrain": training.Pretraining, "finetune": training.Finetuning}
 # Short nights that hold all five stages.
 SEEDS = (10, 97, 342)
 # Little training: these tests ask how things fit together, not how well it stages.

@@ -159,14 +159,14 @@ def run(
         pretrain_train_epochs=n_pretrain * len(nights) // len(seen),
         finetune_train_epochs=n_finetune * len(nights) // len(scored),
     )
-    training.pretrain(net, seen, [], options, [])
+    training.train(training.Pretraining(net, options), seen, [], [])
     if finetune and frozen:
         encoded = [n.encoded(encode_epochs(net, n.signals)) for n in scored]
-        training.finetune(net, encoded, [], options, [])
+        training.train(training.Finetuning(net, options), encoded, [], [])
     elif finetune:
         # All of the network goes on, by the losses of the stages alone.
         more = replace(options, seed=options.seed + 1, **ALONE)
-        training.pretrain(net, scored, [], more, [])
+        training.train(training.Pretraining(net, more), scored, [], [])
     predicted = [
         log_posteriors(net, encode_epochs(net, n.inputs), n.usable).argmax(axis=1)
         for n in test

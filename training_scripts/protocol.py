@@ -233,7 +233,13 @@ def run_fold(cohort, fold, folder, seed, args):
     stager = Stager.untrained(config, options.seed, clf.device)
     for name, learn in zip(PHASES, (stager.pretrain, stager.finetune), strict=True):
         checkpoint = folder / f"{name}.pt"
-        learn(train, options, ProgressBar, checkpoint, held_out=validation)
+        learn(
+            train,
+            options,
+            validation,
+            progress=ProgressBar,
+            checkpoint=checkpoint,
+        )
     if not is_first():
         return
     probabilities = [

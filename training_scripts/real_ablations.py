@@ -203,19 +203,20 @@ def train(nights, variant, seed):
         net = variant.network(MC2SleepConfig.from_size("small"))
     training.fit_input_statistics(net, draw(0), seed)
     if n_pretrain:
-        training.pretrain(net, draw, [], options, [])
+        training.train(training.Pretraining(net, options), draw, [], [])
     if variant.frozen:
         versions = [
             [n.encoded(encode_epochs(net, n.signals)) for n in draw(number)]
             for number in range(2)
         ]
-        training.finetune(net, lambda number: versions[number % 2], [], options, [])
+        phase = training.Finetuning(net, options)
+        training.train(phase, lambda number: versions[number % 2], [], [])
     else:
         # All of the network goes on, by the losses of the stages alone.
         more = replace(
             options, pretrain_train_epochs=n_finetune, seed=seed + 1000, **ALONE
         )
-        training.pretrain(net, draw, [], more, [])
+        training.train(training.Pretraining(net, more), draw, [], [])
     is_spectrum = variant.scaling == "spectrum"
     levels = nights.levels() if is_spectrum else None
     return Stager(net, scaling=variant.scaling, can_stage=True, levels=levels)

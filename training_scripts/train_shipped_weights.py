@@ -130,7 +130,6 @@ def training_options(args):
         learning_rate=1.5e-3,
         weight_decay=0.02,
         patience=max(args.pretrain_train_epochs, args.finetune_train_epochs),
-        excluded_neighbors=5,
         validation_fraction=0.0,
         seed=args.seed,
         label_smoothing=0.05,
@@ -161,11 +160,10 @@ def train_on_powers(args):
     validation = make_nights(validation_nights, (VALIDATION_SEED, args.fold), device)
     training.fit_input_statistics(net, draw("pretrain", 0), args.seed)
     stager = Stager(net, scaling=SCALING, can_stage=True, was_finetuned=True)
-    training.pretrain(
-        net,
+    training.train(
+        training.Pretraining(net, options),
         lambda train_epoch: draw("pretrain", train_epoch),
         validation,
-        options,
         stager.history,
         checkpoint=args.out_dir / "pretraining.pt",
     )
@@ -175,11 +173,10 @@ def train_on_powers(args):
         return encode(net, draw("finetune", index, FINETUNE_MAX_SPREADS[index]))
 
     validation = encode(net, validation)
-    training.finetune(
-        net,
+    training.train(
+        training.Finetuning(net, options),
         lambda train_epoch: version(train_epoch % len(FINETUNE_MAX_SPREADS)),
         validation,
-        options,
         stager.history,
         checkpoint=args.out_dir / "finetuning.pt",
     )

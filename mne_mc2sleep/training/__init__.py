@@ -10,11 +10,8 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "Finetuning",
             "Phase",
             "Pretraining",
-            "finetune",
             "fit_input_statistics",
-            "pretrain",
         ],
-        "threads": ["useful_threads"],
         "trainer": ["interruptible", "logger", "seeded", "train"],
     },
 )

@@ -1,7 +1,12 @@
-"""Choose how far fine-tuning moves weights that were fine-tuned before."""
+"""Choose how far fine-tuning moves weights that were fine-tuned before.
+
+The fine-tuned weights are averaged with the old ones (WiSE-FT, arXiv 2109.01903). The
+share of the fine-tuned ones is 0 to 1.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from copy import deepcopy
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,11 +17,11 @@ from .._constants import UNSCORED
 from ..inference.calibration import fit_temperature
 from ..inference.sliding_window import log_posteriors
 from ..metrics import score_stages
-from .phases import finetune
-from .trainer import logger
+from .phases import Finetuning
+from .trainer import logger, train
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from ..network import SleepNetwork
     from .options import TrainingOptions
 
-# Our choices. 0 keeps the old weights and fits the temperature only.
+# Our choices.
 SHARES = (0.0, 0.3, 0.6, 1.0)
 SHARE_OF_ONE_SUBJECT = 0.3
 """With one subject, nobody can be left out to choose by."""
@@ -38,38 +43,25 @@ _MAX_FOLDS = 5
 
 
 class Adaptation(NamedTuple):
-    """Share of the fine-tuned weights, and what follows from it."""
+    """A share of the fine-tuned weights, and what belongs to it."""
 
     share: float
-    """The share of the fine-tuned weights, from 0 to 1."""
     temperature: float
-    """The calibration temperature, fitted to subjects that were not trained on."""
-    macro_f1: float
-    """The score of these subjects."""
+    """The calibration temperature."""
+    macro_f1: float | None
+    """The score of subjects that were not trained on, if there are any."""
 
 
 def cross_validate(
-    net: SleepNetwork, nights: Sequence[EncodedNight], options: TrainingOptions
+    net: SleepNetwork,
+    nights: Sequence[EncodedNight],
+    options: TrainingOptions,
+    temperature: float,
 ) -> Adaptation:
-    """Choose the share of the fine-tuned weights by leaving out subjects in turn.
+    """Choose the share by fine-tuning without some subjects in turn.
 
-    The weights are fine-tuned without some subjects and averaged with the old ones
-    (WiSE-FT, arXiv 2109.01903). The share whose probabilities fit the left-out subjects
-    best is chosen; it may be 0.
-
-    Parameters
-    ----------
-    net : SleepNetwork
-        The network, with the old weights. It is not changed.
-    nights : sequence of EncodedNight
-        Scored nights of two subjects or more.
-    options : TrainingOptions
-        The settings of the fine-tuning.
-
-    Returns
-    -------
-    adaptation : Adaptation
-        The best share.
+    ``net`` with the old weights, and their calibration ``temperature``, are not
+    changed. The nights are of two subjects or more.
     """
     subjects = np.array([str(night.subject) for night in nights])
     # Staging does without it.
@@ -77,64 +69,65 @@ def cross_validate(
 
     folds = GroupKFold(min(len(set(subjects)), _MAX_FOLDS))
     before = deepcopy(net.state_dict())
-    posteriors: dict[float, list[NDArray]] = {share: [] for share in SHARES}
+    posteriors: dict[float, list[NDArray]] = defaultdict(list)
     left_out = []
     try:
-        for train, test in folds.split(subjects, groups=subjects):
+        for trained, tested in folds.split(subjects, groups=subjects):
             net.load_state_dict(before)
-            finetune(net, [nights[i] for i in train], [], options, [])
-            tested = [nights[i] for i in test]
-            left_out += tested
-            for share, found in _stage_by_share(net, before, tested).items():
+            train(Finetuning(net, options), [nights[i] for i in trained], [], [])
+            test = [nights[i] for i in tested]
+            left_out += test
+            for share, found in _stage_by_share(net, before, test, SHARES).items():
                 posteriors[share] += found
     finally:
         net.load_state_dict(before)
-    return _choose(posteriors, left_out)
+    return _choose(posteriors, left_out, temperature)
 
 
 def choose_on(
-    net: SleepNetwork, before: dict[str, Tensor], held_out: Sequence[EncodedNight]
+    net: SleepNetwork,
+    before: Mapping[str, Tensor],
+    held_out: Sequence[EncodedNight],
+    shares: Sequence[float],
+    temperature: float,
 ) -> Adaptation:
-    """Choose the share of the fine-tuned weights that fits held-out nights best.
+    """Choose among ``shares`` by held-out nights, if there are any.
 
-    Parameters
-    ----------
-    net : SleepNetwork
-        The network, with the fine-tuned weights. It is not changed.
-    before : dict
-        The state of the old weights.
-    held_out : sequence of EncodedNight
-        Scored nights that were not trained on.
-
-    Returns
-    -------
-    adaptation : Adaptation
-        The best share.
+    ``net`` has the fine-tuned weights and is not changed; ``before`` and
+    ``temperature`` are the old weights and their calibration.
     """
+    if not held_out:
+        share = SHARE_OF_ONE_SUBJECT if len(shares) > 1 else shares[0]
+        # Weights near the old ones are about as confident.
+        return Adaptation(share, 1.0 if share == 1 else temperature, None)
     after = deepcopy(net.state_dict())
-    posteriors = _stage_by_share(net, before, held_out)
+    posteriors = _stage_by_share(net, before, held_out, shares)
     net.load_state_dict(after)
-    return _choose(posteriors, held_out)
+    return _choose(posteriors, held_out, temperature)
 
 
 def average_weights(
-    net: SleepNetwork, before: dict[str, Tensor], after: dict[str, Tensor], share: float
+    net: SleepNetwork, before: Mapping[str, Tensor], share: float
 ) -> None:
-    """Load the average of two states, with ``share`` of the second one."""
+    """Average the weights of ``net`` with those of before."""
     state = {
-        name: old.lerp(after[name], share) if old.is_floating_point() else after[name]
-        for name, old in before.items()
+        name: before[name].lerp(new, share) if new.is_floating_point() else new
+        for name, new in net.state_dict().items()
     }
     net.load_state_dict(state)
 
 
 def _stage_by_share(
-    net: SleepNetwork, before: dict[str, Tensor], nights: Sequence[EncodedNight]
+    net: SleepNetwork,
+    before: Mapping[str, Tensor],
+    nights: Sequence[EncodedNight],
+    shares: Sequence[float],
 ) -> dict[float, list[NDArray]]:
-    """Return the log-posteriors of each night for each share."""
+    """Return the log-posteriors of each night for each share; changes ``net``."""
     after, posteriors = deepcopy(net.state_dict()), {}
-    for share in SHARES:
-        average_weights(net, before, after, share)
+    for share in shares:
+        net.load_state_dict(after)
+        average_weights(net, before, share)
         posteriors[share] = [
             log_posteriors(net, night.embeddings[:], night.usable) for night in nights
         ]
@@ -142,7 +135,9 @@ def _stage_by_share(
 
 
 def _choose(
-    posteriors: dict[float, list[NDArray]], nights: Sequence[EncodedNight]
+    posteriors: Mapping[float, list[NDArray]],
+    nights: Sequence[EncodedNight],
+    temperature: float,
 ) -> Adaptation:
     """Choose the share with the lowest negative log-likelihood."""
     targets = np.concatenate([night.targets for night in nights])
@@ -151,11 +146,14 @@ def _choose(
     losses, found = {}, {}
     for share, parts in posteriors.items():
         values = np.concatenate(parts)[scored]
-        temperature = fit_temperature(values, targets)
-        calibrated = log_softmax(values / temperature, axis=-1)
+        fitted = fit_temperature(values, targets)
+        # Of the old weights, the temperature was fitted to more subjects.
+        if share == 0 and len(posteriors) > 1:
+            fitted = temperature
+        calibrated = log_softmax(values / fitted, axis=-1)
         losses[share] = -float(calibrated[rows, targets].mean())
         score = score_stages(targets, values.argmax(axis=1))["macro_f1"]
-        found[share] = Adaptation(share, temperature, score)
+        found[share] = Adaptation(share, fitted, score)
     best = min(losses, key=losses.__getitem__)
     logger.info(
         "Negative log-likelihood of subjects that were left out, by the share of the "

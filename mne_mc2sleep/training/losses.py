@@ -13,7 +13,7 @@ def info_nce_loss(
     signal: Tensor,
     spectrogram: Tensor,
     temperature: float = 0.1,
-    excluded: Tensor | None = None,
+    same_epoch: Tensor | None = None,
 ) -> Tensor:
     """Align the two modalities of the same epochs (InfoNCE, in the paper).
 
@@ -24,8 +24,8 @@ def info_nce_loss(
         all other rows are negatives.
     temperature : float
         Divides the cosine similarities. 0.1 is our choice.
-    excluded : Tensor of bool of shape (n_epochs, n_epochs) | None
-        Symmetric; where True the pair is not a negative. See `excluded_negatives`.
+    same_epoch : Tensor of bool of shape (n_epochs, n_epochs) | None
+        Where True, the rows are the same epoch, and not negatives of each other.
 
     Returns
     -------
@@ -35,43 +35,11 @@ def info_nce_loss(
     # Divided by the temperature, the rounding of bfloat16 would reach 0.04.
     with torch.autocast(signal.device.type, enabled=False):
         logits = signal.float() @ spectrogram.float().T / temperature
-    if excluded is not None:
+    if same_epoch is not None:
         positives = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        logits = logits.masked_fill(excluded & ~positives, -torch.inf)
+        logits = logits.masked_fill(same_epoch & ~positives, -torch.inf)
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-
-
-def excluded_negatives(
-    nights: Tensor,
-    positions: Tensor,
-    stages: Tensor,
-    n_neighbors: int = 0,
-    same_stage: bool = False,
-) -> Tensor:
-    """Find pairs of epochs that are too similar to be negatives (our choice).
-
-    Parameters
-    ----------
-    nights, positions, stages : Tensor of int of shape (n_epochs,)
-        Night, place in the night, and stage (-1 where unscored) of each epoch.
-    n_neighbors : int
-        Epochs of one night that are at most this far apart are excluded.
-    same_stage : bool
-        Exclude epochs of the same stage where both are scored.
-
-    Returns
-    -------
-    excluded : Tensor of bool of shape (n_epochs, n_epochs)
-        For `info_nce_loss`.
-    """
-    same_night = nights[:, None] == nights
-    excluded = same_night & ((positions[:, None] - positions).abs() <= n_neighbors)
-    if same_stage:
-        excluded = excluded | (
-            (stages[:, None] == stages) & (stages != UNSCORED)[:, None]
-        )
-    return excluded
 
 
 def reconstruction_loss(recovered: Tensor, original: Tensor, mask: Tensor) -> Tensor:

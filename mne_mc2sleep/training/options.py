@@ -58,10 +58,6 @@ class TrainingOptions:
     """Weight of the InfoNCE loss in pretraining."""
     reconstruction_weight: float = _real(0.1, None, "left")
     """Weight of the reconstruction loss in pretraining."""
-    excluded_neighbors: int = _integer(0, low=0)
-    """Epochs of one night at most this far apart are not negatives of InfoNCE."""
-    exclude_same_stage: bool = _option(False, "boolean")
-    """Whether epochs of the same stage are not negatives of InfoNCE."""
     validation_fraction: float = _real(0.2, 1, "left")
     """Share of the subjects held out for early stopping and calibration."""
     adaptation: float | str = _option(

@@ -9,20 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..network import Embeddings, draw_mask
-from .losses import (
-    excluded_negatives,
-    info_nce_loss,
-    reconstruction_loss,
-    stage_loss,
-)
-from .trainer import train
+from .losses import info_nce_loss, reconstruction_loss, stage_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-    from typing import Any
+    from collections.abc import Sequence
 
-    from ..data.nights import Batch, EncodedNight, Night
+    from ..data.nights import Batch, Night
     from ..network import SleepNetwork
     from .options import TrainingOptions
 
@@ -52,13 +44,6 @@ class Phase(nn.Module):
 
     To change the method, derive from `Pretraining` or `Finetuning`, override a method,
     and pass an instance to `train`.
-
-    Parameters
-    ----------
-    net : SleepNetwork
-        The network to train.
-    options : TrainingOptions
-        The settings.
     """
 
     name: str
@@ -103,7 +88,12 @@ class Phase(nn.Module):
 
 
 class Pretraining(Phase):
-    """Train the whole network by InfoNCE, cross-masking, and the stages if known."""
+    """Train the whole network by InfoNCE, cross-masking, and the stages where known.
+
+    Both levels at once are in the paper. The loss is CE(total) + CE(signal) +
+    CE(spectrogram) + 0.1 InfoNCE + 0.1 reconstruction (our weights); epochs without a
+    stage enter the last two only.
+    """
 
     name = "Pretraining"
 
@@ -136,16 +126,13 @@ class Pretraining(Phase):
 
     def contrastive_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
         """Return InfoNCE between the modalities of the usable epochs."""
-        usable, options = batch.usable, self.options
+        usable = batch.usable
         projected = self.net.project(Embeddings(*(e[usable] for e in embeddings)))
-        excluded = excluded_negatives(
-            batch.nights[usable],
-            batch.positions[usable],
-            batch.stages[usable],
-            options.excluded_neighbors,
-            options.exclude_same_stage,
-        )
-        return info_nce_loss(*projected, options.contrastive_temperature, excluded)
+        # Sequences of one night may overlap.
+        places = torch.stack([batch.nights[usable], batch.positions[usable]])
+        same_epoch = (places[:, :, None] == places[:, None]).all(dim=0)
+        temperature = self.options.contrastive_temperature
+        return info_nce_loss(*projected, temperature, same_epoch)
 
     def draw_masks(self, batch: Batch) -> Embeddings:
         """Draw which epochs are hidden in each modality, (batch, sequence)."""
@@ -163,7 +150,12 @@ class Pretraining(Phase):
 
 
 class Finetuning(Phase):
-    """Train the sequence level and the heads on the stages; the backbones stay."""
+    """Train the sequence level and the heads on the stages; the backbones stay.
+
+    The backbones are frozen (in the paper) and in eval mode, so they give the same
+    embeddings in every train epoch: these are the inputs, computed once. The loss is
+    the sum of CE over the five sets of logits that the authors' code returns.
+    """
 
     name = "Fine-tuning"
 
@@ -192,86 +184,3 @@ class Finetuning(Phase):
             "spectrogram_only": alone.spectrogram,
         }
         return self.stage_losses(logits, batch)
-
-
-def pretrain(
-    net: SleepNetwork,
-    nights: Sequence[Night] | Callable[[int], Sequence[Night]],
-    held_out: Sequence[Night],
-    options: TrainingOptions,
-    history: list[dict],
-    progress: Callable | None = None,
-    checkpoint: str | Path | None = None,
-    callback: Callable[[dict], Any] | None = None,
-) -> None:
-    """Train all of ``net`` by InfoNCE, cross-masking and the stages where known.
-
-    Both levels at once are in the paper. The loss is CE(total) + CE(signal) +
-    CE(spectrogram) + 0.1 InfoNCE + 0.1 reconstruction (our weights); epochs without a
-    stage enter the last two only.
-
-    Parameters
-    ----------
-    net : SleepNetwork
-        Changed in place; holds the best weights at the end, also after an interruption.
-    nights : sequence of Night | callable
-        The nights to train on. A callable gets the number of the train epoch, from 1,
-        and returns its nights (augmented, for example), of the same lengths each time.
-    held_out : sequence of Night
-        The nights to stop early by; may be empty.
-    options : TrainingOptions
-        The settings.
-    history : list of dict
-        Gets the losses and the validation score of each train epoch.
-    progress : callable | None
-        MNE's ProgressBar, or a class with the same interface.
-    checkpoint : path-like | None
-        A file ``*.pt`` that is written after each train epoch. If it exists, the
-        training resumes from it, and ends with the same weights to the bit.
-    callback : callable | None
-        Called with the row of ``history`` after each train epoch.
-
-    Raises
-    ------
-    RuntimeError
-        If the loss is not finite, or another training writes to the checkpoint.
-    ValueError
-        If the checkpoint is damaged or belongs to another training, or the lengths of
-        the nights change.
-
-    Notes
-    -----
-    If torch.distributed is initialised, its processes train together by
-    DistributedDataParallel: a step takes ``batch_size`` sequences in each process and
-    averages the gradients. Losses, the negatives of InfoNCE and BatchNorm are those of
-    each process's own sequences. The first process reads and writes the checkpoint.
-    """
-    phase = Pretraining(net, options)
-    train(phase, nights, held_out, history, progress, checkpoint, callback)
-
-
-def finetune(
-    net: SleepNetwork,
-    nights: Sequence[EncodedNight] | Callable[[int], Sequence[EncodedNight]],
-    held_out: Sequence[EncodedNight],
-    options: TrainingOptions,
-    history: list[dict],
-    progress: Callable | None = None,
-    checkpoint: str | Path | None = None,
-    callback: Callable[[dict], Any] | None = None,
-) -> None:
-    """Train the sequence level and the heads on the stages; the backbones stay.
-
-    The backbones are frozen (in the paper) and in eval mode, so they give the same
-    embeddings in every train epoch: these are the inputs, computed once. The loss is
-    the sum of CE over the five sets of logits that the authors' code returns.
-
-    Parameters
-    ----------
-    net, options, history, progress, checkpoint, callback
-        As in `pretrain`, which also documents the errors.
-    nights, held_out
-        As in `pretrain`, but encoded by the backbones of ``net``.
-    """
-    phase = Finetuning(net, options)
-    train(phase, nights, held_out, history, progress, checkpoint, callback)

@@ -74,8 +74,36 @@ def train(
     phase : Phase
         `Pretraining`, `Finetuning`, or a class of your own. Its network is changed in
         place and holds the best weights at the end, also after an interruption.
-    nights, held_out, history, progress, checkpoint, callback
-        As in `pretrain`.
+    nights : sequence of Night or EncodedNight | callable
+        The nights to train on, encoded for `Finetuning`. A callable gets the number of
+        the train epoch, from 1, and returns its nights (augmented, for example), of the
+        same lengths each time.
+    held_out : sequence of Night or EncodedNight
+        The nights to stop early by; may be empty.
+    history : list of dict
+        Gets the losses and the validation score of each train epoch.
+    progress : callable | None
+        MNE's ProgressBar, or a class with the same interface.
+    checkpoint : path-like | None
+        A file ``*.pt`` that is written after each train epoch. If it exists, the
+        training resumes from it, and ends with the same weights to the bit.
+    callback : callable | None
+        Called with the row of ``history`` after each train epoch.
+
+    Raises
+    ------
+    RuntimeError
+        If the loss is not finite, or another training writes to the checkpoint.
+    ValueError
+        If the checkpoint is damaged or belongs to another training, or the lengths of
+        the nights change.
+
+    Notes
+    -----
+    If torch.distributed is initialised, its processes train together by
+    DistributedDataParallel: a step takes ``batch_size`` sequences in each process and
+    averages the gradients. Losses, the negatives of InfoNCE and BatchNorm are those of
+    each process's own sequences. The first process reads and writes the checkpoint.
     """
     model: nn.Module = phase
     if _world_size() > 1:
@@ -175,22 +203,19 @@ def validate(phase: Phase, held_out: Sequence[AnyNight]) -> tuple[str, float]:
 
 def _confusion(phase: Phase, nights: Sequence[AnyNight]) -> Tensor:
     """Count scored epochs by stage (rows) and predicted stage (columns)."""
-    if not nights:
-        return torch.zeros(len(STAGES), len(STAGES), dtype=torch.float64)
     length, batch_size = phase.net.config.sequence_length, phase.options.batch_size
-    starts = torch.tensor([0] + [len(night.stages) for night in nights]).cumsum(0)
-    predicted = torch.zeros(int(starts[-1]), dtype=torch.long)
-    for batch in iterate_batches(nights, length, batch_size):
-        with _autocast(phase):
-            stages = phase.predict(batch.to(_device(phase))).cpu()
-        places = starts[batch.nights] + batch.positions
-        predicted[places[batch.usable]] = stages[batch.usable]
-    targets = np.concatenate([night.targets for night in nights])
-    scored = targets != UNSCORED
-    counts = confusion_matrix(
-        targets[scored], predicted.numpy()[scored], labels=range(len(STAGES))
-    )
-    return torch.from_numpy(counts).double()
+    counts = np.zeros((len(STAGES), len(STAGES)))
+    for night in nights:
+        predicted = torch.zeros(len(night.stages), dtype=torch.long)
+        for batch in iterate_batches([night], length, batch_size):
+            with _autocast(phase):
+                stages = phase.predict(batch.to(_device(phase))).cpu()
+            predicted[batch.positions[batch.usable]] = stages[batch.usable]
+        scored = night.targets != UNSCORED
+        counts += confusion_matrix(
+            night.targets[scored], predicted.numpy()[scored], labels=range(len(STAGES))
+        )
+    return torch.from_numpy(counts)
 
 
 class _State:

@@ -2,11 +2,13 @@
 
 import copy
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from stagers import PHASES
 
 from mne_mc2sleep import training
 from mne_mc2sleep.network import MC2SleepNet
@@ -32,7 +34,7 @@ def train(net, short_nights, options, as_embeddings):
     """Return a function that runs a phase of three train epochs from the start.
 
     It returns the weights and the history. After ``cut_off`` train epochs it is
-    interrupted, and returns nothing.
+    interrupted.
     """
 
     def train(stage, checkpoint, nights=None, net=net, cut_off=None, **settings):
@@ -46,13 +48,12 @@ def train(net, short_nights, options, as_embeddings):
             if row["train_epoch"] == cut_off:
                 raise KeyboardInterrupt
 
-        run, options_ = getattr(training, stage), replace(options, **settings)
-        arguments = net, nights, held_out, options_, history, None, checkpoint
-        if cut_off:
-            with pytest.raises(KeyboardInterrupt):
-                run(*arguments, interrupt)
-            return None
-        run(*arguments)
+        phase = PHASES[stage](net, replace(options, **settings))
+        interrupted = pytest.raises(KeyboardInterrupt) if cut_off else nullcontext()
+        with interrupted:
+            training.train(
+                phase, nights, held_out, history, None, checkpoint, interrupt
+            )
         return dict(net.state_dict()), history
 
     return train
@@ -94,10 +95,10 @@ def test_a_training_that_stopped_early_is_finished(train, fname, monkeypatch):
 
 def test_earlier_rows_of_the_history_stay(net, short_nights, options, fname):
     """A checkpoint holds the rows of its own phase only."""
-    options = replace(options, pretrain_train_epochs=1)
+    phase = training.Pretraining(net, replace(options, pretrain_train_epochs=1))
     for _ in range(2):
         history = [{"phase": "earlier"}]
-        training.pretrain(net, short_nights, [], options, history, checkpoint=fname)
+        training.train(phase, short_nights, [], history, checkpoint=fname)
         assert [row["phase"] for row in history] == ["earlier", "Pretraining"]
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from stagers import PHASES
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -15,17 +16,17 @@ from mne_mc2sleep import MC2SleepClassifier, training
 from mne_mc2sleep.data.nights import iterate_batches
 from mne_mc2sleep.network import Embeddings, MC2SleepNet
 from mne_mc2sleep.training import TrainingOptions, phases, trainer
+from mne_mc2sleep.training.losses import info_nce_loss
 
 BOTH = pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-PHASES = {"pretrain": training.Pretraining, "finetune": training.Finetuning}
 SEQUENCE_LEVEL = ("signal_stack", "spectrogram_stack", "modality_head", "total_head")
 assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("phase", ["Pretraining", "Fine-tuning"])
-def test_training_learns_to_stage_subjects_that_it_has_not_seen(trained, phase):
+@BOTH
+def test_training_learns_to_stage_subjects_that_it_has_not_seen(trained, stage):
     """The loss falls, and held-out subjects are staged well."""
-    rows = [row for row in trained.history if row["phase"] == phase]
+    rows = [row for row in trained.history if row["phase"] == PHASES[stage].name]
     assert rows[-1]["loss"] < 0.85 * rows[0]["loss"]
     assert max(row["validation_macro_f1"] for row in rows) > 0.9
 
@@ -42,7 +43,7 @@ def test_pretraining_uses_the_stages_that_there_are(run_training, make_night, sc
 
 
 def test_pretraining_changes_every_part_of_the_network(run_training, net):
-    """Only the input statistics are not learnt, but computed before."""
+    """Only the input statistics are not learnt."""
     before = copy.deepcopy(net.state_dict())
     run_training("pretrain")
     constant = {
@@ -78,18 +79,6 @@ def test_weights_scale_the_losses(run_training, net, name):
     nothing, once, twice = (history[0][name] for history in losses)
     assert nothing == 0
     assert twice == pytest.approx(2 * once, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    "setting", [{"excluded_neighbors": 3}, {"exclude_same_stage": True}], ids=str
-)
-def test_excluded_negatives_lower_the_contrastive_loss(run_training, net, setting):
-    """Fewer negatives are easier to tell from the positive."""
-    (plain,), (fewer,) = (
-        run_training("pretrain", net=copy.deepcopy(net), batch_size=99, **settings)
-        for settings in ({}, setting)
-    )
-    assert fewer["contrastive"] < plain["contrastive"]
 
 
 def losses_of(net, stage, options, night):
@@ -204,43 +193,19 @@ def test_validation_changes_no_weight(net, short_nights, options, as_embeddings,
     assert_equal(net.state_dict(), before)
 
 
-def test_without_held_out_nights_there_is_no_score(run_training):
-    """The history says so by NaN."""
-    (row,) = run_training("finetune", held_out=[])
-    assert math.isnan(row["validation_macro_f1"])
+TERMS = {
+    "pretrain": {"contrastive", "reconstruction"},
+    "finetune": {"stage_signal_only", "stage_spectrogram_only"},
+}
 
 
-@pytest.mark.parametrize(
-    ("stage", "terms"),
-    [
-        (
-            "pretrain",
-            {"stage_total", "stage_signal", "stage_spectrogram"}
-            | {"contrastive", "reconstruction"},
-        ),
-        (
-            "finetune",
-            {"stage_total", "stage_signal", "stage_spectrogram"}
-            | {"stage_signal_only", "stage_spectrogram_only"},
-        ),
-    ],
-)
-def test_the_loss_is_the_sum_of_its_terms(run_training, stage, terms):
+@BOTH
+def test_the_loss_is_the_sum_of_its_terms(run_training, stage):
     """Pretraining has three stage losses and two others, fine-tuning five."""
     (row,) = run_training(stage)
-    assert row.keys() - terms == {
-        "phase",
-        "train_epoch",
-        "loss",
-        "validation_macro_f1",
-    }
+    terms = {"stage_total", "stage_signal", "stage_spectrogram"} | TERMS[stage]
+    assert terms <= row.keys()
     assert row["loss"] == pytest.approx(sum(row[term] for term in terms), rel=1e-5)
-
-
-def spectrum_of(net):
-    """Return the statistics of the inputs that a network holds."""
-    spectrogram = net.spectrogram_backbone.spectrogram
-    return {"scale": net.signal_backbone.scale, **spectrogram.state_dict()}
 
 
 def test_input_statistics_are_those_of_the_signals(net, nights):
@@ -254,14 +219,15 @@ def test_input_statistics_are_those_of_the_signals(net, nights):
 
 
 def test_unusable_epochs_do_not_enter_the_input_statistics(config, make_night):
-    """An artefact of any size leaves them as they are."""
+    """An artefact of any size leaves them unchanged."""
     statistics = []
     for amplitude in (1, 1e4):
         night, net = make_night(0, n_epochs=16), MC2SleepNet(config)
         night.usable[3] = False
         night.signals[3] *= amplitude
         training.fit_input_statistics(net, [night], seed=0)
-        statistics.append(spectrum_of(net))
+        spectrogram = net.spectrogram_backbone.spectrogram.state_dict()
+        statistics.append({"scale": net.signal_backbone.scale, **spectrogram})
     assert_equal(*statistics)
 
 
@@ -313,18 +279,23 @@ def test_lower_precision_trains_almost_the_same(run_training, net, stage):
     assert all(p.dtype == torch.float32 for p in net.parameters())
 
 
-def test_info_nce_compares_in_float32_also_under_autocast(
+def test_info_nce_compares_in_float32_and_different_epochs(
     net, make_night, options, monkeypatch
 ):
-    """The similarities are not rounded to bfloat16."""
-    pairs = F.normalize(torch.randn(2, 8, 16), dim=-1)
+    """Under autocast too. An epoch of overlapping sequences is not its own negative."""
+    pairs = F.normalize(torch.randn(2, 16, 16), dim=-1)
     monkeypatch.setattr(MC2SleepNet, "project", lambda *_: Embeddings(*pairs))
     phase = training.Pretraining(net, options)
-    (batch,) = iterate_batches([make_night(0, 8)], 8, batch_size=1)
-    embeddings = Embeddings(*torch.zeros(2, 1, 8, 16))
-    expected = phase.contrastive_loss(embeddings, batch)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert_equal(phase.contrastive_loss(embeddings, batch), expected)
+    # 12 epochs in sequences of 8 that overlap by 4.
+    (batch,) = iterate_batches([make_night(0, 12)], 8, batch_size=2)
+    same_epoch = torch.eye(16, dtype=torch.bool)
+    for epoch in range(4, 8):
+        same_epoch[epoch, epoch + 4] = same_epoch[epoch + 4, epoch] = True
+    expected = info_nce_loss(*pairs, options.contrastive_temperature, same_epoch)
+    embeddings = Embeddings(*torch.zeros(2, 2, 8, 16))
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            assert_equal(phase.contrastive_loss(embeddings, batch), expected)
 
 
 def test_spectrograms_keep_their_precision(net, make_night):
