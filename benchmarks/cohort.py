@@ -135,7 +135,7 @@ def train(folder, n_nights, size, batch_size, passes, storage):
         fnames, Path(folder) / "memory cache", np.load(sources / "stages.npy")
     )
     if storage == "memory":
-        nights = [replace(night, signals=night.signals[:]) for night in nights]
+        nights = [replace(night, inputs=night.signals[:]) for night in nights]
     peaks = {"open": memory("VmHWM")}
     clf = MC2SleepClassifier(
         size=size,

@@ -11,7 +11,7 @@ import pandas as pd
 from mne.utils import verbose
 
 from ._constants import STAGES, UNSCORED
-from .data.reading import naming, pair, read_stages
+from .data.reading import pair, read_stages, run_on_recordings
 from .io.hypnograms import stages_on_grid
 from .io.recordings import read_recording
 from .metrics import as_stages, expected_calibration_error, score_stages
@@ -84,10 +84,8 @@ def evaluate(
     predicted = clf.predict(raws, **options)
     # Of a recording without a hypnogram, any channel that was staged can be read.
     channels = average_channels[0] if average_channels else picks or clf.picks
-    references = []
-    for index, (raw, hypno) in enumerate(zip(raws, hypnos, strict=True)):
-        with naming(index, raws):
-            references.append(read_reference(raw, hypno, predicted[index], channels))
+    read = partial(read_reference, picks=channels)
+    references = list(run_on_recordings(read, raws, hypnos, predicted, n_jobs=1))
     names = [
         str(raw) if isinstance(raw, str | os.PathLike) else index
         for index, raw in enumerate(raws)

@@ -66,7 +66,7 @@ def make_night():
         signals = np.fft.irfft(noise * bands)
         signals *= 30 / signals.std(axis=1, keepdims=True)  # µV
         return Night(
-            signals=torch.from_numpy(signals.astype(np.float32)),
+            inputs=torch.from_numpy(signals.astype(np.float32)),
             stages=stages.astype(np.int8) if scored else np.full(n_epochs, -1, "i1"),
             usable=np.ones(n_epochs, dtype=bool),
             subject=f"subject {seed}",

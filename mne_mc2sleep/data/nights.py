@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -30,18 +30,30 @@ class Epochs(Protocol):
         """Return consecutive epochs; ``[:]`` returns all."""
 
 
-class _LabelledNight:
-    """Fields shared by the signals and the embeddings of a night."""
+@dataclass(frozen=True)
+class AnyNight:
+    """The epochs of one recording with their stages.
 
+    Parameters
+    ----------
+    inputs : Epochs
+        Signals or embeddings, in memory or on the disk.
+    stages : array of int of shape (n_epochs,)
+        -1 where unscored.
+    usable : array of bool of shape (n_epochs,)
+        False where the signal is not EEG.
+    subject : hashable
+        Nights of one subject are held out together.
+    soft_stages : array of float of shape (n_epochs, 5) | None
+        Probabilities of the stages that the losses compare with, instead of ``stages``;
+        zero where unscored. Validation compares with ``stages``.
+    """
+
+    inputs: Epochs
     stages: NDArray[np.int8]
     usable: NDArray[np.bool_]
     subject: Hashable
-    soft_stages: NDArray[np.float32] | None
-
-    @property
-    def inputs(self) -> Epochs:
-        """The signals or the embeddings."""
-        raise NotImplementedError
+    soft_stages: NDArray[np.float32] | None = None
 
     @property
     def targets(self) -> NDArray[np.int8]:
@@ -54,35 +66,13 @@ class _LabelledNight:
         return bool((self.targets != UNSCORED).any())
 
 
-@dataclass(frozen=True)
-class Night(_LabelledNight):
-    """One recording as pretraining sees it.
-
-    Parameters
-    ----------
-    signals : Epochs of shape (n_epochs, n_times)
-        In µV, in memory or on the disk.
-    stages : array of int of shape (n_epochs,)
-        -1 where unscored.
-    usable : array of bool of shape (n_epochs,)
-        False where the signal is not EEG.
-    subject : hashable
-        Nights of one subject are held out together.
-    soft_stages : array of float of shape (n_epochs, 5) | None
-        Probabilities of the stages that the losses compare with, instead of ``stages``;
-        zero where unscored. Validation compares with ``stages``.
-    """
-
-    signals: Epochs
-    stages: NDArray[np.int8]
-    usable: NDArray[np.bool_]
-    subject: Hashable
-    soft_stages: NDArray[np.float32] | None = None
+class Night(AnyNight):
+    """A night as pretraining sees it: signals in µV, (n_epochs, n_times)."""
 
     @property
-    def inputs(self) -> Epochs:
-        """The signals."""
-        return self.signals
+    def signals(self) -> Epochs:
+        """The inputs."""
+        return self.inputs
 
     def encoded(self, embeddings: Epochs) -> EncodedNight:
         """Return the night with embeddings in place of its signals."""
@@ -91,32 +81,8 @@ class Night(_LabelledNight):
         )
 
 
-@dataclass(frozen=True)
-class EncodedNight(_LabelledNight):
-    """One recording as fine-tuning sees it: encoded by the frozen backbones.
-
-    Parameters
-    ----------
-    embeddings : Epochs of shape (n_epochs, 2, width)
-        In memory or on the disk.
-    stages, usable, subject, soft_stages
-        As in `Night`.
-    """
-
-    embeddings: Epochs
-    stages: NDArray[np.int8]
-    usable: NDArray[np.bool_]
-    subject: Hashable
-    soft_stages: NDArray[np.float32] | None = None
-
-    @property
-    def inputs(self) -> Epochs:
-        """The embeddings."""
-        return self.embeddings
-
-
-AnyNight = Night | EncodedNight
-_Night = TypeVar("_Night", Night, EncodedNight)
+class EncodedNight(AnyNight):
+    """A night as fine-tuning sees it: embeddings, (n_epochs, 2, width)."""
 
 
 def count_stages(nights: Sequence[AnyNight]) -> dict[str, int]:
@@ -143,26 +109,13 @@ class Batch(NamedTuple):
 
 
 def hold_out_subjects(
-    nights: Sequence[_Night], fraction: float, rng: Generator
-) -> tuple[list[_Night], list[_Night]]:
+    nights: Sequence[Night], fraction: float, rng: Generator
+) -> tuple[list[Night], list[Night]]:
     """Split nights by subject into those to train on and those to validate on.
 
-    Subjects with scored nights are drawn first, so that validation can score stages.
-
-    Parameters
-    ----------
-    nights : sequence of Night
-        All nights.
-    fraction : float
-        Share of the subjects to hold out; at least one unless it is 0, and never all.
-    rng : Generator
-        Draws the subjects.
-
-    Returns
-    -------
-    train, held_out : list of Night
-        ``held_out`` is empty if only one subject has scored nights (or, where no night
-        is scored, if there is only one subject), or if ``fraction`` is 0.
+    Hold out a ``fraction`` of the subjects, at least one and never all. Subjects with
+    scored nights are drawn, so that validation can score stages; if no night is scored,
+    any. Nobody is held out if the fraction is 0 or there is only one such subject.
     """
     scored = {night.subject for night in nights if night.is_scored}
     subjects = list(dict.fromkeys(night.subject for night in nights))
@@ -186,28 +139,13 @@ def iterate_batches(
 ) -> Iterator[Batch]:
     """Cut nights into sequences and yield them in batches.
 
-    Every epoch is in one sequence at least. A night shorter than a sequence is padded
-    by unusable, unscored epochs.
+    Every epoch is in at least one sequence. A night shorter than a sequence is padded
+    by unusable, unscored epochs. The last batch may hold fewer sequences.
 
-    Parameters
-    ----------
-    nights : sequence of Night
-        The nights.
-    sequence_length : int
-        Epochs of one sequence.
-    batch_size : int
-        Sequences of one batch; the last one may hold fewer.
-    rng : Generator | None
-        Draws where in each night the first sequence begins, and the order of the
-        sequences. None begins at the start and keeps the order.
-    shard : tuple of int
-        Which part of each batch is yielded, and how many parts there are: every n-th
-        sequence. A part that would be empty repeats a sequence of another part.
-
-    Yields
-    ------
-    batch : Batch
-        The next sequences.
+    ``rng`` draws where in each night the first sequence begins, and the order of the
+    sequences. If it is None, begin at the start and keep the order. ``shard`` is the
+    number of a part and how many parts there are: of each batch, yield every n-th
+    sequence. A part that would be empty repeats a sequence of another part.
     """
     places = []
     for index, night in enumerate(nights):

@@ -6,6 +6,7 @@ import os
 from contextlib import closing
 from dataclasses import replace
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,35 +81,18 @@ def pair(raws: Any, values: Any, what: str) -> tuple[list, list]:
 def run_on_recordings(
     function: Callable, recordings: list, *others: Sequence, n_jobs: int | None = None
 ) -> Iterator[Any]:
-    """Call a function with each recording, several at once by joblib.
+    """Yield the results of a function of a recording, several at once by joblib.
 
-    They are worked on by threads if they are few, else by processes, unless
-    :func:`joblib.parallel_config` names a backend.
+    ``others`` are more arguments, one value for each recording. ``n_jobs=None`` is 1,
+    unless :func:`joblib.parallel_config` sets another number or a cluster. Recordings
+    are worked on by threads if they are few, else by processes, unless it names a
+    backend.
 
-    Parameters
-    ----------
-    function : callable
-        It gets one recording and the value of each of ``others``.
-    recordings : list
-        The recordings.
-    *others : sequence
-        More arguments, one value for each recording.
-    n_jobs : int | None
-        Recordings worked on at once. None means 1, unless
-        :func:`joblib.parallel_config` sets another number or a cluster.
-
-    Yields
-    ------
-    result : object
-        The results in the order of the recordings, each as soon as it is complete.
-
-    Notes
-    -----
-    Warnings and input errors of ``function``, also those of other processes, are raised
-    here, point to the user's code and name the recording. An error ends the calls.
+    Warnings and input errors, also those of other processes, are raised here, point to
+    the user's code and name the recording. An error ends the calls.
     """
     # A process that was started before may be in another folder.
-    whole = [os.path.abspath(r) if _is_path(r) else r for r in recordings]
+    whole = [Path(r).expanduser().absolute() if _is_path(r) else r for r in recordings]
     arguments = zip(whole, *others, strict=True)
     n_workers = effective_n_jobs(n_jobs)
     are_few = len(recordings) < _MIN_FOR_PROCESSES * n_workers
@@ -139,27 +123,6 @@ def _call(function: Callable, arguments: tuple, log_level: int) -> tuple:
             error = _as_input_error(raised, str(raised))
             error.__cause__ = raised
     return result, error, messages
-
-
-class naming:
-    """Begin errors and warnings with the recording, if it is one of several."""
-
-    # A generator would be one more frame between a warning and the user's code.
-    def __init__(self, index: int, recordings: list) -> None:
-        self._name = _name(index, recordings)
-
-    def __enter__(self) -> None:
-        """Start to collect warnings."""
-        self._collecting = collect_warnings()
-        self._messages = self._collecting.__enter__()
-
-    def __exit__(self, _, error: BaseException | None, __) -> None:
-        """Raise the error, if any, and the warnings with the recording's name."""
-        self._collecting.__exit__(None, None, None)
-        for message, category in self._messages:
-            warn(f"{self._name}{message}", category)
-        if self._name and isinstance(error, _INPUT_ERRORS):
-            raise _as_input_error(error, f"{self._name}{error}") from error
 
 
 def _is_path(recording: Any) -> bool:
@@ -227,24 +190,9 @@ def read_stages(
 ) -> NDArray[np.int8]:
     """Put a hypnogram, or the recording's own annotations, on the recording's grid.
 
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-    hypno : Hypnogram | Annotations | path-like | array | None
-        None takes the recording's own "Sleep stage ..." annotations.
-    is_needed : bool
-        Whether a recording without stages is an error.
-
-    Returns
-    -------
-    stages : array of int of shape (n_epochs,)
-        -1 where unscored.
-
-    Raises
-    ------
-    ValueError
-        If the hypnogram cannot be put on the grid, or if there is none but needed.
+    ``hypno`` has any form that `MC2SleepClassifier.fit` takes. The stages, of shape
+    (n_epochs,), are -1 where unscored. A recording without stages is an error if
+    ``is_needed``.
     """
     if hypno is not None and hypno is recording.given_annotations:
         return stages_on_grid(recording.annotations, recording.n_epochs)
@@ -269,38 +217,24 @@ def read_nights(
     scaling: str | None,
     need_stages: bool,
 ) -> list[Night]:
-    """Read recordings, one at a time, with their stages.
+    """Read recordings into memory, one at a time, with their stages.
 
-    Parameters
-    ----------
-    raws, hypnos, groups
-        As in ``MC2SleepClassifier.fit``.
-    picks, scaling
-        As in ``MC2SleepClassifier``.
-    need_stages : bool
-        Whether it is an error if no night has a usable, scored epoch.
-
-    Returns
-    -------
-    nights : list of Night
-        Their inputs are signals in µV.
-
-    Raises
-    ------
-    ValueError
-        If the lists do not match, or no stage is found but needed.
+    ``raws``, ``hypnos`` and ``groups`` are those of ``MC2SleepClassifier.fit``, the
+    nights hold signals in µV. If ``need_stages``, it is an error if no night has a
+    usable, scored epoch.
     """
     recordings, hypnos = pair(raws, hypnos, "hypnograms")
     subjects: Sequence[Hashable] = range(len(recordings))
     if groups is not None:
         _, subjects = pair(raws, groups, "groups")
-    nights: list[Night] = []
-    for raw, hypno, subject in zip(recordings, hypnos, subjects, strict=True):
-        with naming(len(nights), recordings):
-            recording = read_channel(raw, picks, scaling)
-            stages = read_stages(recording, hypno, is_needed=False)
+
+    def read(raw: Any, hypno: Any, subject: Hashable) -> Night:
+        recording = read_channel(raw, picks, scaling)
+        stages = read_stages(recording, hypno, is_needed=False)
         signals = torch.from_numpy(recording.signals)
-        nights.append(Night(signals, stages, recording.usable, subject))
+        return Night(signals, stages, recording.usable, subject)
+
+    nights = list(run_on_recordings(read, recordings, hypnos, subjects, n_jobs=1))
     _check_stages(nights, need_stages)
     return nights
 

@@ -129,7 +129,7 @@ def _stage_by_share(
         net.load_state_dict(after)
         average_weights(net, before, share)
         posteriors[share] = [
-            log_posteriors(net, night.embeddings[:], night.usable) for night in nights
+            log_posteriors(net, night.inputs[:], night.usable) for night in nights
         ]
     return posteriors
 

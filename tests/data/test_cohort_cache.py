@@ -65,7 +65,7 @@ def test_nights_are_those_that_are_read_into_memory(fnames, tmp_path, scaling):
 def test_training_reads_them_like_nights_in_memory(fnames, tmp_path, config, options):
     """Both phases, whose embeddings are on the disk meanwhile, and calibration."""
     nights = prepare_cohort(fnames, tmp_path, [STAGES] * N_NIGHTS)
-    in_memory = [replace(night, signals=night.signals[:]) for night in nights]
+    in_memory = [replace(night, inputs=night.signals[:]) for night in nights]
     options = replace(options, pretrain_train_epochs=1, finetune_train_epochs=1)
     results = []
     for cohort in (nights, in_memory):

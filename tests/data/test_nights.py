@@ -23,7 +23,7 @@ def toy_night(n_epochs=20, subject="a", stage=2, night=0):
     """Return a night whose inputs encode the night and the epoch, from 1 on."""
     epochs = torch.arange(1, n_epochs + 1)
     return Night(
-        signals=torch.stack([torch.full_like(epochs, night), epochs], dim=1).float(),
+        inputs=torch.stack([torch.full_like(epochs, night), epochs], dim=1).float(),
         stages=np.full(n_epochs, stage, dtype=np.int8),
         usable=np.ones(n_epochs, dtype=bool),
         subject=subject,
@@ -43,8 +43,7 @@ def sequences(nights, seed=None, batch_size=2):
     return Batch(*map(torch.cat, tensors))
 
 
-def test_targets_are_minus_one_where_unusable_and_leave_the_stages_alone():
-    """An epoch without EEG has no target; the night itself is not modified."""
+def test_targets_are_minus_one_where_unusable():
     night = toy_night(4)
     night.usable[1] = False
     np.testing.assert_array_equal(night.targets, [2, -1, 2, 2])
@@ -56,14 +55,12 @@ def test_targets_are_minus_one_where_unusable_and_leave_the_stages_alone():
     [(2, True, True), (0, True, True), (-1, True, False), (2, False, False)],
 )
 def test_a_night_is_scored_if_a_usable_epoch_has_a_stage(stage, usable, is_scored):
-    """Stages of unusable epochs do not make a night a scored one."""
     night = toy_night(4, stage=stage)
     night.usable[:] = usable
     assert night.is_scored is is_scored
 
 
 def test_count_stages_counts_usable_epochs_by_name():
-    """All five stages are named; unusable and unscored epochs do not count."""
     nights = [toy_night(3, stage=0), toy_night(5, stage=4), toy_night(2, stage=-1)]
     nights[1].usable[0] = False
     counts = count_stages(nights)
@@ -97,15 +94,13 @@ def test_no_sequence_crosses_nights(seed):
 
 @pytest.mark.parametrize("seed", [None, 0])
 def test_short_nights_are_padded_by_unusable_unscored_epochs(seed):
-    """What is missing to a sequence is not EEG, has no stage, and is zero."""
     batch = sequences(toy_nights(3), seed)
     np.testing.assert_array_equal(batch.usable, [[True] * 3 + [False] * 5])
     np.testing.assert_array_equal(batch.stages, [[2] * 3 + [-1] * 5])
     assert (batch.inputs[:, 3:] == 0).all()
 
 
-def test_long_nights_are_not_padded():
-    """The last sequence reaches back instead."""
+def test_the_last_sequence_of_a_long_night_reaches_back():
     batch = sequences(toy_nights(20))
     assert batch.usable.all()
     np.testing.assert_array_equal(batch.positions[:, 0], [0, 8, 12])
@@ -121,28 +116,18 @@ def test_unusable_epochs_have_no_stage_in_a_batch():
     assert batch.inputs[0, 5, 1] == 6
 
 
-def starts_of(nights, rng):
-    """Return night and start of each sequence, in the order of a pass."""
-    batches = iterate_batches(nights, LENGTH, 2, rng)
-    return [
-        (night, start)
-        for batch in batches
-        for night, start in zip(
-            batch.nights[:, 0].tolist(), batch.positions[:, 0].tolist(), strict=True
-        )
-    ]
-
-
 def test_offsets_and_order_change_from_pass_to_pass():
-    """Each pass of one generator cuts and shuffles the nights differently."""
     nights, rng = toy_nights(80, 80), np.random.default_rng(0)
-    first, second = starts_of(nights, rng), starts_of(nights, rng)
-    assert set(first) != set(second)
-    assert first != sorted(first)
+    passes = []
+    for _ in range(2):
+        batches = list(iterate_batches(nights, LENGTH, 2, rng))
+        places = [torch.stack([b.nights[:, 0], b.positions[:, 0]], 1) for b in batches]
+        passes.append(list(map(tuple, torch.cat(places).tolist())))
+    assert set(passes[0]) != set(passes[1])
+    assert passes[0] != sorted(passes[0])
 
 
 def test_a_batch_holds_batch_size_sequences_but_the_last():
-    """No sequence is dropped to fill batches."""
     sizes = [len(b.inputs) for b in iterate_batches(toy_nights(8 * 5), LENGTH, 2)]
     assert sizes == [2, 2, 1]
 
@@ -160,7 +145,6 @@ def test_count_batches_is_an_upper_bound(seed, lengths, batch_size):
 
 
 def test_a_batch_moves_as_a_whole():
-    """All tensors of a batch go to the device."""
     night = replace(toy_night(8), soft_stages=np.ones((8, 5), np.float32))
     (batch,) = iterate_batches([night], LENGTH, 1)
     moved = batch.to(torch.device("meta"))
@@ -180,25 +164,18 @@ def test_soft_stages_of_one_night_make_all_stages_soft():
     assert not found[1, [0, 3, 4, 5, 6, 7]].any()
 
 
-def subjects_of(nights):
-    """Return the subjects of the nights."""
-    return {night.subject for night in nights}
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_hold_out_never_splits_a_subject(seed):
     """Both nights of a subject fall on one side, and no night is lost."""
     nights = [toy_night(subject=subject) for subject in "abcdeabcde"]
-    train, held_out = hold_out_subjects(nights, 0.4, np.random.default_rng(seed))
-    assert not subjects_of(train) & subjects_of(held_out)
-    assert len(subjects_of(held_out)) == 2
-    assert len(train) == 6
-    assert len(held_out) == 4
+    parts = hold_out_subjects(nights, 0.4, np.random.default_rng(seed))
+    train, held_out = ({night.subject for night in part} for part in parts)
+    assert not train & held_out
+    assert [len(part) for part in parts] == [6, 4]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_hold_out_prefers_scored_subjects(seed):
-    """Without stages, validation could not tell a good state from a bad one."""
     nights = [toy_night(subject=i, stage=2 if i < 3 else -1) for i in range(10)]
     _, held_out = hold_out_subjects(nights, 0.4, np.random.default_rng(seed))
     assert len(held_out) == 1
@@ -207,7 +184,6 @@ def test_hold_out_prefers_scored_subjects(seed):
 
 @pytest.mark.parametrize(("fraction", "n_held_out"), [(0.01, 1), (0.5, 2), (0.99, 3)])
 def test_hold_out_takes_one_at_least_and_never_all(fraction, n_held_out):
-    """There is always somebody to train on and somebody to validate on."""
     nights = [toy_night(subject=i) for i in range(4)]
     _, held_out = hold_out_subjects(nights, fraction, np.random.default_rng(0))
     assert len(held_out) == n_held_out
@@ -219,7 +195,6 @@ def test_hold_out_takes_one_at_least_and_never_all(fraction, n_held_out):
     ids=["fraction 0", "one subject", "one scored subject"],
 )
 def test_hold_out_may_hold_out_nobody(subjects, stages, fraction):
-    """All nights are for the training then."""
     nights = [
         toy_night(subject=subject, stage=stage)
         for subject, stage in zip(subjects, stages, strict=True)
@@ -230,17 +205,15 @@ def test_hold_out_may_hold_out_nobody(subjects, stages, fraction):
 
 
 def test_hold_out_is_reproducible_and_random():
-    """One seed draws one subject, seeds together draw every subject."""
     nights = [toy_night(subject=i) for i in range(4)]
-    drawn = [
-        [
-            hold_out_subjects(nights, 0.25, np.random.default_rng(seed))[1][0].subject
-            for seed in range(20)
-        ]
-        for _ in range(2)
-    ]
-    assert drawn[0] == drawn[1]
-    assert set(drawn[0]) == set(range(4))
+
+    def draw(seed):
+        _, held_out = hold_out_subjects(nights, 0.25, np.random.default_rng(seed))
+        return held_out[0].subject
+
+    drawn = [draw(seed) for seed in range(20)]
+    assert drawn == [draw(seed) for seed in range(20)]
+    assert set(drawn) == set(range(4))
 
 
 def test_reading_ahead_yields_batches_and_raises_errors():

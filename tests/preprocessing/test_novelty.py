@@ -217,7 +217,7 @@ def test_adapted_to_novel_nights_a_stager_learns_their_profile(
     before = stager.profile
     stager.finetune(short_nights, options)
     assert stager.profile is before
-    novel = [replace(night, signals=1000 * night.signals) for night in short_nights]
+    novel = [replace(night, inputs=1000 * night.signals) for night in short_nights]
     stager.finetune(novel, options)
     rise = stager.profile["mean"][0] - before["mean"][0]
     assert rise == pytest.approx(np.log(1000), abs=0.2)

@@ -109,7 +109,7 @@ def test_a_callable_makes_the_nights_of_each_train_epoch(train, short_nights, fn
     def nights(train_epoch):
         asked.append(train_epoch)
         return [
-            replace(night, signals=night.signals * (1 + train_epoch))
+            replace(night, inputs=night.signals * (1 + train_epoch))
             for night in short_nights[:2]
         ]
 
