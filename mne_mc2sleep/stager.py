@@ -166,19 +166,15 @@ class Stager:
         nobody is held out. The parameters are those of `pretrain`.
         """
         nights = [night for night in nights if night.is_scored]
+        if held_out is not None:
+            held_out = [night for night in held_out if night.is_scored]
         shares = self._shares(options)
         if self.was_finetuned and options.finetune_train_epochs is None:
             options = replace(options, finetune_train_epochs=ADAPTATION_TRAIN_EPOCHS)
         leave_out = (
-            len(shares) > 1
-            and held_out is None
-            and self._can_leave_out(nights, options)
+            len(shares) > 1 and held_out is None and self._are_few(nights, options)
         )
-        if leave_out:
-            train, held_out = nights, []
-        else:
-            scored = held_out and [night for night in held_out if night.is_scored]
-            train, held_out = self._split(nights, options, scored)
+        train, held_out = self._split(nights, options, [] if leave_out else held_out)
         self._fit_statistics(train, options.seed)
         if self.scaling == "spectrum" and self.levels is None:
             self.levels = fit_levels(sample_nights(train))
@@ -203,18 +199,7 @@ class Stager:
     def novelty(
         self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
     ) -> list[Novelty]:
-        """Compare each channel with the training nights.
-
-        Parameters
-        ----------
-        signals, usable
-            As in `probabilities`.
-
-        Returns
-        -------
-        novelties : list of Novelty
-            One for each channel; empty if the weights have no profile.
-        """
+        """Compare each channel with the training nights, if there is a profile."""
         if self.profile is None:
             return []
         return [
@@ -230,20 +215,10 @@ class Stager:
     ) -> NDArray[np.float64]:
         """Stage one night by one channel or several.
 
-        Parameters
-        ----------
-        signals : sequence of array of shape (n_epochs, n_times)
-            The channels in µV, all finite.
-        usable : sequence of array of bool of shape (n_epochs,)
-            False where the channel is not EEG.
-        novelties : sequence of Novelty
-            The novelty of each channel, which lowers the probabilities.
-
-        Returns
-        -------
-        probabilities : array of shape (n_epochs, 5)
-            From the mean log-posterior of the channels that are usable in the epoch,
-            calibrated; uniform where none is usable.
+        ``signals`` holds each channel, (n_epochs, n_times) in µV and finite, ``usable``
+        which of its epochs are EEG, and ``novelties`` its novelty, which lowers the
+        probabilities. These, (n_epochs, 5), are from the mean log-posterior of the
+        channels that are usable in the epoch, calibrated; uniform where none is.
         """
         weights = np.stack(usable)[..., None]  # (n_channels, n_epochs, 1)
         posteriors = np.stack([*map(self._posteriors, signals, usable)])
@@ -339,8 +314,8 @@ class Stager:
             logger.info("Validation subjects: %s.", ", ".join(subjects))
         else:
             logger.info(
-                "No subject is held out: training does not stop early, keeps its last "
-                "state, and does not calibrate the probabilities."
+                "No subject is held out: training does not stop early and keeps its "
+                "last state."
             )
         return train, held_out
 
@@ -368,7 +343,7 @@ class Stager:
         auto = options.adaptation == "auto"
         return SHARES if auto else (float(options.adaptation),)
 
-    def _can_leave_out(self, nights: Sequence[Night], options: TrainingOptions) -> bool:
+    def _are_few(self, nights: Sequence[Night], options: TrainingOptions) -> bool:
         """Return whether subjects are few, and none was held out before."""
         subjects = _subjects(nights)
         if set(subjects).intersection(self.validation_subjects):

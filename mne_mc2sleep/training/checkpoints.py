@@ -26,7 +26,10 @@ _FORMAT = "mne_mc2sleep checkpoint/2"
 
 @contextmanager
 def locked(fname: Path | None) -> Iterator[None]:
-    """Reserve a checkpoint for one training by a file ``*.lock`` beside it."""
+    """Reserve a checkpoint, if any, for one training by a file ``*.lock`` beside it."""
+    if fname is None:
+        yield
+        return
     # The system releases the lock when the process ends, also after kill -9.
     lock = FileLock(f"{fname}.lock")
     try:

@@ -27,9 +27,6 @@ _N_STATISTICS = 4096
 def fit_input_statistics(net: SleepNetwork, nights: Sequence[Night], seed: int) -> None:
     """Store scale and spectral statistics of usable epochs of ``nights`` in ``net``."""
     rng = np.random.default_rng(seed)
-    if len(nights) > _N_STATISTICS:
-        chosen = rng.choice(len(nights), _N_STATISTICS, replace=False)
-        nights = [nights[i] for i in chosen]
     share = -(-_N_STATISTICS // len(nights))
     parts = []
     for night in nights:

@@ -6,15 +6,16 @@ import copy
 import logging
 import math
 from collections import defaultdict
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .._constants import STAGES, UNSCORED
 from .._utils import check_fname
@@ -110,12 +111,11 @@ def train(
         # It also copies the weights of the first process to the others. Fine-tuning
         # gives no gradient to the backbones.
         model = DistributedDataParallel(phase, find_unused_parameters=True)
-    is_first, fname = _rank() == 0, None
+    is_first, fname, bar = _rank() == 0, None, None
     if checkpoint is not None:
         fname = check_fname(checkpoint, (".pt",), overwrite=True)
-    has_lock = fname is not None and is_first
-    with locked(fname) if has_lock else nullcontext(), seeded(phase.options.seed):
-        state, bar = _State(phase), None
+    with locked(fname if is_first else None), seeded(phase.options.seed):
+        state = _State(phase)
         if fname is not None:
             state.resume(fname)
         history += state.rows
@@ -128,14 +128,14 @@ def train(
                     bar = progress(state.n_steps, mesg=phase.name)
                     bar.update_with_increment_value(state.step)
                 losses = _train_once(model, state, current, bar)
-                state.end_train_epoch(losses, held_out)
-                history.append(state.rows[-1])
+                row = state.end_train_epoch(losses, held_out)
+                history.append(row)
                 if is_first:
-                    logger.debug("Train epoch %d: %s", train_epoch, history[-1])
-                if fname is not None and is_first:
-                    save_checkpoint(fname, state.origin, state.as_dict())
-                if callback is not None and is_first:
-                    callback(history[-1])
+                    logger.debug("Train epoch %d: %s", train_epoch, row)
+                    if fname is not None:
+                        save_checkpoint(fname, state.origin, state.as_dict())
+                    if callback is not None:
+                        callback(row)
         finally:
             phase.load_state_dict(state.best)
             if is_first:
@@ -226,7 +226,10 @@ class _State:
         self.optimizer = _make_optimizer(phase)
         self.best = copy.deepcopy(phase.state_dict())
         self.best_score, self.best_train_epoch = -math.inf, 0
-        self.average: dict[str, Tensor] = {}
+        self.average: AveragedModel | None = None
+        if decay := phase.options.average_decay:
+            average = get_ema_multi_avg_fn(decay)
+            self.average = AveragedModel(phase, multi_avg_fn=average, use_buffers=True)
         self.step, self.n_steps = 0, 0
         self.rows: list[dict] = []
 
@@ -251,7 +254,6 @@ class _State:
             )
         self.n_steps = n_steps
 
-    @torch.no_grad()
     def take_step(self) -> None:
         """Update the weights, and their average if there is one."""
         rate = self.phase.options.learning_rate
@@ -259,26 +261,17 @@ class _State:
             group["lr"] = rate * _warm_up_and_cosine(self.step / self.n_steps)
         self.optimizer.step()
         self.step += 1
-        decay = self.phase.options.average_decay
-        if decay == 0:
-            return
-        weights = self.phase.state_dict()
-        if not self.average:
-            self.average = copy.deepcopy(weights)
-        for name, average in self.average.items():
-            if average.is_floating_point():
-                average.lerp_(weights[name], 1 - decay)
-            else:
-                average.copy_(weights[name])
+        if self.average is not None:
+            self.average.update_parameters(self.phase)
 
     def end_train_epoch(
         self, losses: dict[str, float], held_out: Sequence[AnyNight]
-    ) -> None:
-        """Validate the weights, and keep them if they are the best."""
-        phase, number = self.phase, len(self.rows) + 1
-        current = copy.deepcopy(phase.state_dict()) if self.average else None
-        if self.average:
-            phase.load_state_dict(self.average)
+    ) -> dict[str, Any]:
+        """Validate the weights, keep them if they are the best, and return the row."""
+        phase = self.phase
+        if self.average is not None:
+            phase = cast("Phase", self.average.module)
+        number = len(self.rows) + 1
         # Only in BatchNorm's statistics do the processes differ: take the first one's.
         if _world_size() > 1:
             for buffer in phase.buffers():
@@ -289,8 +282,7 @@ class _State:
         if score > self.best_score or not held_out:
             self.best_score, self.best_train_epoch = score, number
             self.best = copy.deepcopy(phase.state_dict())
-        if current is not None:
-            phase.load_state_dict(current)
+        return row
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -309,7 +301,7 @@ class _State:
         return {
             "weights": self.phase.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "average": self.average,
+            "average": self.average and self.average.state_dict(),
             **{name: getattr(self, name) for name in _PROGRESS},
         }
 
@@ -323,8 +315,8 @@ class _State:
         if found[0] is not None:
             self.phase.load_state_dict(found[0]["weights"])
             self.optimizer.load_state_dict(found[0]["optimizer"])
-            for name, average in found[0]["average"].items():
-                self.average[name] = average.to(_device(self.phase))
+            if self.average is not None:
+                self.average.load_state_dict(found[0]["average"])
             for name in _PROGRESS:
                 setattr(self, name, found[0][name])
 
