@@ -84,9 +84,10 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         fine-tuning, or 5 for weights that were fine-tuned before.
     adaptation : float | "auto"
         Share of the new weights when `finetune` averages them with weights that were
-        fine-tuned before (WiSE-FT, arXiv 2109.01903). ``"auto"`` chooses it by subjects
-        that are left out in turn; at 0, only the calibration is fitted. Weights that
-        were only pretrained are replaced.
+        fine-tuned before (WiSE-FT, arXiv 2109.01903); 0 fits the calibration only.
+        ``"auto"`` chooses it by subjects that are left out in turn; if it chooses 0,
+        the calibration does not change either. Weights that were only pretrained are
+        replaced.
     batch_size : int
         Sequences in one step.
     learning_rate, weight_decay : float

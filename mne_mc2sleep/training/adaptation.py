@@ -147,9 +147,6 @@ def _choose(
     for share, parts in posteriors.items():
         values = np.concatenate(parts)[scored]
         fitted = fit_temperature(values, targets)
-        # Of the old weights, the temperature was fitted to more subjects.
-        if share == 0 and len(posteriors) > 1:
-            fitted = temperature
         calibrated = log_softmax(values / fitted, axis=-1)
         losses[share] = -float(calibrated[rows, targets].mean())
         score = score_stages(targets, values.argmax(axis=1))["macro_f1"]
@@ -161,4 +158,8 @@ def _choose(
         ", ".join(f"{share:g}: {loss:.3f}" for share, loss in losses.items()),
         best,
     )
-    return found[best]
+    # The old calibration was fitted to more subjects, see docs/finetune.md.
+    is_unchanged = best == 0 and len(found) > 1
+    return (
+        found[best]._replace(temperature=temperature) if is_unchanged else found[best]
+    )

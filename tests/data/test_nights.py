@@ -43,13 +43,6 @@ def sequences(nights, seed=None, batch_size=2):
     return Batch(*map(torch.cat, tensors))
 
 
-def test_targets_are_minus_one_where_unusable():
-    night = toy_night(4)
-    night.usable[1] = False
-    np.testing.assert_array_equal(night.targets, [2, -1, 2, 2])
-    np.testing.assert_array_equal(night.stages, 2)
-
-
 @pytest.mark.parametrize(
     ("stage", "usable", "is_scored"),
     [(2, True, True), (0, True, True), (-1, True, False), (2, False, False)],
@@ -127,11 +120,6 @@ def test_offsets_and_order_change_from_pass_to_pass():
     assert passes[0] != sorted(passes[0])
 
 
-def test_a_batch_holds_batch_size_sequences_but_the_last():
-    sizes = [len(b.inputs) for b in iterate_batches(toy_nights(8 * 5), LENGTH, 2)]
-    assert sizes == [2, 2, 1]
-
-
 @pytest.mark.parametrize("seed", [None, *range(5)])
 @pytest.mark.parametrize("lengths", [(1,), (8,), (9, 16), (20, 3, 64)])
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -142,13 +130,6 @@ def test_count_batches_is_an_upper_bound(seed, lengths, batch_size):
     n_batches = len(list(iterate_batches(nights, LENGTH, batch_size, rng)))
     counted = count_batches(nights, LENGTH, batch_size)
     assert n_batches <= counted <= n_batches + len(nights) + 1
-
-
-def test_a_batch_moves_as_a_whole():
-    night = replace(toy_night(8), soft_stages=np.ones((8, 5), np.float32))
-    (batch,) = iterate_batches([night], LENGTH, 1)
-    moved = batch.to(torch.device("meta"))
-    assert {tensor.device.type for tensor in moved} == {"meta"}
 
 
 def test_soft_stages_of_one_night_make_all_stages_soft():

@@ -1,4 +1,4 @@
-"""InfoNCE, the reconstruction loss and the stage loss."""
+"""InfoNCE and the reconstruction loss; test_phases has the stage loss."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
-from mne_mc2sleep.training.losses import info_nce_loss, reconstruction_loss, stage_loss
+from mne_mc2sleep.training.losses import info_nce_loss, reconstruction_loss
 
 
 def make_projections(n_epochs=6):
@@ -79,11 +79,3 @@ def test_reconstruction_of_nothing_is_zero():
     loss.backward()
     assert loss == 0
     assert torch.equal(recovered.grad, torch.zeros_like(recovered))
-
-
-def test_stage_loss_of_nothing_is_zero():
-    logits = torch.randn(3, 4, 5, requires_grad=True)
-    loss = stage_loss(logits, torch.full((3, 4), -1))
-    loss.backward()
-    assert loss == 0
-    assert torch.equal(logits.grad, torch.zeros_like(logits))

@@ -43,7 +43,6 @@ def test_pretraining_uses_the_stages_that_there_are(run_training, make_night, sc
 
 
 def test_pretraining_changes_every_part_of_the_network(run_training, net):
-    """Only the input statistics are not learnt."""
     before = copy.deepcopy(net.state_dict())
     run_training("pretrain")
     constant = {
@@ -69,14 +68,12 @@ def test_finetuning_changes_the_sequence_level_only(run_training, net, average_d
 
 @pytest.mark.parametrize("name", ["contrastive", "reconstruction"])
 def test_weights_scale_the_losses(run_training, net, name):
-    """A weight of zero leaves the loss out, twice the weight counts twice."""
-    losses = [
+    nothing, once, twice = (
         run_training(
             "pretrain", net=copy.deepcopy(net), batch_size=99, **{f"{name}_weight": w}
-        )
+        )[0][name]
         for w in (0.0, 0.1, 0.2)
-    ]
-    nothing, once, twice = (history[0][name] for history in losses)
+    )
     assert nothing == 0
     assert twice == pytest.approx(2 * once, rel=1e-5)
 
@@ -128,7 +125,6 @@ def test_soft_stages_replace_the_stages_in_the_losses(net, make_night, options, 
 
 @BOTH
 def test_stages_of_unusable_epochs_teach_nothing(run_training, net, make_night, stage):
-    """The stage of an epoch without EEG does not change the weights."""
     states = []
     for wrong in (0, -1):
         night, trained = make_night(0, n_epochs=16), copy.deepcopy(net)
@@ -143,7 +139,6 @@ def test_stages_of_unusable_epochs_teach_nothing(run_training, net, make_night, 
 def test_signals_of_unusable_epochs_do_not_enter_batch_norm(
     run_training, net, make_night, n_epochs
 ):
-    """Whatever an artefact looks like, the weights are the same."""
     states = []
     for amplitude in (1.0, 100.0):
         night, trained = make_night(0, n_epochs=n_epochs), copy.deepcopy(net)
@@ -186,7 +181,6 @@ def test_validation_counts_the_stages_that_there_are(trained, make_night, option
 
 @BOTH
 def test_validation_changes_no_weight(net, short_nights, options, as_embeddings, stage):
-    """BatchNorm statistics of held-out nights do not enter the network."""
     held_out = short_nights if stage == "pretrain" else as_embeddings(net, short_nights)
     before = copy.deepcopy(net.state_dict())
     trainer.validate(PHASES[stage](net.train(), options), held_out)
@@ -219,7 +213,6 @@ def test_input_statistics_are_those_of_the_signals(net, nights):
 
 
 def test_unusable_epochs_do_not_enter_the_input_statistics(config, make_night):
-    """An artefact of any size leaves them unchanged."""
     statistics = []
     for amplitude in (1, 1e4):
         night, net = make_night(0, n_epochs=16), MC2SleepNet(config)
@@ -232,7 +225,6 @@ def test_unusable_epochs_do_not_enter_the_input_statistics(config, make_night):
 
 
 def test_input_statistics_come_from_all_nights(net, make_night, monkeypatch):
-    """Where there are more epochs than are needed, each night gives its share."""
     monkeypatch.setattr(phases, "_N_STATISTICS", 8)
     quiet, loud = make_night(0, n_epochs=16), make_night(1, n_epochs=16)
     loud.signals.mul_(3)
@@ -269,11 +261,9 @@ def test_averaged_weights_are_those_that_are_kept(
 
 @BOTH
 def test_lower_precision_trains_almost_the_same(run_training, net, stage):
-    """In bfloat16 the losses of a train epoch are close, and the weights float32."""
-    found, expected = (
-        run_training(stage, net=trained, precision=precision)[0]
-        for precision, trained in [("bfloat16", net), ("float32", copy.deepcopy(net))]
-    )
+    """The losses in bfloat16 are close, and the weights are float32."""
+    (expected,) = run_training(stage, net=copy.deepcopy(net))
+    (found,) = run_training(stage, precision="bfloat16")
     assert found["loss"] != expected["loss"]
     assert found["loss"] == pytest.approx(expected["loss"], rel=0.05)
     assert all(p.dtype == torch.float32 for p in net.parameters())
@@ -312,7 +302,6 @@ def test_spectrograms_keep_their_precision(net, make_night):
     [("precision", "float16"), ("mask_ratio", 1.5), ("batch_size", 2.5)],
 )
 def test_an_option_out_of_bounds_is_refused(options, name, value):
-    """The error names the option and the value."""
     with pytest.raises(ValueError, match=rf"'{name}'.* Got '?{value}'? instead"):
         replace(options, **{name: value})
 
