@@ -191,7 +191,7 @@ class Stager:
             finally:
                 if chosen is None:
                     chosen = choose_on(net, before, validation, shares, temperature)
-                average_weights(net, before, chosen.share)
+                average_weights(net, before, net.state_dict(), chosen.share)
                 self.calibration_temperature = chosen.temperature
                 if chosen.macro_f1 is not None:
                     self.scores = {"validation_macro_f1": chosen.macro_f1}

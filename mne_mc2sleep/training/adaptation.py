@@ -100,19 +100,20 @@ def choose_on(
         share = SHARE_OF_ONE_SUBJECT if len(shares) > 1 else shares[0]
         # Weights near the old ones are about as confident.
         return Adaptation(share, 1.0 if share == 1 else temperature, None)
-    after = deepcopy(net.state_dict())
     posteriors = _stage_by_share(net, before, held_out, shares)
-    net.load_state_dict(after)
     return _choose(posteriors, held_out, temperature)
 
 
 def average_weights(
-    net: SleepNetwork, before: Mapping[str, Tensor], share: float
+    net: SleepNetwork,
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    share: float,
 ) -> None:
-    """Average the weights of ``net`` with those of before."""
+    """Load the average of two states, with ``share`` of the second one."""
     state = {
         name: before[name].lerp(new, share) if new.is_floating_point() else new
-        for name, new in net.state_dict().items()
+        for name, new in after.items()
     }
     net.load_state_dict(state)
 
@@ -123,14 +124,14 @@ def _stage_by_share(
     nights: Sequence[EncodedNight],
     shares: Sequence[float],
 ) -> dict[float, list[NDArray]]:
-    """Return the log-posteriors of each night for each share; changes ``net``."""
+    """Return the log-posteriors of each night for each share."""
     after, posteriors = deepcopy(net.state_dict()), {}
     for share in shares:
-        net.load_state_dict(after)
-        average_weights(net, before, share)
+        average_weights(net, before, after, share)
         posteriors[share] = [
             log_posteriors(net, night.inputs[:], night.usable) for night in nights
         ]
+    net.load_state_dict(after)
     return posteriors
 
 

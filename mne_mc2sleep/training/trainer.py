@@ -204,7 +204,7 @@ def validate(phase: Phase, held_out: Sequence[AnyNight]) -> tuple[str, float]:
 def _confusion(phase: Phase, nights: Sequence[AnyNight]) -> Tensor:
     """Count scored epochs by stage (rows) and predicted stage (columns)."""
     length, batch_size = phase.net.config.sequence_length, phase.options.batch_size
-    counts = np.zeros((len(STAGES), len(STAGES)))
+    counts = np.zeros((len(STAGES), len(STAGES)), dtype=np.float32)
     for night in nights:
         predicted = torch.zeros(len(night.stages), dtype=torch.long)
         for batch in iterate_batches([night], length, batch_size):

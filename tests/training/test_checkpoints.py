@@ -85,14 +85,6 @@ def test_a_training_that_stopped_early_is_finished(train, fname, monkeypatch):
         assert len(history) == 3
 
 
-def test_earlier_rows_of_the_history_stay(net, short_nights, options, fname):
-    phase = training.Pretraining(net, replace(options, pretrain_train_epochs=1))
-    for _ in range(2):
-        history = [{"phase": "earlier"}]
-        training.train(phase, short_nights, [], history, checkpoint=fname)
-        assert [row["phase"] for row in history] == ["earlier", "Pretraining"]
-
-
 def test_a_callable_makes_the_nights_of_each_train_epoch(train, short_nights, fname):
     """It gets the number, from 1; after a cut, from the first that is missing."""
     asked = []
@@ -181,15 +173,3 @@ def test_a_failing_write_leaves_the_last_checkpoint(train, fname, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         train("finetune", fname)
     assert_equal(train("finetune", fname), train("finetune", None))
-
-
-@pytest.mark.parametrize(
-    ("name", "error", "match"),
-    [
-        ("checkpoint.safetensors", ValueError, r"must end in \.pt"),
-        ("nowhere/checkpoint.pt", FileNotFoundError, "Create it"),
-    ],
-)
-def test_a_name_that_cannot_be_written_is_an_error(train, tmp_path, name, error, match):
-    with pytest.raises(error, match=match):
-        train("pretrain", tmp_path / name)
