@@ -6,7 +6,6 @@ import os
 from contextlib import closing
 from dataclasses import replace
 from numbers import Integral
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,7 +91,9 @@ def run_on_recordings(
     the user's code and name the recording. An error ends the calls.
     """
     # A process that was started before may be in another folder.
-    whole = [Path(r).expanduser().absolute() if _is_path(r) else r for r in recordings]
+    whole = [
+        os.path.abspath(os.path.expanduser(r)) if _is_path(r) else r for r in recordings
+    ]
     arguments = zip(whole, *others, strict=True)
     n_workers = effective_n_jobs(n_jobs)
     are_few = len(recordings) < _MIN_FOR_PROCESSES * n_workers
