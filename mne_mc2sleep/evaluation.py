@@ -64,24 +64,15 @@ def evaluate(
     Notes
     -----
     The index holds the paths of the recordings (or their positions, from 0, if they are
-    not paths), the subjects, and ``"pooled"``. The columns are:
-
-    - ``level``: ``"recording"``, ``"subject"`` or ``"pooled"``;
-    - ``n_epochs``: the number of epochs that are scored in the hypnogram and by the
-      stager; the other columns are computed from these and are NaN if there are none;
-    - ``accuracy``, ``kappa`` and ``macro_f1``, as in `score_stages`;
-    - ``f1_WAKE`` ... ``f1_REM``: the F1 score of each stage, NaN for a stage that
-      occurs in neither hypnogram;
-    - ``ece``: the expected calibration error, see `expected_calibration_error`.
-
-    A hypnogram is put on the grid of its recording as in `MC2SleepClassifier.fit`, and
-    then compared epoch by epoch.
+    not paths), the subjects, and ``"pooled"``. The columns are ``level``
+    (``"recording"``, ``"subject"`` or ``"pooled"``), those of `score_stages`, NaN if no
+    epoch is scored by both, and ``ece``, see `expected_calibration_error`.
     """
     raws, hypnos = pair(raws, hypnos, "hypnograms")
-    _, subjects = pair(raws, groups, "groups")
-    options = {"picks": picks, "average_channels": average_channels, "n_jobs": n_jobs}
-    options = {name: value for name, value in options.items() if value is not None}
-    predicted = clf.predict(raws, **options)
+    subjects = None if groups is None else pair(raws, groups, "groups")[1]
+    predicted = clf.predict(
+        raws, picks=picks, average_channels=average_channels, n_jobs=n_jobs
+    )
     # Of a recording without a hypnogram, any channel that was staged can be read.
     channels = average_channels[0] if average_channels else picks or clf.picks
     read = partial(read_reference, picks=channels)
@@ -90,8 +81,7 @@ def evaluate(
         str(raw) if isinstance(raw, str | os.PathLike) else index
         for index, raw in enumerate(raws)
     ]
-    groups = None if groups is None else subjects
-    return tabulate_scores(references, predicted, names, groups)
+    return tabulate_scores(references, predicted, names, subjects)
 
 
 def tabulate_scores(
@@ -105,16 +95,16 @@ def tabulate_scores(
         (reference, as_stages(hypno), hypno.proba[list(STAGES)].to_numpy())
         for reference, hypno in zip(references, predicted, strict=True)
     ]
-    rows = [
-        {"name": name, "level": "recording"} | _score([night])
-        for name, night in zip(names, nights, strict=True)
-    ]
-    groups = [] if groups is None else groups
+    rows = [(name, "recording", [index]) for index, name in enumerate(names)]
+    groups = () if groups is None else groups
     for group in dict.fromkeys(groups):
-        own = [night for night, g in zip(nights, groups, strict=True) if g == group]
-        rows.append({"name": group, "level": "subject"} | _score(own))
-    rows.append({"name": "pooled", "level": "pooled"} | _score(nights))
-    table = pd.DataFrame(rows).set_index("name")
+        members = [index for index, g in enumerate(groups) if g == group]
+        rows.append((group, "subject", members))
+    rows.append(("pooled", "pooled", [*range(len(names))]))
+    table = pd.DataFrame(
+        {"name": name, "level": level} | _score([nights[index] for index in members])
+        for name, level, members in rows
+    ).set_index("name")
     if not table["n_epochs"].iloc[-1]:
         raise ValueError(
             "No epoch is scored both in the hypnograms and by the stager: nothing to "

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 from ._constants import EPOCH_DURATION, STAGES, UNSCORED
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     from mne import Annotations
     from numpy.typing import ArrayLike, NDArray
@@ -22,20 +22,15 @@ if TYPE_CHECKING:
     AnyStages: TypeAlias = Hypnogram | Annotations | ArrayLike | str | os.PathLike
 
 
-def as_stages(stages: AnyStages) -> NDArray[np.int8]:
+def as_stages(stages: Any) -> NDArray[np.int8]:
     """Convert a hypnogram in any form to positions in ``STAGES``, -1 where unscored.
 
     The start of a hypnogram is ignored: its first epoch comes first.
     """
-    if isinstance(stages, list | tuple) and not stages:
-        stages = np.empty(0, dtype=np.int8)
-    if isinstance(stages, np.ndarray | pd.Series | pd.Index):
-        values: NDArray = np.asarray(stages)
-        stages = values
-        # This needs no MNE, which is not installed everywhere networks are trained.
-        is_plain = values.ndim == 1 and values.dtype.kind in "iu"
-        if is_plain and np.isin(values, range(-2, len(STAGES))).all():
-            return np.maximum(values, UNSCORED).astype(np.int8)
+    # This needs no MNE, which is not installed everywhere networks are trained.
+    is_plain = isinstance(stages, np.ndarray) and stages.dtype.kind == "i"
+    if is_plain and stages.ndim == 1 and np.isin(stages, range(-2, len(STAGES))).all():
+        return np.maximum(stages, UNSCORED).astype(np.int8)
     from .io.hypnograms import stages_on_grid
 
     return stages_on_grid(stages)
@@ -47,16 +42,15 @@ def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]
     Parameters
     ----------
     reference, predicted : Hypnogram | Annotations | path-like | array-like
-        The stages of the scorer and of the stager: hypnograms, or YASA's integers or
-        names. They are compared by position; their starts are ignored. Epochs that are
-        unscored in one of them do not count.
+        The stages of the scorer and of the stager, compared by position: starts are
+        ignored. Epochs that are unscored in one of them do not count.
 
     Returns
     -------
     scores : dict
         ``n_epochs`` that count, ``accuracy``, ``macro_f1`` over the stages of the
-        reference, Cohen's ``kappa``, and ``f1_WAKE`` ... ``f1_REM`` (NaN for a stage
-        that occurs in neither).
+        reference, Cohen's ``kappa``, and ``f1_WAKE`` ... ``f1_REM``, NaN for a stage
+        that occurs in neither.
     """
     reference, predicted = as_stages(reference), as_stages(predicted)
     if reference.shape != predicted.shape:
@@ -99,8 +93,7 @@ def expected_calibration_error(
     Returns
     -------
     error : float
-        The mean absolute difference of confidence and accuracy, weighted by the epochs
-        of each bin.
+        The mean absolute difference of confidence and accuracy over all epochs.
     """
     bins = reliability_bins(probabilities, reference, n_bins)
     gap = (bins["accuracy"] - bins["confidence"]).abs()
@@ -117,10 +110,10 @@ def reliability_bins(
     Parameters
     ----------
     probabilities : Hypnogram | DataFrame | array of shape (n_epochs, 5)
-        The probabilities of the stages, as `MC2SleepClassifier.predict_proba` returns
-        them, or a hypnogram with probabilities. Unscored epochs do not count.
+        What `MC2SleepClassifier.predict_proba` or `predict` returns. Unscored epochs
+        do not count.
     reference : Hypnogram | Annotations | path-like | array-like of shape (n_epochs,)
-        The stages of the scorer, as for `score_stages`.
+        The stages of the scorer.
     n_bins : int
         The number of equal bins of the confidence, which is the largest probability.
 
@@ -156,7 +149,6 @@ def risk_coverage(
     curve : DataFrame
         One row for each ``confidence`` that occurs, in descending order: the share
         (``coverage``) and the ``accuracy`` of the epochs with at least this confidence.
-        One minus the accuracy is the risk.
     """
     confidence, is_right = _confidence(probabilities, reference)
     order = np.argsort(-confidence, kind="stable")
@@ -174,17 +166,17 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
     Parameters
     ----------
     hypno : Hypnogram
-        A hypnogram with probabilities, as `MC2SleepClassifier.predict` returns it.
+        A hypnogram of `MC2SleepClassifier.predict`.
     share : float
-        The share of the epochs to list, from 0 to 1. `risk_coverage` shows on scored
-        nights how the accuracy depends on it.
+        The share of the scored epochs to list, from 0 to 1. `risk_coverage` shows on
+        scored nights how the accuracy depends on it.
 
     Returns
     -------
     epochs : DataFrame
         One row per epoch: ``epoch`` (from 0), ``onset`` in seconds from the start of
         the recording, ``stage``, ``confidence`` (its probability), and the ``second``
-        most probable stage. Unscored epochs (``UNS``) are not listed.
+        most probable stage.
     """
     if hypno.proba is None:
         raise ValueError(
@@ -196,10 +188,15 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
     proba = hypno.proba[list(STAGES)].to_numpy()
     ranks = np.argsort(-proba, axis=1)
     names, numbers = np.array(STAGES), np.arange(len(proba))
-    epochs = pd.DataFrame({"epoch": numbers, "onset": numbers * EPOCH_DURATION})
-    epochs["stage"] = names[ranks[:, 0]]
-    epochs["confidence"] = proba.max(axis=1)
-    epochs["second"] = names[ranks[:, 1]]
+    epochs = pd.DataFrame(
+        {
+            "epoch": numbers,
+            "onset": numbers * EPOCH_DURATION,
+            "stage": names[ranks[:, 0]],
+            "confidence": proba.max(axis=1),
+            "second": names[ranks[:, 1]],
+        }
+    )
     # Unscored epochs have all their probability in the column UNS.
     epochs = epochs[proba.sum(axis=1) > 0]
     n_listed = round(share * len(epochs))

@@ -27,7 +27,6 @@ def staged(fitted, scored_raws):
 
 
 def test_rows_are_recordings_subjects_and_the_pooled_epochs(staged):
-    """Each row has the scores of its epochs."""
     clf, raws, stages, hypnos = staged
     table = evaluate(clf, raws, stages, groups=["A", "B", "A"])
     assert table["level"].tolist() == 3 * ["recording"] + 2 * ["subject"] + ["pooled"]
@@ -69,7 +68,6 @@ def test_annotations_of_a_cropped_recording_without_a_date(staged):
 
 
 def test_channels_can_be_averaged(staged):
-    """As in `predict`."""
     clf, raws, stages, _ = staged
     channels = raws[0].ch_names
     hypno = clf.predict(raws[0], average_channels=channels)
@@ -86,7 +84,6 @@ def test_error_names_the_recording(staged):
 
 
 def test_hypnograms_in_another_time_zone_are_compared_by_position(staged):
-    """The clock of the hypnogram may be written in another zone."""
     clf, _, _, _ = staged
     raw, hypno = simulate_night(1200, random_state=0)
     expected = evaluate(clf, raw, hypno.as_int())
@@ -120,7 +117,6 @@ def test_scorer_is_the_metric_of_the_pooled_epochs(staged, metric):
 
 
 def test_scorers_work_in_cross_validation(tiny_clf, scored_raws):
-    """One score per fold, also of several scorers at once."""
     several = {name: stage_scorer(name) for name in ("macro_f1", "accuracy")}
     folds = {"groups": ["A", "B", "B"], "cv": GroupKFold(2)}
     scores = cross_validate(tiny_clf, *scored_raws, scoring=several, **folds)
@@ -128,6 +124,5 @@ def test_scorers_work_in_cross_validation(tiny_clf, scored_raws):
 
 
 def test_error_of_an_unknown_metric():
-    """The known ones are listed."""
     with pytest.raises(ValueError, match=r"'kappa', .* got 'auc' instead"):
         stage_scorer("auc")

@@ -78,3 +78,9 @@ class SleepNetwork(nn.Module, ABC):
     @abstractmethod
     def stage(self, contexts: Embeddings) -> StageLogits:
         """Return the stage logits of epochs in context."""
+
+    def forward(self, signals: Tensor, usable: Tensor | None = None) -> StageLogits:
+        """Stage sequences of epochs (batch, sequence, n_times) in µV at 100 Hz."""
+        flat = self.encode(signals.flatten(0, 1))
+        sequences = Embeddings(*(e.unflatten(0, signals.shape[:2]) for e in flat))
+        return self.stage(self.contextualize(sequences, usable))

@@ -128,12 +128,6 @@ class MC2SleepNet(SleepNetwork):
             self.modality_head(contexts.spectrogram),
         )
 
-    def forward(self, signals: Tensor, usable: Tensor | None = None) -> StageLogits:
-        """Stage sequences of epochs (batch, sequence, n_times) in µV at 100 Hz."""
-        flat = self.encode(signals.flatten(0, 1))
-        sequences = Embeddings(*(e.unflatten(0, signals.shape[:2]) for e in flat))
-        return self.stage(self.contextualize(sequences, usable))
-
 
 def make_network(
     config: MC2SleepConfig,

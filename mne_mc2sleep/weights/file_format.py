@@ -39,7 +39,7 @@ def save_weights(
     overwrite: bool = False,
     network: Callable | None = None,
 ) -> None:
-    """Write a network, its metadata, and the name of its class if it is the user's."""
+    """Write a network and its metadata; ``network`` is what made it, as in Stager."""
     fname = check_fname(fname, (".safetensors",), overwrite)
     header = {
         "format": _FORMAT,
@@ -92,7 +92,10 @@ def load_weights(
         with torch.random.fork_rng(devices=[]):
             net = make_network(config, network).eval()
         net.load_state_dict(state)
-        _try_out(net)
+        with torch.inference_mode():
+            logits = net(torch.zeros(1, 1, N_TIMES))
+        if not all(part.isfinite().all() for part in logits):
+            raise ValueError("posteriors are not finite")
         metadata = json.loads(header["metadata"])
         if not isinstance(metadata, dict):
             raise ValueError("the metadata are not a table")
@@ -116,8 +119,8 @@ def _import_name(network: Callable) -> str:
 
 
 def _check_network(fname: Path, saved: str | None, network: Callable | None) -> None:
-    """Raise unless the file holds this network; its module may have been renamed."""
     passed = None if network is None else _import_name(network)
+    # Its module may have been renamed.
     if (saved or "").split(":")[-1] != (passed or "").split(":")[-1]:
         raise ValueError(
             f"The weights in {fname} are of the network {saved or 'MC2SleepNet'!r}, "
@@ -128,40 +131,30 @@ def _check_network(fname: Path, saved: str | None, network: Callable | None) -> 
 
 def _read_config(text: str) -> MC2SleepConfig:
     """Read a configuration; raise if its network would take too much memory or time."""
-    saved: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()
-    }
-    config = MC2SleepConfig(**saved)
-    for name, value in asdict(config).items():
-        sizes = value if isinstance(value, tuple) else (value,)
+    saved: dict[str, Any] = json.loads(text)
+    for name, value in saved.items():
+        sizes = value if isinstance(value, list) else [value]
         is_count = all(type(n) is int and 1 <= n <= MAX_LENGTH for n in sizes)
         if name != "dropout" and not is_count:
             raise ValueError(f"{name} is {value}")
+        saved[name] = tuple(value) if isinstance(value, list) else value
+    config = MC2SleepConfig(**saved)
     n_layers = config.sequence_layers + config.spectrogram_layers
     if n_layers + sum(config.signal_convolutions) > _MAX_LAYERS:
         raise ValueError(f"it has over {_MAX_LAYERS} layers")
     return config
 
 
-@torch.inference_mode()
-def _try_out(net: SleepNetwork) -> None:
-    embeddings = net.encode(torch.zeros(1, N_TIMES))
-    contexts = net.contextualize(type(embeddings)(*(e[None] for e in embeddings)))
-    for logits in net.stage(contexts):
-        if not logits.isfinite().all():
-            raise ValueError("posteriors are not finite")
-
-
 def load_tensors(fname: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and header; raise a ValueError if the file is not what was saved."""
-    remedy = "Download or save it again."
     try:
         with safe_open(fname, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{fname} is damaged or not a safetensors file ({error}). {remedy}"
+            f"{fname} is damaged or not a safetensors file ({error}). Download or save "
+            "it again."
         ) from error
     if header.get("format") != _FORMAT:
         raise ValueError(
@@ -170,6 +163,7 @@ def load_tensors(fname: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     if header.pop("sha256", None) != _checksum(tensors, header):
         raise ValueError(
-            f"{fname} is damaged: its content does not match its checksum. {remedy}"
+            f"{fname} is damaged: its content does not match its checksum. Download or "
+            "save it again."
         )
     return tensors, header

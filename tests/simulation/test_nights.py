@@ -11,7 +11,6 @@ from mne_mc2sleep._constants import N_TIMES
 
 
 def test_night_agrees_with_its_hypnogram():
-    """A simulated night has its channels, length, start, scorer and stages."""
     raw, hypno = simulate_night(1800, random_state=0)
     assert raw.ch_names == ["EEG Fpz-Cz", "EEG Pz-Oz"]
     assert (raw.n_times, raw.info["sfreq"]) == (180_000, 100)
@@ -25,7 +24,6 @@ def test_night_agrees_with_its_hypnogram():
     "make_state", [int, np.random.default_rng, np.random.RandomState]
 )
 def test_nights_are_reproducible(make_state):
-    """The same seed gives the same night, another seed another."""
     (first, stages), (again, same), (other, _) = (
         simulate_night(600, random_state=make_state(seed)) for seed in (3, 3, 4)
     )
@@ -35,14 +33,12 @@ def test_nights_are_reproducible(make_state):
 
 
 def test_incomplete_last_epoch_is_recorded_but_not_scored():
-    """What exceeds a multiple of 30 s is in the recording alone."""
     raw, hypno = simulate_night(100.5, random_state=0)
     assert (raw.n_times, hypno.n_epochs) == (10_050, 3)
 
 
 @pytest.mark.parametrize("sfreq", [50, 512.5])
 def test_night_at_another_sampling_frequency(sfreq):
-    """The recording has the rate, the length and about the amplitude."""
     raw, _ = simulate_night(300, sfreq=sfreq, random_state=0)
     reference, _ = simulate_night(300, random_state=0)
     assert (raw.info["sfreq"], raw.n_times) == (sfreq, round(300 * sfreq))
@@ -52,7 +48,6 @@ def test_night_at_another_sampling_frequency(sfreq):
 
 @pytest.mark.parametrize("ch_names", ["EEG Cz", ["EEG Cz"]])
 def test_night_of_one_channel(ch_names):
-    """One name gives one channel."""
     raw, _ = simulate_night(60, ch_names=ch_names)
     assert raw.ch_names == ["EEG Cz"]
 
@@ -66,7 +61,6 @@ def test_night_of_one_channel(ch_names):
     ],
 )
 def test_error_of_nights_that_cannot_be_simulated(duration, ch_names, match):
-    """Too many channels or too short."""
     with pytest.raises(ValueError, match=match):
         simulate_night(duration, ch_names=ch_names)
 

@@ -71,7 +71,6 @@ def assert_is_refused(fname, match):
     ],
 )
 def test_a_name_that_cannot_be_written_is_refused(tmp_path, net, name, error, match):
-    """Nobody shall take the file for a pickle; a folder may be misspelt."""
     with pytest.raises(error, match=match):
         save_weights(tmp_path / name, net, {})
     assert not list(tmp_path.iterdir())
@@ -98,7 +97,6 @@ def test_a_missing_file_is_an_error(fname, make):
 
 @pytest.mark.parametrize("part", ["length", "header", "tensors"])
 def test_a_flipped_bit_is_refused(saved, part):
-    """Wherever it is: in what describes the tensors, in the metadata, in a weight."""
     content, rng = saved.read_bytes(), np.random.default_rng(0)
     n_header = 8 + int.from_bytes(content[:8], "little")
     first, end = {
@@ -175,7 +173,6 @@ def test_a_sound_file_with_other_content_is_refused(saved, edit):
     ids=lambda edit: str(*edit),
 )
 def test_content_that_makes_no_network_is_refused(saved, config, edit):
-    """Other tensors, an impossible configuration, or a description of another type."""
     if isinstance(edit.get("config"), dict):
         edit = {"config": json.dumps(asdict(config) | edit["config"])}
     rewrite(saved, **edit)
