@@ -38,7 +38,6 @@ from .training.adaptation import (
     cross_validate,
 )
 from .weights.file_format import load_weights, save_weights
-from .weights.metadata import check_metadata
 
 if TYPE_CHECKING:
     import os
@@ -272,10 +271,8 @@ class Stager:
         network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
     ) -> tuple[Stager, dict[str, Any]]:
         """Load what `save` wrote: the stager and the parameters of its classifier."""
-        net, metadata = load_weights(fname, network)
-        saved = check_metadata(metadata, fname)
+        net, saved = load_weights(fname, network)
         for name, is_sound in _OPTIONAL.items():
-            saved[name] = metadata.get(name)
             if saved[name] is not None and not is_sound(saved[name]):
                 raise ValueError(
                     f"The metadata {name!r} in {fname} are not valid. Download or save "

@@ -44,8 +44,7 @@ def run_list(args: Namespace) -> int:
 
 def run_card(args: Namespace) -> int:
     """Print the settings of weights and the steps of their training."""
-    from ..weights.file_format import load_weights
-    from ..weights.metadata import format_card
+    from ..weights.file_format import format_card, load_weights
     from ..weights.registry import find_weights
 
     fname = find_weights(args.weights, args.sha256)

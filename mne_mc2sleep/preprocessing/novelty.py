@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.fft import irfft, next_fast_len, rfft
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import spectrogram
+from scipy.signal import get_window
 from scipy.spatial.distance import cdist
 
 from .._constants import N_TIMES, SFREQ
@@ -36,6 +36,7 @@ _MIN_MARGIN = 0.25  # beyond the quantile: other nights have other artefacts
 _MIN_STD = 0.1  # of a feature, about the error of its estimate from one epoch
 
 _EDGES = np.geomspace(0.5, 32, 13)  # Hz
+_N_SEGMENT = 512
 _LAGS = slice(round(0.4 * SFREQ), round(2 * SFREQ))  # those of heart beats
 _STEADY_BANDS = slice(8, 13)  # 5.7-32 Hz, which one epoch is enough to estimate
 _MIN_DENSITY = 1e-4  # µV²/Hz, below the noise of amplifiers
@@ -200,14 +201,7 @@ def check_profile(profile: Any) -> bool:
             for name in ("mean", "covariance", "limit", "unusable")
         )
         center, width = map(float, profile["steadiness"] or (0, 1))
-        numbers = [
-            *mean,
-            *covariance.flat,
-            float(limit),
-            float(unusable),
-            center,
-            width,
-        ]
+        numbers = np.hstack([mean, covariance.ravel(), limit, unusable, center, width])
         return (
             (mean.shape, covariance.shape) == ((n,), (n, n))
             and bool(np.isfinite(numbers).all())
@@ -243,26 +237,33 @@ def describe_epochs(
 
 def _describe_part(signals: NDArray[np.float32]) -> NDArray[np.float64]:
     x = signals - signals.mean(axis=1, keepdims=True)
-    # density: (n_epochs, n_freqs, n_segments)
-    freqs, _, density = spectrogram(x, SFREQ, "hann", 512, 256, detrend=False)
-    edges = np.searchsorted(freqs, _EDGES)
-    bands = np.add.reduceat(density[:, : edges[-1]], edges[:-1], axis=1)
-    bands = (bands / np.diff(edges)[:, None]).clip(_MIN_DENSITY)
-    spectrum = np.log(density.mean(axis=2)[:, edges[0] : edges[-1]].clip(_MIN_DENSITY))
+    window = get_window("hann", _N_SEGMENT).astype(np.float32)
+    window *= np.sqrt(2 / (SFREQ * np.square(window).sum()))
+    segments = sliding_window_view(x, _N_SEGMENT, axis=1)[:, :: _N_SEGMENT // 2]
+    density = _power(rfft(segments * window))  # (n_epochs, n_segments, n_freqs)
+    edges = np.searchsorted(rfftfreq(_N_SEGMENT, 1 / SFREQ), _EDGES)
+    bands = np.add.reduceat(density[..., : edges[-1]], edges[:-1], axis=-1)
+    bands = (bands / np.diff(edges)).clip(_MIN_DENSITY)
+    spectrum = np.log(density.mean(axis=1)[:, edges[0] : edges[-1]].clip(_MIN_DENSITY))
     peaks = (spectrum - uniform_filter1d(spectrum, 15, axis=-1)).max(axis=-1)
     squares = np.square(x, dtype=np.float64)  # to the power of 4, beyond float32
     variance = squares.mean(axis=1).clip(1e-9)
     kurtosis = np.square(squares).mean(axis=1) / variance**2
     n_fft = next_fast_len(N_TIMES + _LAGS.stop, real=True)
-    products = irfft(np.square(np.abs(rfft(x, n_fft))), n_fft)
+    products = irfft(_power(rfft(x, n_fft)), n_fft)
     correlation = products[:, _LAGS].max(axis=1) / products[:, 0].clip(1e-9)
     return np.column_stack(
         [
             0.5 * np.log(variance),
-            np.log(bands.mean(axis=2)),
-            np.log(np.log(bands).std(axis=2).mean(axis=1).clip(1e-3)),
+            np.log(bands.mean(axis=1)),
+            np.log(np.log(bands).std(axis=1).mean(axis=-1).clip(1e-3)),
             peaks,
             np.log(kurtosis.clip(1e-3)),
             np.log((1 - correlation).clip(1e-3)),
         ]
     )
+
+
+def _power(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+    # Faster than the square of the absolute value, which takes a root.
+    return np.square(spectrum.real) + np.square(spectrum.imag)

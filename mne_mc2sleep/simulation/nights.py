@@ -28,7 +28,6 @@ _EDGES = np.array([0.5, 4.0, 8.0, 13.0, 30.0, 50.0])  # Hz, from delta to gamma
 _SPREAD = 0.7  # of the deviations of real nights, so that short nights show each stage
 _COHERENCE = 0.3  # between the channels
 _N_FADE = 200  # samples in which one epoch fades into the next
-_N_CORRECTIONS = 5
 
 
 def make_raw(
@@ -80,15 +79,13 @@ def simulate_night(
         The duration of the recording in seconds. An incomplete last epoch is part of
         the recording, but not of the hypnogram.
     ch_names : sequence of str
-        One or two names. The first channel is similar to EEG Fpz-Cz, the second to EEG
-        Pz-Oz.
+        One or two names, of channels similar to EEG Fpz-Cz and to EEG Pz-Oz.
     sfreq : float
         The sampling frequency of the recording in Hz. There is no power above 50 Hz.
     meas_date : datetime | None
-        The start of the recording and of the hypnogram in UTC. By default 10 p.m. on 1
-        January 2000.
+        The start of the recording and of the hypnogram in UTC.
     random_state : int | Generator | RandomState | None
-        Seeds the stages and the noise. The same number gives the same night.
+        Seeds the stages and the noise.
 
     Returns
     -------
@@ -100,25 +97,20 @@ def simulate_night(
     Notes
     -----
     The stages are a Markov chain of YASA (transitions of Metzner et al. 2021,
-    https://doi.org/10.1038/s42003-021-02912-6). The band powers of an epoch are the
-    mean of its stage, plus an offset of the subject, plus an autoregressive deviation.
-    Their means and correlations are those of 131 nights of Sleep-EDF (see
-    ``simulation/constants.py``), their deviations are smaller. The signal is Gaussian
-    noise with these powers. Such nights serve tests and examples: the score of a stager
-    on them says nothing about its score on people.
+    https://doi.org/10.1038/s42003-021-02912-6). The signal is Gaussian noise. The band
+    powers of an epoch are the mean of its stage, plus an offset of the subject, plus an
+    autoregressive deviation; they have the means and correlations of 131 nights of
+    Sleep-EDF and smaller deviations. Such nights are for tests and examples: scores on
+    them say nothing about scores on people.
     """
     import yasa
 
     ch_names = [ch_names] if isinstance(ch_names, str) else list(ch_names)
     if len(ch_names) not in (1, 2):
-        raise ValueError(
-            "A simulated night has one or two channels, but 'ch_names' names "
-            f"{len(ch_names)}: {ch_names}."
-        )
+        raise ValueError(f"'ch_names' must be one or two channels, got {ch_names}.")
     if duration < EPOCH_DURATION:
         raise ValueError(
-            f"A simulated night has at least one epoch of {EPOCH_DURATION:g} s, but "
-            f"'duration' is {duration:g} s."
+            f"'duration' must be at least {EPOCH_DURATION:g} s, got {duration:g} s."
         )
     if isinstance(random_state, np.random.RandomState):
         random_state = random_state.randint(2**31 - 1)
@@ -189,7 +181,7 @@ def _density(
     band = np.digitize(freqs, _EDGES, right=True)
     members = (band[:, None] == np.arange(1, 6)).astype(float)  # (n_freqs, 5)
     levels = log_band_power
-    for _ in range(_N_CORRECTIONS):
+    for _ in range(5):
         found = np.exp(levels @ basis) @ (members / members.sum(axis=0))
         levels = levels + log_band_power - np.log(found)
     return np.exp(levels @ basis) * members.any(axis=1)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,6 +31,19 @@ MAX_LENGTH = 10_000
 """Upper limit of the sequence length (three days) and all other sizes in a file."""
 
 _MAX_LAYERS = 100
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "parameters": dict,
+    "scaling": str,
+    "calibration_temperature": (float, int),
+    "can_stage": bool,
+    "was_finetuned": bool,
+    "validation_subjects": list,
+    "provenance": list,
+    "scores": dict,
+    "profile": (dict, NoneType),
+    "levels": (list, NoneType),
+}
 
 
 def save_weights(
@@ -96,9 +110,7 @@ def load_weights(
             logits = net(torch.zeros(1, 1, N_TIMES))
         if not all(part.isfinite().all() for part in logits):
             raise ValueError("posteriors are not finite")
-        metadata = json.loads(header["metadata"])
-        if not isinstance(metadata, dict):
-            raise ValueError("the metadata are not a table")
+        metadata = dict(json.loads(header["metadata"]))
     # A wrong configuration can raise any error in torch.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
@@ -106,7 +118,45 @@ def load_weights(
             f"The weights in {fname} do not fit their configuration ({reason}). If "
             "another version of mne_mc2sleep wrote them, use it, or save them again."
         ) from error
-    return net, metadata
+    return net, _check_metadata(metadata, fname)
+
+
+def _check_metadata(metadata: dict[str, Any], fname: Path) -> dict[str, Any]:
+    """Return the known entries of the metadata; raise if one is missing or wrong."""
+    for name, kind in _TYPES.items():
+        if not isinstance(metadata.get(name), kind):
+            raise ValueError(
+                f"The metadata {name!r} in {fname} are not valid: found "
+                f"{metadata.get(name)!r:.80}. Download or save the weights again."
+            )
+    if not 0 < metadata["calibration_temperature"] < float("inf"):
+        raise ValueError(
+            f"The calibration temperature in {fname} is not a number above 0. "
+            "Download or save the weights again."
+        )
+    return {name: metadata.get(name) for name in _TYPES}
+
+
+def format_card(metadata: dict[str, Any], fname: str | Path) -> str:
+    """Return the settings of weights and the steps of their training as text."""
+    facts = {k: v for k, v in metadata.items() if k not in ("profile", "levels")}
+    steps = facts.pop("provenance")
+    lines = [f"Weights: {Path(fname).name}", *_lines(facts)]
+    for number, step in enumerate(steps, start=1):
+        lines += ["", f"Step {number} of {len(steps)}", *_lines(step)]
+    return "\n".join(lines)
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
+        if value not in ("", None):
+            lines.append(f"{name.replace('_', ' ')}: {value}")
+    return lines
 
 
 def _import_name(network: Callable) -> str:

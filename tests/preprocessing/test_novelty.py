@@ -73,7 +73,7 @@ def profiles(signals):
     """Return profiles by the number of nights and the scaling."""
     return {
         (n, scaling): fit_profile([as_night(s, scaling) for s in signals[:n]])
-        for n, scaling in [(1, "none"), (3, "none"), (3, "robust"), (3, "spectrum")]
+        for n, scaling in [(1, "none"), *((3, name) for name in SCALINGS)]
     }
 
 
@@ -113,7 +113,6 @@ def test_a_subject_is_not_novel(scaling, profiles, signals):
     ],
 )
 def test_the_description_names_what_is_novel(name, words, profiles, foreign):
-    """With the value found and the range expected."""
     found = compare(profiles[3, "spectrum"], as_night(foreign[name], "spectrum"))
     assert f"({words}" in found.description
     assert ", expected " in found.description
@@ -123,7 +122,6 @@ def test_the_description_names_what_is_novel(name, words, profiles, foreign):
 def test_a_novel_part_is_found_where_it_is(
     n_novel, is_novel, profile, signals, foreign
 ):
-    """A third of a recording makes it novel, a tenth does not."""
     signal = signals[0].copy()
     signal[: n_novel * 3000] = foreign["ECG-like, 1.1 Hz"][: n_novel * 3000]
     found = compare(profile, as_night(signal))
@@ -152,7 +150,6 @@ def test_more_unusable_epochs_than_in_the_training_are_novel(profile, signals):
 
 
 def test_unusable_epochs_have_no_distance(profile, signals):
-    """They have no influence on the other epochs."""
     night = as_night(signals[0])
     expected = compare(profile, night).distances
     night.usable[50] = False
@@ -242,7 +239,6 @@ def clf(fitted, profile):
 
 @pytest.mark.parametrize("name", ["white noise", "ECG-like, 1.1 Hz", "shuffled EEG"])
 def test_novel_recordings_are_warned_of_and_less_confident(name, clf, foreign):
-    """One warning, and a mean confidence of 0.6 at most."""
     proba, messages = stage(clf, foreign[name])
     (message,) = [text for text in messages if "is unlike the recordings" in text]
     assert "'EEG Fpz-Cz'" in message
@@ -250,7 +246,6 @@ def test_novel_recordings_are_warned_of_and_less_confident(name, clf, foreign):
 
 
 def test_a_profile_does_not_change_a_night_that_is_not_novel(clf):
-    """To the bit, and without a warning."""
     signal = simulate(30)
     proba, messages = stage(clf, signal)
     assert messages == []

@@ -5,7 +5,6 @@ import hashlib
 import pytest
 from rehearsal import serve
 
-from mne_mc2sleep import MC2SleepClassifier
 from mne_mc2sleep.weights import registry
 from mne_mc2sleep.weights.registry import (
     KNOWN_WEIGHTS,
@@ -79,10 +78,3 @@ def test_the_cache_is_beside_the_data_of_mne(monkeypatch, tmp_path):
     monkeypatch.delenv("MNE_MC2SLEEP_WEIGHTS")
     monkeypatch.setenv("MNE_DATA", str(tmp_path))
     assert cache_folder() == tmp_path / "mne_mc2sleep"
-
-
-def test_shipped_weights_are_loaded_by_default():
-    """Without an argument the stager in the package is loaded, ready to stage."""
-    clf = MC2SleepClassifier.from_pretrained(device="cpu")
-    assert clf.weights == "small"
-    assert clf.stager_.can_stage
