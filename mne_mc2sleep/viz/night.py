@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from mne.time_frequency import psd_array_multitaper
 
 from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
@@ -42,9 +41,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from yasa import Hypnogram
 
-_HOUR = 3600.0
-_TICKS = (1 / 60, 1 / 12, 1 / 4, 1, 2, 4, 12, 24)  # hours between ticks
-_MAX_TICKS = 12
+    Days = NDArray[np.float64]
+
+_DAY = 86_400.0  # Matplotlib's dates are days
 # From top to bottom, as sleep laboratories draw it.
 _LEVELS = ("WAKE", "REM", "N1", "N2", "N3")
 # All of these are our choice. Spindles are up to 16 Hz; above 25 Hz is mostly muscle.
@@ -77,9 +76,9 @@ def plot_hypnogram(
     _check_proba(hypno)
     rows = get_axes(axes, 2, (10, 5))
     stages = stages_on_grid(hypno.as_int().to_numpy(), len(hypno))
-    _draw_stages(rows[0], stages, "Stage")
-    _draw_density(rows[1], hypno.proba, _epoch_edges(len(hypno)))
-    _share_time(rows, len(hypno), hypno.start)
+    edges = _share_time(rows, len(hypno), hypno.start)
+    _draw_stages(rows[0], stages, edges, "Stage")
+    _draw_density(rows[1], hypno.proba, edges)
     return finish(rows, show)
 
 
@@ -144,52 +143,51 @@ def plot_night(
     ratios = [3] * (reference is not None) + [3, 3, 3, 2]
     rows = get_axes(axes, len(ratios), (11, 9), gridspec_kw={"height_ratios": ratios})
     *above, stage_ax, density_ax, spectrogram_ax, confidence_ax = rows
+    edges = _share_time(rows, n_epochs, recording.start)
     stages = stages_on_grid(hypno.as_int().to_numpy(), n_epochs)
-    _draw_stages(stage_ax, stages, "Stage")
+    _draw_stages(stage_ax, stages, edges, "Stage")
     if reference is not None:
         expert = read_stages(recording, reference)
-        _draw_stages(above[0], expert, "Expert")
+        _draw_stages(above[0], expert, edges, "Expert")
         stage_ax.set_ylabel("Stager")
-        _mark_disagreement(stage_ax, expert, stages)
-    edges = _epoch_edges(n_epochs)
-    windows = edges if proba is None else _window_edges(proba)
+        _mark_disagreement(stage_ax, expert, stages, edges)
+    windows = edges if proba is None else edges[0] + _window_edges(proba)
     _draw_density(density_ax, hypno.proba if proba is None else proba, windows)
     _draw_spectrogram(spectrogram_ax, recording, edges)
     _draw_confidence(confidence_ax, hypno, stages, edges, review)
-    unscored = _runs(stages == UNSCORED)
+    unscored = _runs(stages == UNSCORED, edges)
     for ax in rows:
         whole = ax.get_xaxis_transform()
         ax.broken_barh(unscored, (0, 1), transform=whole, color=GREY, alpha=0.3, lw=0)
-        _draw_lights(ax, recording.annotations, with_names=ax is rows[0])
+        _draw_lights(ax, recording.annotations, edges[0], with_names=ax is rows[0])
     rows[0].set_title(title, fontsize="medium")
-    _share_time(rows, n_epochs, recording.start)
     return finish(rows, show)
 
 
 def _mark_disagreement(
-    ax: Axes, expert: NDArray[np.int8], stages: NDArray[np.int8]
+    ax: Axes, expert: NDArray[np.int8], stages: NDArray[np.int8], edges: Days
 ) -> None:
     scored = (expert != UNSCORED) & (stages != UNSCORED)
     differs = scored & (expert != stages)
     share = differs.sum() / max(scored.sum(), 1)
     low = ax.get_ylim()[0] - 0.7
     label = f"disagree\n({share:.0%})"
-    ax.broken_barh(_runs(differs), (low, 0.6), color=VERMILION, lw=0, label=label)
+    ax.broken_barh(
+        _runs(differs, edges), (low, 0.6), color=VERMILION, lw=0, label=label
+    )
     ax.set_ylim(bottom=low)
     add_legend(ax)
 
 
-def _window_edges(proba: DataFrame) -> NDArray[np.float64]:
-    """Return the edges, in hours, of the steps around the centers of the windows."""
+def _window_edges(proba: DataFrame) -> Days:
+    """Return the edges of the steps around the centers of the windows."""
     onsets = proba.index.to_numpy(dtype=float)
     step = onsets[1] - onsets[0] if len(onsets) > 1 else EPOCH_DURATION
     centers = onsets + EPOCH_DURATION / 2
-    return np.append(centers - step / 2, centers[-1] + step / 2) / _HOUR
+    return np.append(centers - step / 2, centers[-1] + step / 2) / _DAY
 
 
-def _draw_spectrogram(
-    ax: Axes, recording: Recording, edges: NDArray[np.float64]
-) -> None:
+def _draw_spectrogram(ax: Axes, recording: Recording, edges: Days) -> None:
     frequencies, decibel = _spectrogram(recording)
     lowest, highest = np.percentile(decibel[recording.usable], _PERCENTILES)
     decibel[~recording.usable] = np.nan
@@ -222,7 +220,7 @@ def _draw_confidence(
     ax: Axes,
     hypno: Hypnogram,
     stages: NDArray[np.int8],
-    edges: NDArray[np.float64],
+    edges: Days,
     review: float,
 ) -> None:
     confidence = hypno.proba[list(STAGES)].to_numpy().max(axis=1)
@@ -232,19 +230,23 @@ def _draw_confidence(
     is_listed[epochs_to_review(hypno, review)["epoch"]] = True
     if is_listed.any():
         label = f"review\n({is_listed.sum()})"
-        ax.broken_barh(_runs(is_listed), (0, 0.15), color=ORANGE, lw=0, label=label)
+        ax.broken_barh(
+            _runs(is_listed, edges), (0, 0.15), color=ORANGE, lw=0, label=label
+        )
         add_legend(ax)
     ax.set(ylim=(0, 1), ylabel="Confidence")
 
 
-def _draw_lights(ax: Axes, annotations: mne.Annotations, with_names: bool) -> None:
+def _draw_lights(
+    ax: Axes, annotations: mne.Annotations, begin: float, with_names: bool
+) -> None:
     for onset, text in zip(annotations.onset, annotations.description, strict=True):
         if found := _LIGHTS.search(text):
-            hours = onset / _HOUR
-            ax.axvline(hours, color=VERMILION, ls="--", lw=1)
+            time = begin + onset / _DAY
+            ax.axvline(time, color=VERMILION, ls="--", lw=1)
             if with_names:
                 name = f"lights {found[1].lower()}"
-                ax.annotate(name, (hours, 1), xycoords=("data", "axes fraction"))
+                ax.annotate(name, (time, 1), xycoords=("data", "axes fraction"))
 
 
 def _check_proba(hypno: Hypnogram) -> None:
@@ -256,25 +258,18 @@ def _check_proba(hypno: Hypnogram) -> None:
         )
 
 
-def _epoch_edges(n_epochs: int) -> NDArray[np.float64]:
-    """Return the edges of epochs in hours from the start (n_epochs + 1,)."""
-    return np.arange(n_epochs + 1, dtype=np.float64) * (EPOCH_DURATION / _HOUR)
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[float, float]]:
-    """Return begin and duration, in hours, of each run of True epochs."""
+def _runs(mask: NDArray[np.bool_], edges: Days) -> list[tuple[float, float]]:
+    """Return begin and duration of each run of True epochs."""
     change = np.diff(mask.astype(np.int8), prepend=0, append=0)
-    begin, end = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    hours = EPOCH_DURATION / _HOUR
-    return list(zip(begin * hours, (end - begin) * hours, strict=True))
+    begin, end = edges[change == 1], edges[change == -1]
+    return list(zip(begin, end - begin, strict=True))
 
 
-def _draw_stages(ax: Axes, stages: NDArray[np.int8], label: str) -> None:
+def _draw_stages(ax: Axes, stages: NDArray[np.int8], edges: Days, label: str) -> None:
     """Draw stages (positions in ``STAGES``, -1 for none) as a line of steps."""
     # Unscored epochs, -1, take the last value.
     heights = np.array([-_LEVELS.index(stage) for stage in STAGES] + [np.nan])
     values = heights[stages]
-    edges = _epoch_edges(len(stages))
     ax.stairs(values, edges, baseline=None, color=BLACK)
     rem = np.where(stages == STAGES.index("REM"), values, np.nan)
     ax.stairs(rem, edges, baseline=None, color=STAGE_COLORS["REM"], lw=3)
@@ -283,7 +278,7 @@ def _draw_stages(ax: Axes, stages: NDArray[np.int8], label: str) -> None:
     ax.spines[["right", "top"]].set_visible(False)
 
 
-def _draw_density(ax: Axes, proba: DataFrame, edges: NDArray[np.float64]) -> None:
+def _draw_density(ax: Axes, proba: DataFrame, edges: Days) -> None:
     """Draw probabilities as bands above each other, the unscored epochs as ``UNS``."""
     values = np.cumsum(proba.to_numpy(), axis=1)
     # The last value is repeated: a step is drawn between two edges.
@@ -295,22 +290,17 @@ def _draw_density(ax: Axes, proba: DataFrame, edges: NDArray[np.float64]) -> Non
     add_legend(ax)
 
 
-def _share_time(axes: Sequence[Axes], n_epochs: int, start: datetime | None) -> None:
-    """Give all rows the same time axis, labelled with the clock if it is known."""
-    duration = n_epochs * EPOCH_DURATION / _HOUR
-    step = next((s for s in _TICKS if duration / s <= _MAX_TICKS), _TICKS[-1])
-    offset = 0.0
-    if start is not None:
-        offset = (start.hour + start.minute / 60 + start.second / _HOUR) % step
+def _share_time(axes: Sequence[Axes], n_epochs: int, start: datetime | None) -> Days:
+    """Give all rows the same time axis; return the edges of the epochs on it.
 
-    def name(hours: float, _position: int | None = None) -> str:
-        if start is None:
-            return f"{hours:.3g}"
-        return (start + timedelta(hours=hours, seconds=0.5)).strftime("%H:%M")
-
+    It shows the clock of the recorder or, if that is unknown, a clock that starts at 0.
+    """
+    begin = 0.0 if start is None else date2num(start.replace(tzinfo=None))
+    edges = begin + EPOCH_DURATION / _DAY * np.arange(n_epochs + 1, dtype=np.float64)
     for ax in axes:
-        ax.set_xlim(0, duration)
-        ax.xaxis.set_major_locator(MultipleLocator(step, offset=-offset))
+        ax.set_xlim(edges[0], edges[-1])
+        ax.xaxis.set_major_locator(AutoDateLocator(maxticks=12))
         ax.xaxis.set_major_formatter("")
-    axes[-1].xaxis.set_major_formatter(FuncFormatter(name))
-    axes[-1].set_xlabel("Time (h)" if start is None else "Clock of the recorder")
+    axes[-1].xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    axes[-1].set_xlabel("Time (h:min)" if start is None else "Clock of the recorder")
+    return edges

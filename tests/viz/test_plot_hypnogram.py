@@ -30,11 +30,11 @@ def test_the_line_is_that_of_the_stages(hypno):
     ("start", "label", "tick"),
     [
         (datetime(2024, 1, 1, 22, 58, tzinfo=UTC), "Clock of the recorder", "23:00"),
-        (None, "Time (h)", "0.0333"),
+        (None, "Time (h:min)", "00:01"),
     ],
 )
 def test_the_clock_is_that_of_the_recorder(proba, start, label, tick):
-    """Without a start, hours count from 0."""
+    """Without a start, the clock starts at 0."""
     hypno = make_hypnogram(proba, np.ones(len(proba), dtype=bool), start)
     ax = plot_hypnogram(hypno, show=False).axes[1]
     assert ax.get_xlabel() == label
