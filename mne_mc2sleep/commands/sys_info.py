@@ -38,8 +38,8 @@ def sys_info(file: IO[str] | None = None) -> None:
     import torch
 
     from .. import __version__
-    from .._utils import find_device
-    from ..weights.registry import KNOWN_WEIGHTS, cache_folder
+    from .._utils import data_folder, find_device
+    from ..weights.registry import KNOWN_WEIGHTS
 
     device = find_device(None)
     is_gpu = device.type == "cuda"
@@ -53,6 +53,6 @@ def sys_info(file: IO[str] | None = None) -> None:
     }
     for name, known in KNOWN_WEIGHTS.items():
         facts[f"weights {name!r}"] = f"sha256 {known.sha256[:16]}"
-    facts["downloaded weights"] = str(cache_folder())
+    facts["downloaded weights"] = str(data_folder(None, "mne_mc2sleep"))
     for name, fact in facts.items():
         print(f"{name + ':':<20}{fact}", file=file)

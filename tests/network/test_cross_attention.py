@@ -68,24 +68,20 @@ def test_a_short_sequence_is_read_like_a_full_one_with_an_unusable_rest(
 
 
 @CROSS_ATTENTION
-def test_all_layers_attend_to_the_same_other_modality(stack, pair):
-    """Its embeddings with their positions, as in the authors' code."""
-    own, other = pair
-    expected = own + stack.positions
-    encoded = None if other is None else other + stack.positions
+def test_layers_are_those_of_the_authors_code(stack, pair):
+    """Residual, post-norm and without biases.
+
+    All attend to the embeddings of the other modality with their positions.
+    """
+    found, other = (None if e is None else e + stack.positions for e in pair)
     for layer in stack.layers:
-        expected = layer(expected, encoded, None)
-    assert_close(stack(own, other), expected)
-
-
-def test_a_layer_is_residual_and_post_norm_and_has_no_biases(stack, embeddings):
-    layer, (own, other) = stack.layers[0], embeddings
-    expected = layer.self_norm(own + layer.self_attention(own, own, own)[0])
-    crossed = layer.cross_attention(expected, other, other)[0]
-    expected = layer.cross_norm(expected + crossed)
-    expected = layer.feedforward_norm(expected + layer.feedforward(expected))
-    assert_close(layer(own, other, None), expected, atol=1e-5, rtol=1e-5)
-    assert not [name for name, _ in layer.named_parameters() if "bias" in name]
+        found = layer.self_norm(found + layer.self_attention(found, found, found)[0])
+        if other is not None:
+            update, _ = layer.cross_attention(found, other, other)
+            found = layer.cross_norm(found + update)
+        found = layer.feedforward_norm(found + layer.feedforward(found))
+    assert_close(found, stack(*pair), atol=1e-5, rtol=1e-5)
+    assert not [name for name, _ in stack.named_parameters() if "bias" in name]
 
 
 @CROSS_ATTENTION

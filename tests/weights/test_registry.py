@@ -9,7 +9,6 @@ from mne_mc2sleep.weights import registry
 from mne_mc2sleep.weights.registry import (
     KNOWN_WEIGHTS,
     KnownWeights,
-    cache_folder,
     find_weights,
 )
 
@@ -31,8 +30,8 @@ def url(tmp_path):
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """Keep what is fetched in a folder of the test's own."""
-    monkeypatch.setenv("MNE_MC2SLEEP_WEIGHTS", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    monkeypatch.setenv("MNE_DATA", str(tmp_path))
+    return tmp_path / "mne_mc2sleep"
 
 
 @pytest.mark.parametrize("name", KNOWN_WEIGHTS)
@@ -72,9 +71,3 @@ def test_error_of_another_content(url, cache):
 def test_error_of_weights_that_are_not_there(weights, match):
     with pytest.raises(ValueError, match=match):
         find_weights(weights)
-
-
-def test_the_cache_is_beside_the_data_of_mne(monkeypatch, tmp_path):
-    monkeypatch.delenv("MNE_MC2SLEEP_WEIGHTS")
-    monkeypatch.setenv("MNE_DATA", str(tmp_path))
-    assert cache_folder() == tmp_path / "mne_mc2sleep"
