@@ -117,16 +117,17 @@ def hold_out_subjects(
     scored nights are drawn, so that validation can score stages; if no night is scored,
     any. Nobody is held out if the fraction is 0 or there is only one such subject.
     """
-    scored = {night.subject for night in nights if night.is_scored}
-    subjects = list(dict.fromkeys(night.subject for night in nights))
+    names = [str(night.subject) for night in nights]
+    scored = {s for s, night in zip(names, nights, strict=True) if night.is_scored}
+    subjects = list(dict.fromkeys(names))
     candidates = [s for s in subjects if s in scored] if scored else subjects
     if fraction == 0 or len(candidates) < 2:
         return list(nights), []
     n_held_out = min(max(1, round(fraction * len(candidates))), len(candidates) - 1)
     chosen = rng.choice(len(candidates), size=n_held_out, replace=False)
-    held_out_subjects = {candidates[i] for i in chosen}
-    train = [night for night in nights if night.subject not in held_out_subjects]
-    held_out = [night for night in nights if night.subject in held_out_subjects]
+    chosen_subjects = {candidates[i] for i in chosen}
+    train = [night for night in nights if str(night.subject) not in chosen_subjects]
+    held_out = [night for night in nights if str(night.subject) in chosen_subjects]
     return train, held_out
 
 

@@ -74,7 +74,12 @@ def pair(raws: Any, values: Any, what: str) -> tuple[list, list]:
             f"There are {len(recordings)} recordings but {n_values} {what}; pass a "
             "list with one for each recording."
         )
-    return recordings, list(values)
+    values = list(values)
+    if what == "groups" and pd.Series(values, dtype=object).isna().any():
+        raise ValueError(
+            "'groups' has missing values; pass the subject of each recording."
+        )
+    return recordings, values
 
 
 def run_on_recordings(

@@ -211,6 +211,7 @@ def test_a_cohort_of_nothing_is_an_error(
         ({"scaling": "standard"}, "'scaling' must be one of .* got 'standard'"),
         ({"hypnos": [STAGES]}, "3 recordings but 1 hypnograms"),
         ({"groups": [1, 2]}, "3 recordings but 2 groups"),
+        ({"groups": ["a", None, "b"]}, "'groups' has missing values"),
     ],
 )
 def test_wrong_arguments_are_an_error_before_the_work(
