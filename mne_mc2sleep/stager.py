@@ -27,6 +27,7 @@ from .preprocessing.novelty import (
     sample_nights,
     soften,
 )
+from .preprocessing.scaling import SCALINGS
 from .preprocessing.short_recordings import check_levels, fit_levels, rescale
 from .training import logger
 from .training.adaptation import (
@@ -50,8 +51,12 @@ if TYPE_CHECKING:
     from .preprocessing.novelty import Novelty
     from .training import TrainingOptions
 
-# What may be missing in a file, and how to check it.
-_OPTIONAL = {"profile": check_profile, "levels": check_levels}
+# How to check values of the metadata in a file.
+_CHECKS = {
+    "scaling": SCALINGS.__contains__,
+    "profile": check_profile,
+    "levels": check_levels,
+}
 
 
 @dataclass(eq=False)
@@ -272,7 +277,7 @@ class Stager:
     ) -> tuple[Stager, dict[str, Any]]:
         """Load what `save` wrote: the stager and the parameters of its classifier."""
         net, saved = load_weights(fname, network)
-        for name, is_sound in _OPTIONAL.items():
+        for name, is_sound in _CHECKS.items():
             if saved[name] is not None and not is_sound(saved[name]):
                 raise ValueError(
                     f"The metadata {name!r} in {fname} are not valid. Download or save "

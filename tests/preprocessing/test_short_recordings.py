@@ -208,13 +208,13 @@ def test_levels_are_learnt_if_the_scaling_is_by_spectrum(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("levels", "levels"),
+        ("scaling", "\0"),
         ("levels", [[0.0] * 13] * 4),
         ("levels", [[float("nan")] * 13] * 5),
         ("profile", {}),
     ],
 )
-def test_levels_and_profile_are_saved_and_checked(stager, name, value, tmp_path):
+def test_what_is_saved_is_checked(stager, name, value, tmp_path):
     stager.save(tmp_path / "lab.safetensors", {})
     loaded, _ = Stager.load(tmp_path / "lab.safetensors", "cpu")
     assert loaded.levels == stager.levels
