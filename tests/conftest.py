@@ -118,19 +118,18 @@ def run_training(net, short_nights, options, as_embeddings):
         nights=None,
         held_out=None,
         progress=None,
-        net=net,
+        checkpoint=None,
         callback=None,
+        net=net,
         **settings,
     ):
         settings = {"pretrain_train_epochs": 1, "finetune_train_epochs": 1} | settings
         nights = short_nights[:2] if nights is None else nights
         held_out = short_nights[2:] if held_out is None else held_out
-        if stage == "finetune":
+        if stage == "finetune" and not callable(nights):
             nights, held_out = (as_embeddings(net, part) for part in (nights, held_out))
-        history = []
-        options_ = replace(options, **settings)
-        phase = PHASES[stage](net, options_)
-        training.train(phase, nights, held_out, history, progress, callback=callback)
+        phase, history = PHASES[stage](net, replace(options, **settings)), []
+        training.train(phase, nights, held_out, history, progress, checkpoint, callback)
         return history
 
     return run_training

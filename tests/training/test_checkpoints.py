@@ -8,9 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stagers import PHASES
 
-from mne_mc2sleep import training
 from mne_mc2sleep.network import MC2SleepNet
 from mne_mc2sleep.training import checkpoints, trainer
 
@@ -28,31 +26,24 @@ def fname(tmp_path):
 
 
 @pytest.fixture
-def train(net, short_nights, options, as_embeddings):
+def train(run_training, net):
     """Return a function that runs a phase of three train epochs from the start.
 
-    It returns the weights and the history. After ``cut_off`` train epochs it is
-    interrupted.
+    It returns the weights and the history, or None if it is interrupted after
+    ``cut_off`` train epochs.
     """
 
     def train(stage, checkpoint, nights=None, net=net, cut_off=None, **settings):
         settings = {f"{stage}_train_epochs": 3, "batch_size": 2} | settings
-        net, history, held_out = copy.deepcopy(net), [], short_nights[2:]
-        nights = short_nights[:2] if nights is None else nights
-        if stage == "finetune" and not callable(nights):
-            nights, held_out = (as_embeddings(net, part) for part in (nights, held_out))
+        settings |= {"net": copy.deepcopy(net), "checkpoint": checkpoint}
 
         def interrupt(row):
             if row["train_epoch"] == cut_off:
                 raise KeyboardInterrupt
 
-        phase = PHASES[stage](net, replace(options, **settings))
-        interrupted = pytest.raises(KeyboardInterrupt) if cut_off else nullcontext()
-        with interrupted:
-            training.train(
-                phase, nights, held_out, history, None, checkpoint, interrupt
-            )
-        return dict(net.state_dict()), history
+        with pytest.raises(KeyboardInterrupt) if cut_off else nullcontext():
+            history = run_training(stage, nights, callback=interrupt, **settings)
+            return dict(settings["net"].state_dict()), history
 
     return train
 
