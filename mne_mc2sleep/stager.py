@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .data.nights import Epochs
+    from .data.nights import AnyNight, Epochs
     from .network import SleepNetwork
     from .preprocessing.novelty import Novelty
     from .training import TrainingOptions
@@ -195,6 +195,7 @@ class Stager:
             finally:
                 if chosen is None:
                     chosen = choose_on(net, before, validation, shares, temperature)
+                logger.info("Share of the fine-tuned weights: %g.", chosen.share)
                 average_weights(net, before, net.state_dict(), chosen.share)
                 self.calibration_temperature = chosen.temperature
                 if chosen.macro_f1 is not None:
@@ -355,8 +356,8 @@ class Stager:
     def _train(
         self,
         phase: training.Phase,
-        nights: Sequence[Night] | Sequence[EncodedNight],
-        held_out: Sequence[Night] | Sequence[EncodedNight],
+        nights: Sequence[AnyNight],
+        held_out: Sequence[AnyNight],
         run: dict[str, Any],
     ) -> None:
         """Run a phase, and add it to the provenance, also if it is interrupted."""
@@ -371,8 +372,8 @@ class Stager:
     def _record(
         self,
         phase: training.Phase,
-        nights: Sequence[Night] | Sequence[EncodedNight],
-        held_out: Sequence[Night] | Sequence[EncodedNight],
+        nights: Sequence[AnyNight],
+        held_out: Sequence[AnyNight],
         rows: list[dict],
     ) -> None:
         counts = count_stages(nights)
@@ -400,5 +401,5 @@ class Stager:
         self.scores = {} if np.isnan(best) else {name: best}
 
 
-def _subjects(nights: Sequence[Night] | Sequence[EncodedNight]) -> list[str]:
+def _subjects(nights: Sequence[AnyNight]) -> list[str]:
     return sorted({str(night.subject) for night in nights})

@@ -98,6 +98,7 @@ def choose_on(
     """
     if not held_out:
         share = SHARE_OF_ONE_SUBJECT if len(shares) > 1 else shares[0]
+        logger.info("No subject is held out, so the probabilities are not calibrated.")
         # Weights near the old ones are about as confident.
         return Adaptation(share, 1.0 if share == 1 else temperature, None)
     posteriors = _stage_by_share(net, before, held_out, shares)
