@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mne_mc2sleep._constants import N_TIMES
-from mne_mc2sleep.data.night_files import StoredEpochs, open_night, write_night
+from mne_mc2sleep.data.night_files import open_night, write_night
 
 N_EPOCHS = 12
 STAGES = np.arange(N_EPOCHS, dtype=np.int8) % 6 - 1
@@ -55,13 +55,6 @@ def test_parts_are_read_of_nights_and_of_cropped_nights(fname, part):
     cropped = signals.crop(2, 11)
     assert cropped.shape == (9, N_TIMES)
     assert torch.equal(cropped[part], whole[2:11][part])
-
-
-def test_embeddings_are_stored_unchanged(tmp_path):
-    embeddings = torch.randn(9, 2, 4)
-    stored = StoredEpochs.store(tmp_path / "embeddings", embeddings)
-    assert stored.shape == (9, 2, 4)
-    assert torch.equal(stored[2:5], embeddings[2:5])
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")

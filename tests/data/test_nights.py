@@ -185,18 +185,6 @@ def test_hold_out_may_hold_out_nobody(subjects, stages, fraction):
     assert held_out == []
 
 
-def test_hold_out_is_reproducible_and_random():
-    nights = [toy_night(subject=i) for i in range(4)]
-
-    def draw(seed):
-        _, held_out = hold_out_subjects(nights, 0.25, np.random.default_rng(seed))
-        return held_out[0].subject
-
-    drawn = [draw(seed) for seed in range(20)]
-    assert drawn == [draw(seed) for seed in range(20)]
-    assert set(drawn) == set(range(4))
-
-
 def test_reading_ahead_yields_batches_and_raises_errors():
     """After the batches that came before it, which are the same."""
     nights = toy_nights(20, 9, 30)
