@@ -1,7 +1,6 @@
 """Many nights at once: by processes, by threads, on a cluster."""
 
 import copy
-import threading
 import warnings
 from contextlib import contextmanager, nullcontext
 
@@ -13,7 +12,6 @@ from joblib import parallel_config
 from mne.utils import logger
 from pandas.testing import assert_frame_equal
 
-from mne_mc2sleep._utils import collect_warnings
 from mne_mc2sleep.data.reading import run_on_recordings
 
 
@@ -131,32 +129,6 @@ def test_a_warning_before_an_error_is_not_lost(recordings):
         pytest.raises(ValueError, match=match),
     ):
         list(run_on_recordings(warn_and_fail, recordings))
-
-
-def test_collecting_leaves_other_threads_and_the_filters_alone():
-    """What another thread warns of is shown, whichever ends first."""
-    before = list(warnings.filters)
-    first, second = threading.Event(), threading.Event()
-
-    def work():
-        with collect_warnings() as messages:
-            first.set()
-            second.wait(10)
-            warnings.warn("inner", UserWarning, stacklevel=1)
-        assert messages == [("inner", UserWarning)]
-
-    def warn_meanwhile():
-        thread = threading.Thread(target=work)
-        thread.start()
-        first.wait(10)
-        warnings.warn("outer", UserWarning, stacklevel=1)
-        second.set()
-        thread.join()
-
-    with pytest.warns(UserWarning, match="outer") as found:
-        warn_meanwhile()
-    assert len(found) == 1
-    assert list(warnings.filters) == before
 
 
 @pytest.mark.parametrize("as_list", [tuple, np.array, pd.Series, pd.Index])

@@ -118,42 +118,30 @@ def test_a_folder_with_broken_files_an_interrupt_and_a_second_run(
 
 
 def test_ctrl_c_in_a_terminal_with_two_jobs(run, folder, weights, tmp_path):
-    """All processes end, the nights that are there are whole, and a second run resumes.
-
-    The backend of a notebook, which may not be installed here, does not matter.
-    """
-    good = [f"night{number:02}" for number in range(1, 5)]
-    for name in good:
-        shutil.copy(folder / "night01.edf", tmp_path / f"{name}.edf")
-    broken = [folder / f"{name}.edf" for name in ["cut", "empty"]]
-    nights = [*broken, *(tmp_path / f"{name}.edf" for name in good)]
-    out_dir = tmp_path / "staged"
-    options = ["--weights", weights, "--out-dir", str(out_dir), "--outputs", "csv,png"]
-    command = [sys.executable, "-m", "mne_mc2sleep", "stage", *map(str, nights)]
+    """All processes end, what is there is whole, and a second run resumes."""
+    good = ["night01", "night02"]
+    nights = [str(folder / f"{name}.edf") for name in ["cut", "empty", *good]]
     # Reading a pipe that nobody writes to takes until Ctrl-C.
-    endless = tmp_path / "endless.edf"
+    endless, out_dir = tmp_path / "endless.edf", tmp_path / "staged"
     os.mkfifo(endless)
+    options = ["--weights", weights, "--out-dir", str(out_dir), "--outputs", "csv"]
+    command = [sys.executable, "-m", "mne_mc2sleep", "stage", *nights, str(endless)]
     process = subprocess.Popen(
-        [*command, str(endless), *options, "--n-jobs", "2"],
+        [*command, *options, "--n-jobs", "2"],
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"MPLBACKEND": "module://no_such_module.backend"},
         start_new_session=True,
     )
     # The third line comes when three recordings have ended, two of them broken.
     lines = [process.stderr.readline() for _ in range(3)]
-    assert lines[2].startswith("[3/7]")
+    assert lines[2].startswith("[3/5]")
     os.killpg(process.pid, signal.SIGINT)
     *_, last = process.communicate(timeout=300)[1].splitlines()
     assert process.returncode == 130
     assert last.startswith("mne-mc2sleep: interrupted: ")
-    suffixes = (".csv", ".json", ".png")
-    n_before = len(whole_nights(out_dir, suffixes))
-    assert 1 <= n_before <= 4
+    n_before = len(whole_nights(out_dir, (".csv", ".json")))
+    assert 1 <= n_before <= 2
     _, _, err = run("stage", *nights, *options)
-    counts = f"{4 - n_before} of 6 staged, {n_before} finished before, 2 failed:"
+    counts = f"{2 - n_before} of 4 staged, {n_before} finished before, 2 failed:"
     assert counts in err
-    assert whole_nights(out_dir, suffixes) == good
-    # The recordings are copies, so two jobs and one job gave the same.
-    tables = {fname.read_bytes() for fname in out_dir.glob("*.csv")}
-    assert len(tables) == 1
+    assert whole_nights(out_dir, (".csv", ".json")) == good

@@ -60,7 +60,7 @@ def reseal(fname, **header):
         {"signal_convolutions": (10**9, 1, 1, 1, 1)},
         {"sequence_length": 10**12},
         {"sequence_layers": -(10**6), "width": 10**6},
-        {"pool_size": 0.5},
+        {"pool_size": 10**12},
     ],
     ids=str,
 )

@@ -63,8 +63,3 @@ def test_axes_can_be_given(hypno):
 def test_a_hypnogram_without_probabilities_is_an_error(stages):
     with pytest.raises(ValueError, match=r"no probabilities to plot"):
         plot_hypnogram(Hypnogram.from_integers(stages), show=False)
-
-
-def test_other_than_two_axes_are_an_error(hypno):
-    with pytest.raises(ValueError, match="'axes' must be 2 axes, got 1"):
-        plot_hypnogram(hypno, axes=Figure().subplots(), show=False)
