@@ -1,4 +1,4 @@
-"""Leave parts of the method out, one at a time, and see what each is worth.
+"""Measure what each part of the method contributes, by leaving it out.
 
 ::
 
@@ -114,7 +114,7 @@ def make_nights(power_nights, n_epochs, seed):
 
 
 def without_stages(night):
-    """Return the night as if nobody had scored it."""
+    """Return the night without its stages."""
     return replace(night, stages=np.full_like(night.stages, -1))
 
 
@@ -164,7 +164,7 @@ def run(
         encoded = [n.encoded(encode_epochs(net, n.signals)) for n in scored]
         training.train(training.Finetuning(net, options), encoded, [], [])
     elif finetune:
-        # All of the network goes on, by the losses of the stages alone.
+        # All layers are trained further, on the losses of the stages only.
         more = replace(options, seed=options.seed + 1, **ALONE)
         training.train(training.Pretraining(net, more), scored, [], [])
     predicted = [

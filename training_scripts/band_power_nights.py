@@ -1,4 +1,4 @@
-"""Nights that are known by their band powers: who they are, and signals made of them.
+"""Nights described by their band powers, and signals made from them.
 
 The file ``band_power_nights.npz`` holds, for nights
 ``first_epoch[i]:first_epoch[i + 1]`` named ``night``, the arrays ``log_band_power``
@@ -21,7 +21,7 @@ from mne_mc2sleep.preprocessing.scaling import N_BANDS, raise_bands, scale_signa
 # Each recording is filtered towards a common spectrum, in training as in staging.
 SCALING = "spectrum"
 
-# Which subjects are drawn for what must not change with a run's seed.
+# The split by subject does not depend on the seed of a run.
 SPLIT_SEED = 20250224
 N_FOLDS = 5
 N_VALIDATION = 6

@@ -185,7 +185,7 @@ def soft_loss(logits, targets, allowed):
 
     The posteriors are conditional on the stages that are allowed.
     """
-    # Not minus infinity: times a target of 0 it would be NaN.
+    # Minus infinity times a target of 0 would be NaN.
     logits = logits.float().masked_fill(~allowed, -1e4)
     log_posteriors = F.log_softmax(logits, dim=-1)
     n_scored = (targets.sum(dim=-1) > 0).sum().clamp(min=1)

@@ -22,7 +22,7 @@ WINSOR_PERCENTILES = (1, 99)
 
 
 def night_stage_medians(features, night, stage, n_nights):
-    """Give the median of each night's stage: (n_nights, n_stages, n_features)."""
+    """Return the median of each night's stage: (n_nights, n_stages, n_features)."""
     medians = np.full((n_nights, len(STAGES), features.shape[1]), np.nan)
     for i in range(n_nights):
         for j in range(len(STAGES)):
@@ -58,7 +58,7 @@ def fit(features, night, stage, subject):
         deviations[rows] -= deviations[rows].mean(axis=0)
     by_stage = [deviations[stage == j] for j in range(len(STAGES))]
     stds = np.array([rows.std(axis=0) for rows in by_stage])
-    # One autocorrelation serves all stages, so their scales must not weigh in it.
+    # One autocorrelation is used for all stages, so their scales are divided out.
     autocorrelation = lag_correlation(deviations / stds[stage], night, stage)
     return {
         "AUTOCORRELATION": autocorrelation,

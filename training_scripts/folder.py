@@ -1,4 +1,4 @@
-"""Train and test on one's own scored nights, by subject, from files to the table.
+"""Train and test on your own scored nights, by subject, from files to the table.
 
 ::
 

@@ -139,12 +139,12 @@ def joined_processes(device):
     if not is_first():
         mne.set_log_level("ERROR")
     yield
-    # After an error the others may be waiting for this one: it just ends.
+    # After an error the others may wait for this process, so it ends without them.
     distributed.destroy_process_group()
 
 
 def is_first():
-    """Return whether this is the process that prepares, writes and tells."""
+    """Return whether this is the process that prepares, writes and reports."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
@@ -154,7 +154,7 @@ def n_processes():
 
 
 def from_first(make):
-    """Let the first process make something, and give it to all; so its errors."""
+    """Let the first process make something, and send it or its error to all."""
     if not distributed.is_initialized():
         return make()
     outcome = [None, None]
@@ -171,7 +171,7 @@ def from_first(make):
 
 
 def prepare(args, load):
-    """Load the cohort; refuse to mix results that are not of one kind."""
+    """Load the cohort; refuse to mix results of different options or nights."""
     if args.batch_size % n_processes():
         raise ValueError(
             f"A --batch-size of {args.batch_size} cannot be shared evenly by "
@@ -187,7 +187,7 @@ def prepare(args, load):
 
 
 def list_settings(args):
-    """Return what the results depend on, but for the seed."""
+    """Return the options that the results depend on, except the seed."""
     others = {"out_dir", "prepared", "data", "seed", "device", "n_jobs"}
     return {name: value for name, value in vars(args).items() if name not in others}
 
@@ -278,7 +278,7 @@ def make_options(cohort, seed, args):
 
 
 def describe_hardware(device):
-    """Return in a few words what computed."""
+    """Describe the hardware in a few words."""
     device = find_device(device)
     if device.type == "cuda":
         return f"{n_processes()} x {torch.cuda.get_device_name(device)}"

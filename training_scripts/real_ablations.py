@@ -1,4 +1,4 @@
-"""Leave parts of the method out on real EEG, and see what each is worth.
+"""Measure what each part of the method contributes on real EEG, by leaving it out.
 
 ::
 
@@ -117,7 +117,7 @@ MECHANISMS = {
 }
 # The names of EEG and EOG channels in a polysomnography by Nox Medical.
 _EEG = re.compile(r"[CFOE]\d(-M\d)?")
-# The set that is looked at last is not part of the difference from the whole method.
+# Not part of the difference from the whole method.
 TEST_SET = "heads, test"
 
 
@@ -212,7 +212,7 @@ def train(nights, variant, seed):
         phase = training.Finetuning(net, options)
         training.train(phase, lambda number: versions[number % 2], [], [])
     else:
-        # All of the network goes on, by the losses of the stages alone.
+        # All layers are trained further, on the losses of the stages only.
         more = replace(
             options, pretrain_train_epochs=n_finetune, seed=seed + 1000, **ALONE
         )

@@ -19,7 +19,7 @@ from protocol import Cohort, count_epochs, make_parser, run
 from mne_mc2sleep.datasets import prepare_nights, shhs
 
 N_FAST = 3
-# To look for nights with all five stages among.
+# Nights in which to look for all five stages.
 N_FAST_CANDIDATES = 20
 
 

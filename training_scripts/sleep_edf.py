@@ -26,7 +26,7 @@ PUBLISHED_COUNTS = {
     "edf20": [39, 8285, 2804, 17799, 5703, 7717, 42308],
     "edf78": [153, 65951, 21522, 69132, 13039, 25835, 195479],
 }
-# Of these PhysioNet has one night only.
+# PhysioNet has only one night of each of these.
 FAST_SUBJECTS = (13, 36, 52)
 
 

@@ -1,4 +1,4 @@
-"""Draw recordings with soft targets, and keep them on the disk.
+"""Draw recordings with soft targets, and store them.
 
 Two sources: nights resynthesised from band powers, and real nights glued from heads.
 Each exists in several versions that differ in recorder and texture or order. A teacher

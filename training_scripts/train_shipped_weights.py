@@ -302,7 +302,7 @@ def count_targets(nights):
 
 @torch.no_grad()
 def lean_to_usual_shares(net, counts):
-    """Take half of what the training's shares of the stages have taught, by Bayes."""
+    """Correct half of the difference between the training's and the usual shares."""
     total = sum(counts.values())
     shift = [np.log(USUAL_SHARES[s] / (n / total)) / 2 for s, n in counts.items()]
     net.total_head.bias += torch.tensor(shift).to(net.total_head.bias)
@@ -343,7 +343,7 @@ def parse_args():
 
 
 def main():
-    """Train, save, and say how long it took."""
+    """Train, save, and print how long it took."""
     args = parse_args()
     args.out_dir.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)

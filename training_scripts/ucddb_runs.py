@@ -17,8 +17,8 @@ from sleep_edf_heads import N_STAGES, N_TIMES, band_pass
 from mne_mc2sleep.preprocessing.scaling import band_distances
 
 WAKE, N3 = 0, 3
-# Subject 022 is validated on. 010 is abnormal. Of the others, every second one is
-# trained on, and the runs of the rest show what it brings.
+# Subject 022 is for validation, and 010 is abnormal. Every second one of the others is
+# trained on; the rest show the effect.
 LEFT_OUT = ("010", "022")
 MIN_RUN, MAX_RUN, MAX_GAP = 12, 60, 6
 # In µV: beyond, an epoch is an artefact or not EEG.

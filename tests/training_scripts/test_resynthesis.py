@@ -115,11 +115,3 @@ def test_powers_as_they_are_stored_are_accepted_and_not_modified():
     assert (signals.shape, signals.dtype) == ((3, 7 * N_TIMES), np.float32)
     for array, copy in zip(powers, copies, strict=True):
         assert_array_equal(array, copy)
-
-
-def test_error_names_the_rows_that_are_not_finite():
-    log_band_power, log_variance = make_powers(10)
-    log_band_power[3, 0, 0] = np.nan
-    log_variance[7, 1] = np.inf
-    with pytest.raises(ValueError, match=r"2 of 10 epochs .* rows 3, 7\."):
-        resynthesize(log_band_power, log_variance)

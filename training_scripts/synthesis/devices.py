@@ -1,7 +1,7 @@
-"""Montages and recorders drawn at random, so that a stager leans on none of them.
+"""Draw random montages and recorders, so that a stager does not depend on any of them.
 
-All ranges are our choice: wider than what laboratories differ by in our knowledge, and
-fitted to no data.
+All ranges are our choice. They are wider than the differences between laboratories that
+we know of, and are not fitted to data.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def draw_device(rng: Generator, strength: float = 1.0) -> Device:
     """
     position = np.log(np.maximum(FREQS, 0.3) / 0.3)
     gain = np.exp(_log_uniform(rng, 0.4, 3.0))
-    # A good share of recorders are about right.
+    # Many recorders have about the right gain.
     if rng.uniform() < 0.3:
         gain = np.exp(_log_uniform(rng, 0.8, 1.25))
     decibels = rng.normal(0, 0.7) * np.log2(np.maximum(FREQS, 0.3) / 5)
@@ -119,7 +119,7 @@ def record(spectrum: Tensor, device: Device, rng: Generator) -> Tensor:
     generator = torch.Generator(real.device)
     generator.manual_seed(int(rng.integers(2**63 - 1)))
     noise = torch.randn((*spectrum.shape, 2), generator=generator, device=real.device)
-    # Of white noise a coefficient's real and imaginary part have this deviation each.
+    # The standard deviation of the real and of the imaginary part of white noise.
     scale = math.sqrt(device.noise_density * SFREQ / 2 * N_SEGMENT / 2)
     recorded = spectrum * torch.from_numpy(device.response).to(real)
     recorded += torch.view_as_complex(noise) * scale

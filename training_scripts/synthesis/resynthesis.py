@@ -11,13 +11,13 @@ from torch import Tensor
 from mne_mc2sleep._constants import N_TIMES
 
 from .devices import draw_device, mix_channels, record, vary_powers
-from .spectra import BANDS, N_FADE, N_SEGMENT
+from .spectra import N_FADE, N_SEGMENT
 from .textures import draw_segments, draw_texture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    RandomState = int | np.random.Generator | np.random.RandomState | None
+    Seed = int | np.random.Generator | None
 
 # Between any two channels: about that of Fpz-Cz and Pz-Oz; our choice.
 _COHERENCE = 0.3
@@ -28,7 +28,7 @@ def resynthesize(
     log_variance: ArrayLike,
     *,
     texture: float = 0.5,
-    random_state: RandomState = None,
+    random_state: Seed = None,
 ) -> NDArray[np.float32]:
     """Make a signal (n_channels, n_epochs * N_TIMES) that has given band powers.
 
@@ -46,11 +46,11 @@ def resynthesize(
     s. There is no stage among the parameters, so that none can leak into the signal:
     spindles or K-complexes drawn by stage would teach a stager the drawing.
     """
-    if not texture >= 0:
-        raise ValueError(f"'texture' must be 0 or more, not {texture}.")
-    powers = _check_powers(log_band_power, log_variance)
-    rng = check_random_state(random_state)
-    powers = (torch.from_numpy(values) for values in powers)
+    rng = np.random.default_rng(random_state)
+    powers = (
+        torch.from_numpy(np.asarray(values, np.float32))
+        for values in (log_band_power, log_variance)
+    )
     spectrum = draw_segments(*powers, draw_texture(rng, texture), _COHERENCE, rng)
     signals = _overlap_add(torch.fft.irfft(spectrum, n=N_SEGMENT))
     return signals.numpy()
@@ -63,7 +63,7 @@ def resynthesize_anywhere(
     max_spread: float = 0.0,
     recorder: float = 1.0,
     device: torch.device | str = "cpu",
-    random_state: RandomState = None,
+    random_state: Seed = None,
 ) -> Tensor:
     """Make the epochs of one channel of a random montage and recorder, to train on.
 
@@ -73,47 +73,13 @@ def resynthesize_anywhere(
     flat, see `draw_device`. Returns (n_epochs, N_TIMES) in µV at 100 Hz, filtered as
     recordings are.
     """
-    powers = _check_powers(log_band_power, log_variance)
-    rng = check_random_state(random_state)
+    rng = np.random.default_rng(random_state)
+    powers = (np.asarray(x, np.float32) for x in (log_band_power, log_variance))
     powers = vary_powers(*mix_channels(*powers, rng), max_spread, rng)
     powers = (torch.from_numpy(values).float().to(device) for values in powers)
     spectrum = draw_segments(*powers, draw_texture(rng, 1.0), _COHERENCE, rng)
     signals = _overlap_add(record(spectrum, draw_device(rng, recorder), rng))
     return signals.reshape(-1, N_TIMES)
-
-
-def _check_powers(log_band_power, log_variance):
-    """Give both arrays as float32, or say what is wrong with them."""
-    log_band_power = np.asarray(log_band_power, dtype=np.float32)
-    log_variance = np.asarray(log_variance, dtype=np.float32)
-    if log_band_power.ndim != 3 or log_band_power.shape[2] != len(BANDS):
-        raise ValueError(
-            "'log_band_power' must have the shape (n_epochs, n_channels, "
-            f"{len(BANDS)}), but has {log_band_power.shape}."
-        )
-    if log_variance.shape != log_band_power.shape[:2] or not log_variance.size:
-        raise ValueError(
-            "'log_variance' must have the shape (n_epochs, n_channels) of "
-            f"'log_band_power', with one epoch or more, but has {log_variance.shape} "
-            f"beside {log_band_power.shape}."
-        )
-    finite = np.isfinite(log_band_power).all(axis=(1, 2))
-    finite &= np.isfinite(log_variance).all(axis=1)
-    if not finite.all():
-        rows = np.flatnonzero(~finite)
-        named = ", ".join(map(str, rows[:10])) + (", ..." if len(rows) > 10 else "")
-        raise ValueError(
-            f"{len(rows)} of {len(finite)} epochs have NaN or infinite powers: rows "
-            f"{named}. Leave them out, or give them the powers of their neighbours."
-        )
-    return log_band_power, log_variance
-
-
-def check_random_state(random_state: RandomState) -> np.random.Generator:
-    """Make a Generator; scikit-learn's function of this name refuses one."""
-    if isinstance(random_state, np.random.RandomState):
-        random_state = random_state.randint(2**31 - 1)
-    return np.random.default_rng(random_state)
 
 
 def _overlap_add(segments: Tensor) -> Tensor:
@@ -124,7 +90,7 @@ def _overlap_add(segments: Tensor) -> Tensor:
     signals = segments[..., :N_TIMES].clone()  # (n_epochs, n_channels, n_times)
     signals[1:, :, :N_FADE] *= fade
     signals[1:, :, :N_FADE] += segments[:-1, :, N_TIMES:] * fade.flip(0)
-    # The fades straddle the epochs' borders, so that no epoch bears them alone.
+    # The fades are centred on the borders of the epochs.
     signals = signals.transpose(0, 1).reshape(n_channels, n_epochs * N_TIMES)
     signals = torch.cat([signals, segments[-1, :, N_TIMES:]], dim=1)
     return signals[:, N_FADE // 2 : N_FADE // 2 + n_epochs * N_TIMES]

@@ -24,7 +24,7 @@ BANDS = {
 WELCH_N_TIMES = 256
 """Samples of the Welch segments (Hann, half overlapping) that define a band's power."""
 
-# One cycle of the slowest band, so that no border shows; hardly more would mix epochs.
+# One cycle of the slowest band, so that no border shows. Longer fades would mix epochs.
 N_FADE = 200
 N_SEGMENT = N_TIMES + N_FADE
 FREQS = rfftfreq(N_SEGMENT, 1 / SFREQ)
@@ -101,14 +101,14 @@ def line_power(
     for _ in range(n_iter + 1):
         power = (levels @ basis + shape).exp() * in_bands
         drift = (variance - power.sum(dim=-1)).clamp(min=0)[..., None]
-        # Never all of a band, which would send its level to minus infinity.
+        # A part of each band is kept, because its level would be minus infinity.
         wanted = torch.maximum(asked - drift * (drift_shape @ response), 0.2 * asked)
         levels = levels + (wanted / (power @ response)).log()
     return power, drift * drift_shape
 
 
 def correct_bands(spectrum: Tensor, log_band_power: Tensor, n_iter: int = 4) -> Tensor:
-    """Scale a spectrum (..., n_freqs) so that Welch's method finds the bands asked for.
+    """Scale a spectrum (..., n_freqs) so that Welch's method finds the requested bands.
 
     The bands' interpolations overlap, so each is corrected in turn.
     """

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # Correlation of what is drawn for one epoch and for the next.
 _PERSISTENCE = 0.9
-# Each part of the spectrum swells and ebbs by itself: slow waves, theta, what holds
-# alpha and spindles, and the fast part. Borders in Hz, and changes per second.
+# The amplitude of each part of the spectrum varies by itself: slow waves, theta, alpha
+# with spindles, and the fast part. Borders in Hz, and changes per second.
 _BORDERS = (4.0, 8.0, 17.0)
 _RATES = (1.0, 1.4, 1.6, 0.6)
 _MODULATIONS = (0.5, 0.4, 0.8, 0.4)
@@ -52,7 +52,7 @@ class Texture:
     wave_share: float
     wave_rate: float
     """Share of delta that comes as isolated waves (slow waves, K-complexes, blinks, eye
-    movements: which, no power tells), and waves per second."""
+    movements; powers cannot say which), and waves per second."""
 
 
 def draw_texture(rng: Generator, strength: float) -> Texture:
@@ -60,7 +60,7 @@ def draw_texture(rng: Generator, strength: float) -> Texture:
     position = np.log(np.maximum(FREQS, LOWEST_FREQ) / LOWEST_FREQ)
     position /= position[-1]
     cosines = np.cos(np.pi * np.outer(np.arange(1, _N_BENDS + 1), position))
-    # Nights differ in how bursty they are at all: from shaped noise to the widest.
+    # Nights range from shaped noise to the most bursty.
     strength_tonight = strength * rng.uniform()
     return Texture(
         bends=0.3 * strength * rng.standard_normal(_N_BENDS) @ cosines,
