@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -145,12 +146,21 @@ def stem(recording: str) -> str:
 
 
 def _identify(recording: str) -> dict[str, Any] | None:
-    """Return size and time of modification of a file, None if it cannot be found."""
+    """Return what tells a file from others of its name, None if it cannot be read."""
+    path = Path(recording).expanduser()
     try:
-        status = Path(recording).expanduser().stat()
+        status, begin = path.stat(), b""
+        # Some formats are folders, such as night.mff.
+        if path.is_file():
+            with path.open("rb") as file:
+                begin = file.read(65_536)
     except OSError:
         return None
-    return {"Size": status.st_size, "Modified": status.st_mtime}
+    return {
+        "Size": status.st_size,
+        "Modified": status.st_mtime,
+        "CRC32OfBegin": zlib.crc32(begin),
+    }
 
 
 def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:

@@ -176,6 +176,7 @@ def test_only_the_same_recording_is_finished(stage, nights, tmp_path):
     content = Path(nights[1].fname).read_bytes()
     ours.write_bytes(content)
     theirs.write_bytes(content[: len(content) * 3 // 4])
+    shorter = theirs.read_bytes()
     written = tmp_path / "out" / "night_hypnogram.csv"
     stage(ours)
     n_epochs = len(read_hypnogram(written))
@@ -183,7 +184,8 @@ def test_only_the_same_recording_is_finished(stage, nights, tmp_path):
     assert status == 1
     assert f"made from another recording, {ours}" in err
     assert "1 finished before" in stage(ours)[2]
-    shutil.copy(theirs, ours)
+    assert "1 finished before" in stage(shutil.copy2(ours, tmp_path / "b"))[2]
+    ours.write_bytes(shorter)
     assert "1 of 1 staged" in stage(ours)[2]
     assert len(read_hypnogram(written)) < n_epochs
 
