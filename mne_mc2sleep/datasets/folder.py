@@ -194,6 +194,8 @@ def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]
     if not path.exists():
         raise FileNotFoundError(f"There is no table or folder {path}.")
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    # "S1 " and "S1" are one subject.
+    table = table.rename(columns=str.strip).map(str.strip)
     missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise ValueError(

@@ -46,7 +46,7 @@ def test_reads_a_table(write_table):
     table = write_table(
         recording=[RECORDING, "SC4002E0-PSG.edf"],
         hypnogram=[HYPNOGRAM, ""],
-        subject=["007", "8"],
+        subject=["007 ", "8"],
         picks=["EEG Pz-Oz", ""],
     )
     first, second = folder.find_nights(table, picks="EEG Fpz-Cz").records
