@@ -33,18 +33,19 @@ class MC2SleepNet(SleepNetwork):
     -----
     Each epoch is embedded by itself, and then read in the context of its sequence::
 
-        signals of a sequence of epochs
-           |                         |
-        signal_backbone       spectrogram_backbone      encode
-           |                         |          \
-           |                         |           *_projection -> InfoNCE
-        [signal_token]        [spectrogram_token]       recover hides epochs
-           |                         |
-        signal_stack  <---->  spectrogram_stack         contextualize
-           |                         |          \
-           |                         |           *_recovery -> reconstruction
-        modality_head         modality_head
-           '-------- total_head -----'                  stage
+              signals of a sequence of epochs
+              |                             |
+        signal_backbone           spectrogram_backbone     encode
+              |                             |
+        (signal_token)            (spectrogram_token)      recover: hide epochs
+              |                             |
+        signal_stack  <--------->  spectrogram_stack       contextualize
+              |                             |
+        modality_head             modality_head            stage
+              '--------- total_head --------'
+
+    InfoNCE compares the ``project``-ed embeddings of ``encode``; the reconstruction
+    loss compares what ``recover`` returns with the embeddings that it hid.
     """
 
     def __init__(self, config: MC2SleepConfig):

@@ -43,11 +43,6 @@ def saved(fname, net):
     return fname
 
 
-def assert_same_state(net, other):
-    """Check that two networks have the same weights and buffers to the bit."""
-    torch.testing.assert_close(net.state_dict(), other.state_dict(), rtol=0, atol=0)
-
-
 def rewrite(fname, edit_state=None, **edit_header):
     """Rewrite the file with other tensors or metadata and a correct checksum."""
     state, header = load_tensors(fname)
@@ -88,7 +83,7 @@ def test_only_overwrite_replaces_a_file(saved, net, config):
     other = MC2SleepNet(replace(config, width=32))
     save_weights(saved, other, METADATA | {"scaling": "robust"}, overwrite=True)
     loaded, metadata = load_weights(saved)
-    assert_same_state(loaded, other)
+    torch.testing.assert_close(loaded.state_dict(), other.state_dict(), rtol=0, atol=0)
     assert metadata == METADATA | {"scaling": "robust"}
 
 
