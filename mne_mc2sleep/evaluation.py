@@ -73,7 +73,7 @@ def evaluate(
     predicted = clf.predict(
         raws, picks=picks, average_channels=average_channels, n_jobs=n_jobs
     )
-    # Of a recording without a hypnogram, any channel that was staged can be read.
+    # Any channel that was staged serves to read a recording's own annotations.
     channels = average_channels[0] if average_channels else picks or clf.picks
     read = partial(read_reference, picks=channels)
     references = list(run_on_recordings(read, raws, hypnos, predicted, n_jobs=1))

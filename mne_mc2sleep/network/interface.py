@@ -30,7 +30,7 @@ class SleepNetwork(nn.Module, ABC):
     """Base class of networks of two modalities, such as `MC2SleepNet`."""
 
     config: MC2SleepConfig
-    """What it was made from. ``width`` and ``sequence_length`` must be its own."""
+    """The sizes. ``width`` and ``sequence_length`` must be those of the network."""
 
     @property
     @abstractmethod

@@ -33,7 +33,7 @@ class MaskToken(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        # Not on "meta", for which torch would import its compiler.
+        # Never on "meta", where torch would import its compiler.
         self.token = nn.Parameter(torch.empty(width, device="cpu").normal_(std=0.02))
 
     def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:

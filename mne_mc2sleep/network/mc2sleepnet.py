@@ -60,11 +60,10 @@ class MC2SleepNet(SleepNetwork):
         self.spectrogram_token = MaskToken(width)
         self.signal_stack = CrossAttentionStack(config)
         self.spectrogram_stack = CrossAttentionStack(config)
-        # The contexts are used both for recovery and for staging, so recovery has a
-        # linear map of its own (our choice).
+        # A linear map for recovery alone, as the contexts are also staged (our choice).
         self.signal_recovery = nn.Linear(width, width)
         self.spectrogram_recovery = nn.Linear(width, width)
-        # One head for either modality, one for both, as seen in the authors' code.
+        # The modalities share a head, as seen in the authors' code.
         self.modality_head = nn.Linear(width, n_stages)
         self.total_head = nn.Linear(2 * width, n_stages)
 

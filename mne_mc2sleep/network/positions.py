@@ -13,7 +13,7 @@ def sinusoidal_positions(n_positions: int, width: int) -> Tensor:
 
     Of shape (n_positions, width): sines in even columns, cosines in odd ones.
     """
-    # Not on "meta", for which torch would import its compiler.
+    # Never on "meta", where torch would import its compiler.
     position, column = (
         torch.arange(0, stop, step, device="cpu")
         for stop, step in ((n_positions, 1), (width, 2))

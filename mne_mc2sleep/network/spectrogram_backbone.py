@@ -36,7 +36,7 @@ class LogSpectrogram(nn.Module):
 
     def __init__(self):
         super().__init__()
-        # Not on "meta", for which torch would import its compiler.
+        # Never on "meta", where torch would import its compiler.
         window = torch.hamming_window(_N_WINDOW, dtype=torch.float64, device="cpu")
         # One-sided: each bin counts twice.
         window *= (2 / (SFREQ * window.square().sum())).sqrt()
@@ -50,7 +50,7 @@ class LogSpectrogram(nn.Module):
         # In bfloat16, rounding errors of slow waves would be larger than fast waves.
         spectrum = torch.fft.rfft(frames.float(), n=_N_FFT)[..., 1:]
         density = spectrum.real.square() + spectrum.imag.square()
-        # Except the bin at half the sampling rate, which there is only once.
+        # Except for the last bin, at half the sampling rate.
         density[..., -1] *= 0.5
         return torch.log(density + _POWER_FLOOR)
 

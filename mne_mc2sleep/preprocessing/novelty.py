@@ -75,7 +75,7 @@ def fit_profile(
     and the largest share of unusable epochs. The ``profile`` so far is returned if none
     of the nights is novel, and None if no epoch is usable.
     """
-    # Staging does without it.
+    # Not needed for staging.
     from sklearn.covariance import LedoitWolf
 
     nights = sample_nights(nights)
@@ -93,7 +93,7 @@ def fit_profile(
     mean = pooled.mean(axis=0)
     # The smallest deviation bounds the distance of features that hardly vary.
     covariance = LedoitWolf().fit(pooled).covariance_ + _MIN_STD**2 * np.eye(len(mean))
-    # Few nights or epochs do not show how much nights or epochs differ.
+    # Few nights or epochs underestimate how much nights or epochs differ.
     margin = 1 + max(1 / len(nights) + 5 * len(mean) / len(pooled), _MIN_MARGIN)
     inverse = np.linalg.inv(covariance)
     distances = cdist(pooled, mean[None], "mahalanobis", VI=inverse)
@@ -101,7 +101,7 @@ def fit_profile(
     steady = steady[np.isfinite(steady)]
     if steady.size:
         low = np.quantile(steady, 1 - QUANTILE)
-        # Few nights do not show how steady a night can be, but noise is known.
+        # Few nights underestimate how steady a night can be, but noise is steadier.
         low = min(low, (low + SPREAD_OF_NOISE) / 2)
         steadiness = [float(steady.mean()), float(steady.mean() - low + 1e-3)]
     return {
@@ -136,7 +136,7 @@ def measure_novelty(
     stds = np.sqrt(np.diag(covariance))
     if profile["steadiness"]:
         expected, limit = profile["steadiness"]
-        # NaN, of a short recording, is ignored.
+        # NaN (of a short recording) is ignored.
         ratios = np.fmax(ratios, (expected - features[:, -1]) / limit)
         # This limit is about three standard deviations away.
         mean, stds = np.append(mean, expected), np.append(stds, limit / 3)
@@ -184,7 +184,7 @@ def soften(
         for n in novelties
     ]
     weights = np.array(usable, dtype=float)
-    # Where no channel is usable nothing is known.
+    # Nothing is known of epochs in which no channel is usable.
     weights[:, ~weights.any(axis=0)] = 1
     share = np.average(shares, axis=0, weights=weights)[:, None]
     uniform = 1 / probabilities.shape[1]
@@ -225,7 +225,7 @@ def describe_epochs(
     features = np.concatenate([_describe_part(part) for part in parts])
     spread = np.full(len(features), np.nan)
     if len(features) >= N_STEADY:
-        # Of the shape of the spectrum within half an hour around each epoch.
+        # How much the shape of the spectrum varies in half an hour around each epoch.
         shape = features[:, _STEADY_BANDS]
         shape = shape - shape.mean(axis=1, keepdims=True)
         windows = sliding_window_view(shape, N_STEADY, axis=0)

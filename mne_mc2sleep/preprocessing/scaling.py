@@ -87,10 +87,10 @@ def approach_reference(
     two nearest bands, since the powers of neighbouring bands rise and fall together.
     """
     is_missing = measured < np.median(measured) - _MISSING_LOG_DISTANCE
-    # To amplify a missing band would amplify the noise of the recorder.
+    # Amplifying a missing band would amplify the noise of the recorder.
     log_gain = np.interp(_LOG_GRID, _LOG_CENTERS[~is_missing], distances[~is_missing])
     log_gain = log_gain.clip(-_MAX_LOG_DISTANCE, _MAX_LOG_DISTANCE)
-    # Half of it, because the distances are of power and the gain is of amplitude.
+    # Half of it, because the distances are in power and the gain is in amplitude.
     scaled = _filter(signals, np.exp(-0.5 * SHARE * log_gain))
     if is_missing.any():
         _fill(scaled, is_missing)

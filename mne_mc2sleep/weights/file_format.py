@@ -78,7 +78,7 @@ def save_tensors(
 
 
 def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
-    # Safetensors has none: a file with a flipped bit would load and stage differently.
+    # Without it, a file with a flipped bit would load and stage differently.
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
