@@ -113,36 +113,21 @@ STAGED = {
 }
 
 
-def as_edf(others=(), annotations=(), edit=None, pauses=None, label=CHANNEL):
+def as_edf(annotations=(), edit=None, pauses=None):
     """Return a function that writes a recording as EDF, and spoils its bytes."""
 
     def make(raw, folder):
         signal = raw.get_data(picks=CHANNEL, units="uV")[0]
         signal = signal[: signal.size // 100 * 100]
         fname, unit = folder / "night.edf", {"physical_dimension": "uV"}
-        signals = [edfio.EdfSignal(signal, 100, label=label, **unit)]
-        for other, prefilter in others:
-            signals.append(
-                edfio.EdfSignal(
-                    signal, 100, label=other, prefiltering=prefilter, **unit
-                )
-            )
-        edf = edfio.Edf(signals, annotations=annotations)
+        signal = edfio.EdfSignal(signal, 100, label=CHANNEL, **unit)
+        edf = edfio.Edf([signal], annotations=annotations)
         write_edf_with_pauses(fname, edf, pauses or {})
         if edit is not None:
             fname.write_bytes(edit(fname.read_bytes()))
         return fname
 
     return make
-
-
-def as_raw(make):
-    return lambda raw, folder: mne.io.read_raw(make(raw, folder), verbose="ERROR")
-
-
-def joined(raw, _folder):
-    middle = raw.times[-1] / 2
-    return mne.concatenate_raws([raw.copy().crop(0, middle), raw.copy().crop(middle)])
 
 
 def cut_after(share):
@@ -154,17 +139,10 @@ FILES = {
     "EDF+D, pause of 10 min": Staged(
         as_edf(pauses={600: 600}), None, tuple(range(20, 40)), N_EPOCHS + 20
     ),
-    "EDF+D, pauses, as a Raw": Staged(
-        as_raw(as_edf(pauses={600: 60, 900: 90})), None, (20, 21, 32, 33, 34), 45
-    ),
-    "concatenated Raws": Refused(joined, match="joined from parts"),
-    "EMG's 10-Hz high-pass": Staged(as_edf([("EMG chin", "HP:10Hz")])),
     "EDF cut after 60 %": Staged(
         as_edf(edit=cut_after(0.61)), "cut short: .* are missing", (), 24
     ),
     "markers W, R, ?": Staged(as_edf(annotations=MARKERS)),
-    "channel twice": Staged(as_edf([(CHANNEL, "")]), "several channels of that name"),
-    "channel in other spelling": Staged(as_edf(label="fpz:CZ")),
     "hypnogram as a recording": Refused(
         lambda _, folder: as_hypnogram(folder), match="annotations but no signals"
     ),

@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[1]
 API_PAGE = ROOT / "docs" / "api.rst"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
-COMMANDS = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_every_public_name_is_on_the_api_page():
@@ -74,18 +73,3 @@ def broken_links(page):
 def test_links_lead_to_a_page_and_its_heading(page):
     """Within the repository; links to the examples lead to their scripts."""
     assert list(broken_links(page)) == []
-
-
-def test_what_the_pages_make_is_in_the_makefile():
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    blocks = [b for page in PAGES for b in COMMANDS.findall(page.read_text("utf-8"))]
-    made = set(re.findall(r"^make ([\w-]+)", "\n".join(blocks), re.MULTILINE))
-    assert made >= {"demo", "test"}
-    assert made <= set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
-
-
-def test_every_figure_has_its_picture():
-    """What the pages show is drawn by scripts, and committed for GitHub's readers."""
-    figures = ROOT / "docs" / "figures"
-    drawn = {script.stem.removeprefix("draw_") for script in figures.glob("draw_*.py")}
-    assert {picture.stem for picture in figures.glob("*.svg")} == drawn

@@ -61,13 +61,6 @@ def test_frequencies_outside_the_band_are_removed(frequency):
     assert np.abs(with_wave - without)[1].max() < 10
 
 
-def test_a_lazy_raw_is_not_loaded(tmp_path):
-    make_raw(make_noise(6000)).save(tmp_path / "night_raw.fif", verbose=False)
-    raw = mne.io.read_raw(tmp_path / "night_raw.fif", verbose=False)
-    read_recording(raw)
-    assert not raw.preload
-
-
 def test_a_channel_named_like_a_type_is_read_alone():
     """The name "eeg" means that channel, not all of the type."""
     raw = make_raw(make_noise(6000), ch_name="eeg")

@@ -47,8 +47,3 @@ def test_a_training_without_validation_has_no_best_pass(history):
     ax = plot_history(history, show=False).axes[1]
     assert not [item for item in ax.lines if item.get_marker() == "o"]
     assert ax.get_legend() is None
-
-
-def test_an_empty_history_is_an_error():
-    with pytest.raises(ValueError, match="history is empty: these weights"):
-        plot_history(pd.DataFrame(), show=False)
