@@ -1,4 +1,4 @@
-"""Help, errors and exit codes that all sub-commands share."""
+"""Help, errors and exit codes that all sub-commands share, and ``weights``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 import mne_mc2sleep
 from mne_mc2sleep.commands import stage
 from mne_mc2sleep.commands.main import main
+from mne_mc2sleep.weights.registry import KNOWN_WEIGHTS, find_weights
 
 STAGE = ("stage", "night.edf", "--weights", "lab.safetensors")
 
@@ -165,3 +166,23 @@ def test_versions_are_printed(run):
     status, out, _ = run("sys-info")
     assert status == 0
     assert mne.__version__ in out
+
+
+def test_list_names_the_weights(run):
+    status, out, _ = run("weights", "list")
+    lines = out.splitlines()
+    assert status == 0
+    assert [line.split("\t")[0] for line in lines] == ["name", *KNOWN_WEIGHTS]
+    assert "in the package" in lines[1]
+
+
+def test_card_prints_what_was_trained_on(run):
+    _, out, _ = run("weights", "card", "small")
+    assert str(find_weights("small")) in out
+    assert "\nscaling: spectrum\n" in out
+    assert "\nStep 1 of 2\nphase: pretraining and fine-tuning\n" in out
+    assert "\nn subjects: 48\n" in out
+
+
+def test_unknown_weights_are_one_sentence(fails):
+    fails("weights", "card", "huge", match="no weights named 'huge'")

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rehearsal import STAGES, nsrr_xml
 from yasa import Hypnogram
 
 from mne_mc2sleep.io.hypnograms import (
@@ -180,7 +181,7 @@ def epochs(names, *formats):
 
 
 REMLOGIC = "Sleep Stage\tPosition\tTime [hh:mm:ss]\tEvent\tDuration[s]\tLocation"
-STAGES = [f"SLEEP-{x}" for x in ("S0", "S0", "S1", "S2", "S4", "REM", "UNSCORED")]
+SLEEP_NAMES = [f"SLEEP-{x}" for x in ("S0", "S0", "S1", "S2", "S4", "REM", "UNSCORED")]
 PROFUSION = "<CMPStudyConfig><EpochLength>30</EpochLength><ScoredEvents/><SleepStages>"
 PROFUSION += "".join(f"<SleepStage>{code}</SleepStage>" for code in "0012459")
 PROFUSION += "</SleepStages></CMPStudyConfig>"
@@ -237,7 +238,7 @@ DATED_FILES = {
     "remlogic.txt": lines(
         [
             f"W\tLeft side\t{row[0]}\t{stage}\t30\tROC"
-            for row, stage in zip(CLOCKED, STAGES, strict=True)
+            for row, stage in zip(CLOCKED, SLEEP_NAMES, strict=True)
         ],
         *("RemLogic Event Export", "Patient:\tX", "Recording Date:\t05/02/2024"),
         *("Events Included:", "SLEEP-S0", REMLOGIC, "S2\tL\t22:00:35\tMCAP-A1\t6\tEEG"),
@@ -436,3 +437,44 @@ def test_mne_csv_with_one_row_at_midnight(tmp_path):
     fname = tmp_path / "stages_annot.csv"
     mne.Annotations(0, 3000, "Sleep stage W").save(fname)
     assert read_hypnogram(fname).n_epochs == 100
+
+
+@pytest.fixture
+def fname(tmp_path):
+    fname = tmp_path / "shhs1-200001-nsrr.xml"
+    fname.write_text(nsrr_xml(STAGES))
+    return fname
+
+
+def test_first_stage_may_be_late(fname):
+    """Onsets count from the recording's first sample, not from the first stage."""
+    fname.write_text(nsrr_xml(STAGES).replace("Wake|0", "Unscored|9", 1))
+    hypno = read_hypnogram(fname)
+    assert len(hypno) == len(STAGES)
+    assert (hypno.hypno[:70] == "UNS").all()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_refuses_entities(fname, encoding):
+    """A document type is refused before any entity grows, in any encoding."""
+    declared = '<!DOCTYPE a [<!ENTITY b "bbbb">]>'
+    text = '<?xml version="1.0"?>' + declared + "<a>&b;</a>"
+    fname.write_text(text, encoding=encoding)
+    with pytest.raises(
+        ValueError, match=r"nsrr\.xml: The XML declares a document type"
+    ):
+        read_hypnogram(fname)
+
+
+def test_refuses_a_stage_without_number(fname):
+    """A stage whose onset is not a number is an error, not a gap."""
+    fname.write_text(nsrr_xml(STAGES).replace("<Start>2100", "<Start>"))
+    with pytest.raises(ValueError, match=r"'Stage 1 sleep\|1' has the onset ''"):
+        read_hypnogram(fname)
+
+
+def test_fields_outside_events_do_not_matter(fname):
+    """The same element names elsewhere in the file are not taken for an event's."""
+    text = nsrr_xml(STAGES).replace("<EpochLength>", "<Start>x</Start><EpochLength>")
+    fname.write_text(text)
+    assert len(read_hypnogram(fname)) == len(STAGES)
