@@ -228,7 +228,13 @@ def _read_columns(
             "The column 'epoch' does not count 0, 1, 2, ...: rows are missing or out "
             "of order. Write an unscored epoch as UNS instead of leaving it out."
         )
-    start, times, is_clock = _read_times(columns)
+    start, times = _read_times(columns)
+    is_from_start = start is None and (times is None or times[0] == 0)
+    if epoch is not None and epoch[0] > 1 and is_from_start:
+        raise ValueError(
+            f"The column 'epoch' begins with {epoch[0]:g}: earlier epochs are missing. "
+            "Write them as UNS, or delete the column if there are none."
+        )
     if times is None:
         step = epoch_duration or EPOCH_DURATION
         return events._replace(step=step, proba=_find_probabilities(columns))
@@ -248,7 +254,7 @@ def _read_columns(
             "The epochs do not follow each other at one duration; correct the columns "
             "'onset' and 'duration', or write the table as BIDS events (.tsv)."
         )
-    begins = is_clock or times[0] == 0  # with the first row
+    begins = is_from_start or start is not None  # with the first row
     if is_regular and is_per_epoch and begins and _STEPS[0] <= step <= _STEPS[1]:
         proba = _find_probabilities(columns)
         return events._replace(step=step, start=start, proba=proba)
@@ -261,8 +267,8 @@ def _read_columns(
 
 def _read_times(
     columns: Columns,
-) -> tuple[pd.Timestamp | None, Seconds | None, bool]:
-    """Return the time of the first row, the onsets in s, and whether it is a clock's.
+) -> tuple[pd.Timestamp | None, Seconds | None]:
+    """Return the time of the first row, and the onsets in s.
 
     The onsets count from the first row if only a clock gives them.
     """
@@ -273,20 +279,20 @@ def _read_times(
     else:
         onset = _numbers(columns, _ONSET)
     if time_cells is None:
-        return None, onset, False
+        return None, onset
     if onset is None and all(map(is_number, time_cells)):
-        return None, np.array(list(map(float, time_cells))), False
+        return None, np.array(list(map(float, time_cells)))
     if all(map(_CLOCK.fullmatch, time_cells)):
         start, clock = None, clock_seconds(time_cells)
     else:
         start, clock = _parse_iso(time_cells, "time")
     if onset is not None:
         _check_agreement(onset - onset[0], clock)
-        return start, onset, True
+        return start, onset
     # MNE writes annotations without a date as from this day on.
     if start is not None and start.date() == pd.Timestamp(0).date():
-        return None, clock + (start - start.normalize()).total_seconds(), False
-    return start, clock, True
+        return None, clock + (start - start.normalize()).total_seconds()
+    return start, clock
 
 
 def _parse_iso(cells: list[str], name: str) -> tuple[pd.Timestamp, Seconds]:

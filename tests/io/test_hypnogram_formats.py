@@ -300,6 +300,12 @@ def test_a_late_first_stage_stays_late(tmp_path):
         assert hypno.as_int().tolist() == [-2, -2, -2, 2, 4]
 
 
+def test_onsets_count_if_a_clock_has_no_date(tmp_path):
+    rows = "epoch,onset,duration,time,stage\n2,60,30,22:01:00,W\n3,90,30,22:01:30,R\n"
+    hypno = read_hypnogram(write(tmp_path / "late.csv", rows))
+    assert hypno.as_int().tolist() == [-2, -2, 0, 4]
+
+
 @pytest.mark.parametrize("where", [0, 3, 6])
 @pytest.mark.parametrize("head", ["stage\n", "time,stage\n"])
 def test_an_epoch_of_an_unknown_name_keeps_its_place(where, head, tmp_path):
@@ -362,6 +368,8 @@ REFUSED = {
     "short.tsv": ("onset\tduration\ttrial_type\n0\t10\tW\n", "from one epoch to one"),
     "header.csv": ("epoch,duration,stage\n", "and no rows"),
     "comment.txt": ("# nothing\n", "cannot be read"),
+    "late.csv": ("epoch,stage\n5,W\n6,N1\n", "begins with 5: earlier epochs"),
+    "late clock.csv": ("epoch,time,stage\n5,22:02:30,W\n", "begins with 5"),
     "rows missing.csv": ("epoch,duration,stage\n0,30,W\n2,30,W\n", "rows are missing"),
     "word.csv": ("epoch,duration,stage\n0,30,W\nx,30,W\n", "'epoch' must hold"),
     "proba.csv": ("epoch,duration,stage,N1\n0,30,W,2\n", "must sum to 1"),
