@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stagers import PHASES, QUICK, SEEDS, TINY_SIZES
+from stagers import PHASES, QUICK, SEEDS, TINY_SIZES, TINY_SMALL
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night, training
 from mne_mc2sleep._constants import N_TIMES, SFREQ
@@ -160,9 +160,8 @@ def raw(scored_raws):
 
 @contextmanager
 def _tiny_small():
-    sizes = {name: TINY_SIZES[name] for name in TINY_SIZES if name != "sequence_length"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(network_config._SIZES, "small", sizes | {"sequence_layers": 1})
+        patch.setitem(network_config._SIZES, "small", TINY_SMALL)
         yield
 
 

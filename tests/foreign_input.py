@@ -11,12 +11,6 @@ def make_white_noise(n_times, rng):
     return rng.normal(0, 30, n_times)
 
 
-def make_sine(n_times, rng):
-    """Make a sine of 10 Hz with a trace of noise."""
-    times = np.arange(n_times) / SFREQ
-    return 50 * np.sin(2 * np.pi * 10 * times) + rng.normal(0, 0.1, n_times)
-
-
 def make_square_wave(n_times, rng):
     """Make the calibration signal of an amplifier: 1 Hz, 100 µV from peak to peak."""
     times = np.arange(n_times) / SFREQ
@@ -90,7 +84,6 @@ def _around(frequency, width, n_times, rng):
 
 FOREIGN = {
     "white noise": make_white_noise,
-    "sine of 10 Hz": make_sine,
     "square wave of 1 Hz": make_square_wave,
     "ECG-like, 1.1 Hz": make_ecg,
     "mains alone": make_mains,

@@ -29,6 +29,9 @@ TINY_SIZES = {
     "pool_size": 3,
     "sequence_length": 8,
 }
+# What "small" is where stagers are tiny.
+TINY_SMALL = {n: TINY_SIZES[n] for n in TINY_SIZES if n != "sequence_length"}
+TINY_SMALL["sequence_layers"] = 1
 
 
 def learnt(clf):

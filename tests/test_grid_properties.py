@@ -154,7 +154,7 @@ def test_a_burst_is_in_its_epoch_whatever_surrounds_it(drawn):
 )
 @example(512.0, 960, -1)
 @example(1024.0, 2880, -9)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_epochs_of_nights_and_weeks_are_floor_of_duration_by_30(sfreq, k, offset):
     """One sample short of k epochs is k - 1, however long the recording."""
     n_times = max(round(30 * k * sfreq) + offset, -int(-30 * Fraction(sfreq) // 1))

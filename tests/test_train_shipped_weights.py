@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import torch
 import train_shipped_weights as script
+from stagers import TINY_SMALL
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
 from mne_mc2sleep.weights.file_format import load_weights
 
 N_SUBJECTS, N_EPOCHS = 10, 24
 # As where only torch, NumPy, SciPy, scikit-learn and safetensors are.
-RUN = """
+RUN = f"""
 import runpy, sys
 for name in ("mne", "yasa", "matplotlib", "pooch"):
     sys.modules[name] = None
+from mne_mc2sleep.network import config
+config._SIZES["small"] = {TINY_SMALL}
 sys.argv = sys.argv[1:]
 sys.path.insert(0, str(__import__("pathlib").Path(sys.argv[0]).parent))
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -56,7 +59,7 @@ def command(powers, folder, *more):
 
 
 @pytest.fixture
-def train(powers, monkeypatch, training_log):
+def train(powers, monkeypatch, training_log, tiny_small):
     """Return a function that runs the script in this process, and returns its log."""
 
     def train(folder, *more):
