@@ -315,6 +315,8 @@ def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Interv
             )
         shift = (origin - begin).total_seconds()
         intervals = intervals._replace(onset=intervals.onset + shift)
+    elif intervals.clock is not None and begin is not None:
+        _check_clock(intervals.clock - (begin - begin.normalize()).total_seconds())
     n_outside = np.count_nonzero(coverage(intervals, n_epochs) <= EPOCH_DURATION / 2)
     if n_outside == n_epochs:
         times = [intervals.onset.min(), intervals.end, 0.0, n_epochs * EPOCH_DURATION]
@@ -343,6 +345,18 @@ def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Interv
     else:
         logger.info(message)
     return intervals
+
+
+def _check_clock(late: float) -> None:
+    """Warn if a clock without a date begins ``late`` s after the recording's."""
+    # Whole hours may be those between time zones.
+    late = (late + 1800) % 3600 - 1800
+    if abs(late) > EPOCH_DURATION / 2:
+        warn(
+            "The times of the hypnogram have no date, so it begins with the recording, "
+            f"but its clock differs by {late:g} s (and perhaps by hours). Write the "
+            "times with their date to align it."
+        )
 
 
 def _log_phase(intervals: Intervals) -> None:

@@ -46,6 +46,8 @@ class StageEvents(NamedTuple):
     """The time of onset 0, in UTC if it has no zone. None: the first sample."""
     scorer: str | None = None
     proba: pd.DataFrame | None = None
+    clock: float | None = None
+    """Seconds from midnight to onset 0, where the date is not known."""
 
 
 class Intervals(NamedTuple):
@@ -59,6 +61,8 @@ class Intervals(NamedTuple):
     """The time (UTC) of onset 0. None: the recording's first sample."""
     step: float | None = None
     """The duration of one value in s, if there is one value for each epoch."""
+    clock: float | None = None
+    """As in `StageEvents`."""
 
     @property
     def end(self) -> float:
@@ -182,7 +186,7 @@ def to_intervals(events: StageEvents) -> Intervals:
             "as 30 s."
         )
     origin = as_utc(events.start)
-    intervals = Intervals(onset, duration, stage, origin, events.step)
+    intervals = Intervals(onset, duration, stage, origin, events.step, events.clock)
     if is_stage.all():
         return intervals
     if events.onset is not None:

@@ -228,7 +228,8 @@ def _read_columns(
             "The column 'epoch' does not count 0, 1, 2, ...: rows are missing or out "
             "of order. Write an unscored epoch as UNS instead of leaving it out."
         )
-    start, times = _read_times(columns)
+    start, times, clock = _read_times(columns)
+    events = events._replace(clock=clock)
     is_from_start = start is None and (times is None or times[0] == 0)
     if epoch is not None and epoch[0] > 1 and is_from_start:
         raise ValueError(
@@ -267,10 +268,11 @@ def _read_columns(
 
 def _read_times(
     columns: Columns,
-) -> tuple[pd.Timestamp | None, Seconds | None]:
-    """Return the time of the first row, and the onsets in s.
+) -> tuple[pd.Timestamp | None, Seconds | None, float | None]:
+    """Return the time of the first row, the onsets in s, and the first row's clock.
 
-    The onsets count from the first row if only a clock gives them.
+    The onsets count from the first row if only a clock gives them. The clock, in s from
+    midnight, is None if the date or the onset is known.
     """
     cells, time_cells = _find(columns, _ONSET), _find(columns, _TIME)
     onset = None
@@ -279,20 +281,23 @@ def _read_times(
     else:
         onset = _numbers(columns, _ONSET)
     if time_cells is None:
-        return None, onset
+        return None, onset, None
     if onset is None and all(map(is_number, time_cells)):
-        return None, np.array(list(map(float, time_cells)))
+        return None, np.array(list(map(float, time_cells))), None
     if all(map(_CLOCK.fullmatch, time_cells)):
         start, clock = None, clock_seconds(time_cells)
+        # From 0:00:00 on, it is the time since the start of the recording.
+        first = pd.Timedelta(time_cells[0].replace(",", ".")).total_seconds() or None
     else:
         start, clock = _parse_iso(time_cells, "time")
+        first = None
     if onset is not None:
         _check_agreement(onset - onset[0], clock)
-        return start, onset
+        return start, onset, None
     # MNE writes annotations without a date as from this day on.
     if start is not None and start.date() == pd.Timestamp(0).date():
-        return None, clock + (start - start.normalize()).total_seconds()
-    return start, clock
+        return None, clock + (start - start.normalize()).total_seconds(), None
+    return start, clock, first
 
 
 def _parse_iso(cells: list[str], name: str) -> tuple[pd.Timestamp, Seconds]:

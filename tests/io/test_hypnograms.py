@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -129,6 +130,23 @@ def test_another_length_is_warned_of(n_values, effect):
     with pytest.warns(RuntimeWarning, match=f"the last {effect}"):
         stages_on_grid(np.zeros(n_values, int), 960)
     assert stages_on_grid(np.zeros(955, int), 960).sum() == -5
+
+
+@pytest.mark.parametrize(
+    ("first", "warns"),
+    [("22:30:10", False), ("20:30:00", False), ("00:00:00", False), ("22:31:30", True)],
+)
+def test_a_clock_without_a_date_is_compared(tmp_path, first, warns):
+    """The stages begin with the recording, at 22:30, in any case."""
+    times = pd.Timestamp(f"2024-03-05 {first}") + pd.to_timedelta(
+        30 * np.arange(13), "s"
+    )
+    table = pd.DataFrame({"time": times.strftime("%H:%M:%S"), "stage": NIGHT})
+    table.to_csv(tmp_path / "night.csv", index=False)
+    expected = pytest.warns(RuntimeWarning, match="by 90 s") if warns else nullcontext()
+    with expected:
+        stages = stages_on_grid(tmp_path / "night.csv", len(NIGHT), START)
+    np.testing.assert_array_equal(stages, STAGES)
 
 
 @pytest.mark.parametrize("hours", [-2, -1, 1])
