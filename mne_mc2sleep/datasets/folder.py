@@ -83,24 +83,32 @@ def find_nights(
 
 def list_recordings(path: str | os.PathLike) -> list[Path]:
     """List the recordings in a folder, BIDS or not; a file is returned alone."""
-    path = Path(path).expanduser()
+    path, found = Path(path).expanduser(), []
     # Some formats are folders, such as night.mff.
     if not path.is_dir() or path.suffix.lower() in RECORDINGS:
-        return [path]
-    fnames = [*path.iterdir()]
-    fnames += [*path.glob("sub-*/eeg/*_eeg.*"), *path.glob("sub-*/ses-*/eeg/*_eeg.*")]
-    found = sorted(
-        fname
-        for fname in fnames
-        if fname.name.lower().endswith(RECORDINGS)
-        and not fname.name.startswith(".")
-        and not _IS_HYPNOGRAM.search(fname.stem)
-    )
+        found = [path]
+    else:
+        fnames = [*path.iterdir()]
+        for session in ("sub-*/eeg", "sub-*/ses-*/eeg"):
+            fnames += path.glob(f"{session}/*_eeg.*")
+        found = sorted(
+            fname
+            for fname in fnames
+            if fname.name.lower().endswith(RECORDINGS)
+            and not fname.name.startswith(".")
+            and not _IS_HYPNOGRAM.search(fname.stem)
+        )
     if not found:
         raise FileNotFoundError(
             f"The folder {path} holds no recording that ends in one of "
             f"{' '.join(RECORDINGS)}. Pass the files by name."
         )
+    for fname in found:
+        # Python reads other bytes as surrogates, which no table or figure can hold.
+        if re.search(r"[\ud800-\udfff]", str(fname)):
+            raise ValueError(
+                f"The name {str(fname)!a} is not valid UTF-8. Rename the file."
+            )
     return found
 
 

@@ -160,7 +160,8 @@ def plot_night(
         whole = ax.get_xaxis_transform()
         ax.broken_barh(unscored, (0, 1), transform=whole, color=GREY, alpha=0.3, lw=0)
         _draw_lights(ax, recording.annotations, edges[0], with_names=ax is rows[0])
-    rows[0].set_title(title, fontsize="medium")
+    # Names of files may hold dollar signs.
+    rows[0].set_title(title, fontsize="medium", parse_math=False)
     return finish(rows, show)
 
 

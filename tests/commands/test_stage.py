@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -131,7 +132,7 @@ def test_channels_are_alternatives_or_averaged(stage, clf, nights, tmp_path):
     assert_array_equal(read_hypnogram(written).proba.to_numpy(), proba.to_numpy())
 
 
-def test_equal_stems_are_refused_before_staging(fails, nights, weights, tmp_path):
+def test_wrong_names_are_refused_before_staging(fails, nights, weights, tmp_path):
     out_dir = tmp_path / "staged"
     fnames = [nights[1].fname, tmp_path / "second.bdf"]
     match = "2 of the recordings would all be written as second_hypnogram.*"
@@ -139,6 +140,8 @@ def test_equal_stems_are_refused_before_staging(fails, nights, weights, tmp_path
     fails("stage", *fnames, *options, match=match)
     match = "holds no recording that ends in one of .edf"
     fails("stage", tmp_path, *options, match=match)
+    latin1 = os.fsdecode(b"M\xfcller.edf")
+    fails("stage", latin1, *options, match="udcfcller.edf' is not valid UTF-8")
     assert not out_dir.exists()
 
 
