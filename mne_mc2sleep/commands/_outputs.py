@@ -84,7 +84,8 @@ class NightFiles:
         try:
             content = json.loads(self.sidecar.read_text("utf-8"))
             is_ours = content["GeneratedBy"][0]["Name"] == _PACKAGE
-            return content if is_ours and content["Summary"] else None
+            is_whole = bool(content["Sources"] and content["Summary"])
+            return content if is_ours and is_whole else None
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
@@ -103,7 +104,7 @@ class NightFiles:
         if content is not None:
             if content.get("SourceFile") == self.source:
                 return
-            (other,) = content["Sources"]
+            other = content["Sources"][0]
             # The same recording may have changed.
             existing = existing if other != self.recording else []
             origin = f"made from another recording, {other}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .._utils import warn
 from ..io.stage_tables import read_table
 from .records import FoundNights, NightRecord, report
 
@@ -83,26 +84,23 @@ def find_nights(
 
 def list_recordings(path: str | os.PathLike) -> list[Path]:
     """List the recordings in a folder, BIDS or not; a file is returned alone."""
-    path, found = Path(path).expanduser(), []
+    path = Path(path).expanduser()
     # Some formats are folders, such as night.mff.
     if not path.is_dir() or path.suffix.lower() in RECORDINGS:
         found = [path]
     else:
-        fnames = [*path.iterdir()]
-        for session in ("sub-*/eeg", "sub-*/ses-*/eeg"):
-            fnames += path.glob(f"{session}/*_eeg.*")
-        found = sorted(
-            fname
-            for fname in fnames
-            if fname.name.lower().endswith(RECORDINGS)
-            and not fname.name.startswith(".")
-            and not _IS_HYPNOGRAM.search(fname.stem)
-        )
-    if not found:
-        raise FileNotFoundError(
-            f"The folder {path} holds no recording that ends in one of "
-            f"{' '.join(RECORDINGS)}. Pass the files by name."
-        )
+        patterns = "*", "sub-*/eeg/*_eeg.*", "sub-*/ses-*/eeg/*_eeg.*"
+        found = sorted(f for x in patterns for f in path.glob(x) if _is_recording(f))
+        if not found:
+            raise FileNotFoundError(
+                f"The folder {path} holds no recording that ends in one of "
+                f"{' '.join(RECORDINGS)}. Pass the files by name."
+            )
+        if below := list(filter(_is_recording, path.glob("*/*"))):
+            warn(
+                f"{path} has {len(below)} recordings in other folders, such as "
+                f"{below[0]}, which are not included. Pass these folders too."
+            )
     for fname in found:
         # Python reads other bytes as surrogates, which no table or figure can hold.
         if re.search(r"[\ud800-\udfff]", str(fname)):
@@ -110,6 +108,12 @@ def list_recordings(path: str | os.PathLike) -> list[Path]:
                 f"The name {str(fname)!a} is not valid UTF-8. Rename the file."
             )
     return found
+
+
+def _is_recording(fname: Path) -> bool:
+    name, is_hidden = fname.name.lower(), fname.name.startswith(".")
+    is_hypnogram = _IS_HYPNOGRAM.search(fname.stem) is not None
+    return name.endswith(RECORDINGS) and not is_hidden and not is_hypnogram
 
 
 def list_hypnograms(path: str | os.PathLike) -> list[Path]:

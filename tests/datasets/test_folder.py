@@ -88,6 +88,14 @@ def test_finds_bids(bids):
     assert all(read_night(record).is_scored for record in records)
 
 
+def test_recordings_in_other_folders_are_reported(tmp_path):
+    (tmp_path / "below").mkdir()
+    for name in ("above.edf", "below/night.bdf", "below/night_hypnogram.edf"):
+        (tmp_path / name).touch()
+    with pytest.warns(RuntimeWarning, match=r"has 1 recordings .*night\.bdf, which"):
+        assert folder.list_recordings(tmp_path) == [tmp_path / "above.edf"]
+
+
 @pytest.mark.parametrize(
     ("recording", "hypnogram"),
     [
