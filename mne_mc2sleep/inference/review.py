@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 import mne
@@ -40,12 +39,13 @@ def annotate_review(hypno: Hypnogram, share: float = 0.1) -> mne.Annotations:
         recording from before it was cropped.
     """
     epochs = epochs_to_review(hypno, share).sort_values("epoch")
-    start = None if hypno.start is None else hypno.start.to_pydatetime()
-    if start is not None and start.tzinfo is None:
-        start = start.replace(tzinfo=UTC)
+    start = as_utc(hypno.start)
     description = _PREFIX + epochs["stage"] + " or " + epochs["second"]
     annotations = mne.Annotations(
-        epochs["onset"], EPOCH_DURATION, list(description), orig_time=start
+        epochs["onset"],
+        EPOCH_DURATION,
+        list(description),
+        orig_time=None if start is None else start.floor("us").to_pydatetime(),
     )
     if start is None:
         annotations.append(0.0, 0.0, _START)
@@ -95,7 +95,8 @@ def _find_reviewed(
     found, shift = annotations.copy(), 0.0
     is_start = found.description == _START
     if is_start.any():
-        found.onset -= found.onset[is_start][0]
+        onset = found.onset - found.onset[is_start][0]
+        found = mne.Annotations(onset, found.duration, found.description)
     elif start is not None and found.orig_time is not None:
         shift = (found.orig_time - start).total_seconds()
     # Half a second is our choice; other events, such as apneas, begin at any time.

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 from signals import make_noise, make_raw
 
@@ -26,6 +27,8 @@ def hypno(raw):
     proba[[2, 6]] = [0.05, 0.4, 0.45, 0.05, 0.05]
     start = raw.info["meas_date"]
     start = start and start + timedelta(seconds=raw.first_time)
+    if start is not None:  # YASA may write it in any zone
+        start = pd.Timestamp(start).tz_convert("Europe/Berlin")
     return make_hypnogram(proba, np.ones(10, dtype=bool), start)
 
 
