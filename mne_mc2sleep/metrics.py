@@ -160,6 +160,15 @@ def risk_coverage(
     return curve.drop_duplicates("confidence", keep="last", ignore_index=True)
 
 
+def check_step(hypno: Hypnogram) -> None:
+    """Raise if the epochs of a hypnogram do not last 30 s."""
+    if (step := pd.Timedelta(hypno.freq).total_seconds()) != EPOCH_DURATION:
+        raise ValueError(
+            f"The hypnogram must have epochs of {EPOCH_DURATION:g} s, got {step:g} s "
+            "instead. Pass one that MC2SleepClassifier.predict returned."
+        )
+
+
 def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
     """List the epochs to review by hand, the least confident first.
 
@@ -183,6 +192,7 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
             "The hypnogram has no probabilities ('proba'): pass one that "
             "MC2SleepClassifier.predict returned."
         )
+    check_step(hypno)
     if not 0 <= share <= 1:
         raise ValueError(f"'share' must be from 0 to 1, got {share} instead.")
     proba = hypno.proba[list(STAGES)].to_numpy()

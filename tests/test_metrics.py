@@ -1,6 +1,7 @@
 """Tests of the metrics."""
 
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,13 @@ import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 from yasa import Hypnogram
 
-from mne_mc2sleep import hypnogram_to_annotations, write_hypnogram
+from mne_mc2sleep import (
+    annotate_review,
+    hypnogram_to_annotations,
+    plot_hypnogram,
+    read_review,
+    write_hypnogram,
+)
 from mne_mc2sleep.io.hypnograms import make_hypnogram
 from mne_mc2sleep.metrics import (
     epochs_to_review,
@@ -178,3 +185,20 @@ def test_review_lists_the_least_certain_first():
     assert epochs["confidence"].tolist() == pytest.approx([0.4, 0.7, 0.9])
     # The share is of the epochs that hold EEG.
     assert [len(epochs_to_review(hypno, share)) for share in (0, 1 / 3)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        epochs_to_review,
+        annotate_review,
+        plot_hypnogram,
+        partial(read_review, annotations=[]),
+    ],
+)
+def test_functions_of_epochs_refuse_steps(function):
+    """As of the probabilities that predict_proba(step=10) returns."""
+    proba = make_hypnogram_of_three().proba.iloc[[0, 1, 3], :5]
+    hypno = Hypnogram(proba.idxmax(axis=1).to_numpy(), freq="10s", proba=proba)
+    with pytest.raises(ValueError, match=r"must have epochs of 30 s, got 10 s"):
+        function(hypno)

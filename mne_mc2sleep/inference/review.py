@@ -11,7 +11,7 @@ from .._constants import EPOCH_DURATION
 from ..io.hypnograms import align
 from ..io.stage_intervals import as_intervals, as_utc, coverage, put_on_grid
 from ..io.stage_names import parse_stage
-from ..metrics import epochs_to_review
+from ..metrics import check_step, epochs_to_review
 
 if TYPE_CHECKING:
     from pandas import Timestamp
@@ -76,6 +76,7 @@ def read_review(
     """
     from yasa import Hypnogram
 
+    check_step(hypno)
     values = hypno.as_int().to_numpy()
     if only_reviewed:
         values = np.full_like(values, -2)

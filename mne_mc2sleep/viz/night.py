@@ -15,7 +15,7 @@ from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
 from ..data.reading import read_stages
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import Recording, read_recording
-from ..metrics import epochs_to_review
+from ..metrics import check_step, epochs_to_review
 from ._style import (
     BLACK,
     BLUE,
@@ -257,6 +257,7 @@ def _check_proba(hypno: Hypnogram) -> None:
             "The hypnogram has no probabilities to plot. Pass one from "
             "MC2SleepClassifier.predict, or use its own plot_hypnogram()."
         )
+    check_step(hypno)
 
 
 def _runs(mask: NDArray[np.bool_], edges: Days) -> list[tuple[float, float]]:
