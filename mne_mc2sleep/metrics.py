@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from yasa import Hypnogram
 
     AnyStages: TypeAlias = Hypnogram | Annotations | ArrayLike | str | os.PathLike
+    Probabilities: TypeAlias = Hypnogram | DataFrame | NDArray[np.float64]
 
 
 def as_stages(stages: Any) -> NDArray[np.int8]:
@@ -79,9 +80,7 @@ def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]
 
 
 def expected_calibration_error(
-    probabilities: Hypnogram | DataFrame | NDArray[np.float64],
-    reference: AnyStages,
-    n_bins: int = 15,
+    probabilities: Probabilities, reference: AnyStages, n_bins: int = 15
 ) -> float:
     """Compute the expected calibration error (Guo et al. 2017).
 
@@ -101,9 +100,7 @@ def expected_calibration_error(
 
 
 def reliability_bins(
-    probabilities: Hypnogram | DataFrame | NDArray[np.float64],
-    reference: AnyStages,
-    n_bins: int = 15,
+    probabilities: Probabilities, reference: AnyStages, n_bins: int = 15
 ) -> DataFrame:
     """Compare confidence and accuracy, bin by bin (Guo et al. 2017).
 
@@ -134,9 +131,7 @@ def reliability_bins(
     )
 
 
-def risk_coverage(
-    probabilities: Hypnogram | DataFrame | NDArray[np.float64], reference: AnyStages
-) -> DataFrame:
+def risk_coverage(probabilities: Probabilities, reference: AnyStages) -> DataFrame:
     """Compute the accuracy of the most confident epochs (Geifman and El-Yaniv 2017).
 
     Parameters
@@ -214,7 +209,7 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
 
 
 def _confidence(
-    probabilities: Hypnogram | DataFrame | NDArray[np.float64], reference: AnyStages
+    probabilities: Probabilities, reference: AnyStages
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the confidence of each scored epoch, and 1 where its stage is right."""
     table = getattr(probabilities, "proba", probabilities)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
-from mne_mc2sleep.inference.calibration import calibrate, fit_temperature
+from mne_mc2sleep.inference.calibration import fit_temperature
 
 
 def draw(n_epochs):
@@ -36,9 +36,3 @@ def test_fit_temperature_has_bounds(sign, bound):
     found = fit_temperature(posteriors, (sign * posteriors).argmax(axis=1))
     assert found == pytest.approx(bound, rel=1e-3)
     assert 0.1 <= found <= 10
-
-
-def test_calibrate_is_a_softmax_by_the_temperature():
-    posteriors, _ = draw(20)
-    expected = softmax(posteriors / 3, axis=1)
-    np.testing.assert_allclose(calibrate(posteriors, 3), expected)

@@ -43,21 +43,6 @@ def all_but(n_epochs, *unusable):
     return usable
 
 
-def test_each_epoch_is_encoded_once_and_in_order(net, night, monkeypatch):
-    encode, seen = net.encode, []
-
-    def spy(signals):
-        seen.append(signals)
-        return encode(signals)
-
-    monkeypatch.setattr(net, "encode", spy)
-    monkeypatch.setattr(sliding_window, "fuse", lambda net: net)
-    monkeypatch.setattr(sliding_window, "_EPOCHS_TIMES_WIDTH", 5 * net.config.width)
-    log_posteriors(net, encode_epochs(net, night.signals), night.usable)
-    assert [len(part) for part in seen] == [5, 5, 5, 5, 5, 4]
-    assert torch.equal(torch.cat(seen), night.signals)
-
-
 @torch.no_grad()
 def test_embeddings_hold_both_modalities(net, night):
     """Of arrays and of tensors."""
