@@ -330,17 +330,23 @@ def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Interv
         )
     if origin is None or not shift:
         return intervals
+    ends = intervals.onset, intervals.onset + intervals.duration
+    inside = np.diff(np.clip(ends, 0, n_epochs * EPOCH_DURATION), axis=0)[0]
+    lost = (intervals.duration - inside)[intervals.stage >= 0].sum() / EPOCH_DURATION
     message = (
         f"The hypnogram's clock starts {abs(shift):g} s "
         f"{'after' if shift > 0 else 'before'} the recording's, by which it was "
-        f"aligned: {n_outside} of {n_epochs} epochs are outside the hypnogram."
+        f"aligned: {n_outside} of {n_epochs} epochs are outside the hypnogram, and "
+        f"{lost:.0f} scored ones outside the recording."
     )
+    # A scoring is not expected to begin on the hour after the recording, nor to leave
+    # out one end of it and to exceed the other.
     hours = round(shift / 3600)
-    # A scoring is not expected to begin on the hour after the recording.
-    if hours and abs(shift - 3600 * hours) <= 1 and n_outside > _FEW_EPOCHS:
+    is_hours = hours != 0 and abs(shift - 3600 * hours) <= 1
+    if n_outside > _FEW_EPOCHS and (is_hours or lost > _FEW_EPOCHS):
         warn(
-            f"{message} The difference is {abs(hours)} h, so the clocks may be of "
-            f"different time zones: if both start together, {_HOW_TO_DROP_START}."
+            f"{message} The clocks may be of different time zones: if both start "
+            f"together, {_HOW_TO_DROP_START}."
         )
     else:
         logger.info(message)

@@ -149,12 +149,25 @@ def test_a_clock_without_a_date_is_compared(tmp_path, first, warns):
     np.testing.assert_array_equal(stages, STAGES)
 
 
-@pytest.mark.parametrize("hours", [-2, -1, 1])
-def test_a_clock_off_by_whole_hours_is_warned_of(hours):
-    """The hypnogram says 22:30 in another time zone than the recording."""
-    hypno = Hypnogram(["W"] * 960, start=START + timedelta(hours=hours))
-    match = f"{120 * abs(hours)} of 960 epochs are outside .* is {abs(hours)} h"
-    with pytest.warns(RuntimeWarning, match=match):
+@pytest.mark.parametrize(
+    ("minutes", "n_values", "warns"),
+    [
+        (-120, 960, True),
+        (60, 960, True),
+        (60, 120, True),
+        (65, 960, True),
+        (65, 120, False),
+        (1 / 60, 120, False),
+    ],
+)
+def test_a_clock_of_another_time_zone_is_warned_of(minutes, n_values, warns):
+    """A whole number of hours, or the scoring ends after the recording."""
+    hypno = Hypnogram(["W"] * n_values, start=START + timedelta(minutes=minutes))
+    expected = nullcontext()
+    if warns:
+        match = f"starts {60 * abs(minutes)} s .* of different time zones"
+        expected = pytest.warns(RuntimeWarning, match=match)
+    with expected:
         stages_on_grid(hypno, 960, START)
 
 
