@@ -93,16 +93,18 @@ def _find_reviewed(
     annotations: mne.Annotations, start: Timestamp | None
 ) -> mne.Annotations:
     """Return the stages, and other names where there is exactly one epoch."""
-    found, shift = annotations.copy(), 0.0
+    found, first = annotations.copy(), 0.0  # the start of the hypnogram
     is_start = found.description == _START
     if is_start.any():
-        onset = found.onset - found.onset[is_start][0]
-        found = mne.Annotations(onset, found.duration, found.description)
+        first = found.onset[is_start][0]
     elif start is not None and found.orig_time is not None:
-        shift = (found.orig_time - start).total_seconds()
+        first = (start - found.orig_time).total_seconds()
+    if is_start.any() or start is not None:
+        onset = found.onset - first
+        found = mne.Annotations(onset, found.duration, found.description)
     # Half a second is our choice; other events, such as apneas, begin at any time.
     is_epoch = np.isclose(found.duration, EPOCH_DURATION)
-    is_epoch &= np.mod(found.onset + shift + 0.5, EPOCH_DURATION) <= 1
+    is_epoch &= np.mod(found.onset + 0.5, EPOCH_DURATION) <= 1
     names = [str(name) for name in found.description]
     is_bad = np.array([name.lower().startswith("bad") for name in names], dtype=bool)
     found.description[is_epoch & is_bad] = "UNS"

@@ -15,7 +15,7 @@ from mne_mc2sleep.io.hypnograms import make_hypnogram
 @pytest.fixture(params=[None, 1e9])
 def raw(request):
     """Return ten epochs of a cropped recording, with and without a date."""
-    raw = make_raw(make_noise(30_000), first_samp=4500)
+    raw = make_raw(make_noise(30_000), first_samp=360_000)
     raw.set_meas_date(request.param)
     return raw
 
