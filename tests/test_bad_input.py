@@ -245,7 +245,8 @@ def clf(tiny_clf):
 
 def copy_of(clf):
     """Copy a stager; the copy holds nobody out."""
-    clf = copy.deepcopy(clf).set_params(validation_fraction=0)
+    clf = copy.deepcopy(clf)
+    clf.set_params(validation_fraction=0, finetune_train_epochs=1)
     clf.stager_.validation_subjects = []
     return clf
 

@@ -54,8 +54,9 @@ def test_a_pass_reads_the_same_epochs_of_signals_and_targets(arguments):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_rehearsal_fills_the_file_and_is_not_repeated(arguments, capsys):
+def test_a_rehearsal_fills_the_file_and_is_not_repeated(arguments, capsys, monkeypatch):
     """Each variant is scored on each set; the same command only prints the tables."""
+    monkeypatch.setattr(real_ablations, "N_WAKE", 40)
     real_ablations.main(arguments)
     text = capsys.readouterr().out
     results = json.loads(Path(arguments[0]).read_text())
