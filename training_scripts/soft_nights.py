@@ -26,16 +26,19 @@ HEADS_VERSIONS = (1.0, 1.0, 1.0, 0.6)
 # Heads are played up to 6 % faster or slower: spindles and alpha differ in frequency.
 MAX_LOG_SPEED = 0.06
 POWER_SEED, HEADS_SEED, PASS_SEED = 40_000, 50_000, 70_000
-# Weight of the teacher in the targets of resynthesised and of glued nights.
-POWER_TEACHER_WEIGHT, HEADS_TEACHER_WEIGHT = 0.5, 0.6
+# Weight of the teachers in the targets. Of events, the stage of the powers knows less.
+TEACHER_WEIGHTS = {"power": 0.5, "events": 0.6, "heads": 0.6}
 # Resynthesised nights in one pass; every glued night is in every pass.
 N_POWER_NIGHTS = 47
 
 
-def draw_power_nights(power_nights, version, folder, teacher, seed=0):
-    """Draw one version of resynthesised nights; one teacher stages them."""
+def draw_power_nights(power_nights, version, folder, teacher, seed=0, source="power"):
+    """Draw one version of resynthesised nights; one teacher stages them.
+
+    The ``source`` "events" also draws spindles, eye movements, arousals and others.
+    """
     for index, night in enumerate(power_nights):
-        fname = folder / f"power{version}" / f"{night.name}.npz"
+        fname = folder / f"{source}{version}" / f"{night.name}.npz"
         if fname.exists():
             continue
         rng = np.random.default_rng([seed, POWER_SEED + version, index])
@@ -45,12 +48,13 @@ def draw_power_nights(power_nights, version, folder, teacher, seed=0):
             night.log_variance,
             max_spread=max_spread,
             recorder=_draw_strength(max_recorder, rng),
+            events=source == "events",
             random_state=rng,
         ).numpy()
         proba = teacher(signals.ravel().astype(float), SFREQ)
-        targets = mix_targets(night.stages, proba, POWER_TEACHER_WEIGHT)
+        targets = mix_targets(night.stages, proba, TEACHER_WEIGHTS[source])
         _save(fname, signals, targets, night.subject)
-    logger.info("Drew version %d of %d power nights.", version, len(power_nights))
+    logger.info("Drew version %d of %d %s nights.", version, len(power_nights), source)
 
 
 def draw_head_nights(head_nights, version, folder, teachers, seed=0):
@@ -67,12 +71,12 @@ def draw_head_nights(head_nights, version, folder, teachers, seed=0):
             signal = record_signal(glue(night.heads, donors, speed), rng, recorder)
             proba = log_mean([stage(signal.astype(float), SFREQ) for stage in teachers])
             shares = stage_shares(night.stages, donors)
-            targets = mix_targets(None, proba, HEADS_TEACHER_WEIGHT, shares)
+            targets = mix_targets(None, proba, TEACHER_WEIGHTS["heads"], shares)
             _save(fname, signal.reshape(-1, N_TIMES), targets, night.subject)
     logger.info("Drew version %d of %d glued nights.", version, len(head_nights))
 
 
-def read_pass(folder, number, narrow_share=0.0, seed=0):
+def read_pass(folder, number, narrow_share=0.0, seed=0, power_source="power"):
     """Read the recordings of one pass, each in one of its versions at random.
 
     ``narrow_share`` is the share of the recordings of which a version with nearly flat
@@ -80,11 +84,11 @@ def read_pass(folder, number, narrow_share=0.0, seed=0):
     """
     rng = np.random.default_rng([seed, PASS_SEED, number])
     recordings = []
-    for source in ("power", "heads"):
+    for source in (power_source, "heads"):
         names = sorted(fname.name for fname in (folder / f"{source}0").glob("*.npz"))
-        if source == "power" and len(names) > N_POWER_NIGHTS:
+        if source != "heads" and len(names) > N_POWER_NIGHTS:
             names = rng.choice(names, N_POWER_NIGHTS, replace=False)
-        n_versions = len(POWER_VERSIONS if source == "power" else HEADS_VERSIONS)
+        n_versions = len(HEADS_VERSIONS if source == "heads" else POWER_VERSIONS)
         for name in names:
             version = rng.integers(n_versions - 1)
             if rng.uniform() < narrow_share:

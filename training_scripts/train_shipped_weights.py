@@ -65,6 +65,7 @@ class Phase(NamedTuple):
     learning_rate: float
     with_runs: bool
     narrow_share: float
+    power_source: str = "power"
 
 
 SEQUENCE_LENGTH = 60
@@ -78,8 +79,9 @@ VALIDATION_SEED = 1
 # Of the third step: a batch holds whole sequences, 300 epochs or a little more.
 EPOCHS_PER_STEP = 310
 # The third step: passes, passes that the learning rate is planned for, its highest
-# value, whether runs of UCDDB are read, and the share of nearly flat recorders. It was
-# found step by step: a phase begins where the one before was stopped.
+# value, whether runs of UCDDB are read, the share of nearly flat recorders, and whether
+# the resynthesised nights have events. It was found step by step: a phase begins where
+# the one before was stopped.
 # The shipped weights were made phase by phase, with other drawings of some nights, so a
 # run of this script does not give them to the bit.
 PHASES = (
@@ -87,6 +89,7 @@ PHASES = (
     Phase(6, 9, 4e-4, False, 0.0),
     Phase(7, 7, 3e-4, True, 0.4),
     Phase(4, 4, 2.5e-4, True, 0.4),
+    Phase(5, 5, 3e-4, True, 0.4, "events"),
 )
 # The weights after the last passes of the last phase are averaged.
 N_AVERAGED = 3
@@ -217,8 +220,11 @@ def continue_on_soft_targets(args, stager):
     head_nights = [n for n in read_heads(args.heads) if n.subject not in kept_back]
     teachers = [load_teacher(name) for name in args.teachers]
     folder = args.out_dir / "drawn"
-    for version in range(len(POWER_VERSIONS)):
-        draw_power_nights(power_nights, version, folder, teachers[0], args.seed)
+    for source in ("power", "events"):
+        for version in range(len(POWER_VERSIONS)):
+            draw_power_nights(
+                power_nights, version, folder, teachers[0], args.seed, source
+            )
     for version in range(len(HEADS_VERSIONS)):
         draw_head_nights(head_nights, version, folder, teachers, args.seed)
     runs = read_runs(args.ucddb, stager.levels) if args.ucddb else []
@@ -239,7 +245,9 @@ def run_phase(net, phase, folder, runs, index, args):
     seed = args.seed + index
 
     def draw(number):
-        recordings = read_pass(folder, number, phase.narrow_share, seed)
+        recordings = read_pass(
+            folder, number, phase.narrow_share, seed, phase.power_source
+        )
         return recordings + phase.with_runs * N_COPIES_OF_RUNS * runs
 
     def after_pass(number, average):

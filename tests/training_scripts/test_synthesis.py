@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import welch
+from scipy.stats import kurtosis
 from synthesis import (
     BANDS,
     resynthesize,
@@ -20,6 +21,7 @@ from synthesis.devices import (
     record,
 )
 from synthesis.spectra import FREQS, N_SEGMENT
+from synthesis.textures import draw_segments, draw_texture
 
 from mne_mc2sleep._constants import N_TIMES, SFREQ
 
@@ -98,10 +100,26 @@ def test_resynthesis_anywhere_gives_epochs_of_one_channel():
     assert density[freqs > 45].max() < 0.01 * density[(freqs > 1) & (freqs < 30)].min()
 
 
+def test_events_change_the_signal_but_not_the_powers():
+    """Spindles, blinks or arousals take their power from the rest of the epoch."""
+    log_band_power, log_variance = make_powers(120, n_channels=1)
+    powers = (torch.from_numpy(x).float() for x in (log_band_power, log_variance - 0.3))
+    powers, kurtoses = list(powers), []
+    for events in (False, True):
+        rng = np.random.default_rng(0)
+        texture = draw_texture(rng, 0.0)
+        spectrum = draw_segments(*powers, texture, 0.3, rng, events)
+        signals = torch.fft.irfft(spectrum)[..., :N_TIMES].numpy()
+        kurtoses.append(kurtosis(signals, axis=-1).mean())
+        found, _ = measure(signals.reshape(1, -1))
+        assert DECIBEL * np.abs((found - log_band_power).mean(axis=0)).max() < 0.5
+    assert kurtoses[0] < 0.2 < 0.35 < kurtoses[1]
+
+
 def test_resynthesize_takes_no_stage():
     """There is no parameter by which a stage could enter the signal."""
     powers = {"log_band_power", "log_variance"}
-    options = {"texture", "max_spread", "recorder", "device", "random_state"}
+    options = {"texture", "max_spread", "recorder", "events", "device", "random_state"}
     for function in (resynthesize, resynthesize_anywhere):
         assert set(inspect.signature(function).parameters) <= powers | options
 

@@ -62,6 +62,7 @@ def resynthesize_anywhere(
     *,
     max_spread: float = 0.0,
     recorder: float = 1.0,
+    events: bool = False,
     device: torch.device | str = "cpu",
     random_state: Seed = None,
 ) -> Tensor:
@@ -77,7 +78,7 @@ def resynthesize_anywhere(
     powers = (np.asarray(x, np.float32) for x in (log_band_power, log_variance))
     powers = vary_powers(*mix_channels(*powers, rng), max_spread, rng)
     powers = (torch.from_numpy(values).float().to(device) for values in powers)
-    spectrum = draw_segments(*powers, draw_texture(rng, 1.0), _COHERENCE, rng)
+    spectrum = draw_segments(*powers, draw_texture(rng, 1.0), _COHERENCE, rng, events)
     signals = _overlap_add(record(spectrum, draw_device(rng, recorder), rng))
     return signals.reshape(-1, N_TIMES)
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from mne_mc2sleep._constants import SFREQ
 
+from .events import KINDS, draw_events
 from .spectra import FREQS, LOWEST_FREQ, N_SEGMENT, correct_bands, line_power
 
 if TYPE_CHECKING:
@@ -81,21 +82,32 @@ def draw_segments(
     texture: Texture,
     coherence: float,
     rng: Generator,
+    events: bool = False,
 ) -> Tensor:
     """Draw the signal of each epoch, with the tail that fades into the next.
 
     Returns the Fourier coefficients (n_epochs, n_channels, n_freqs) of segments of
     ``N_SEGMENT`` samples. The noise is drawn on the device of the powers.
     """
-    noise = _Noise(log_band_power, coherence, rng)
+    noise = Noise(log_band_power, coherence, rng)
     paths = noise.to_device(_paths(rng, len(log_band_power), 8))
     shape = _peaks(log_band_power, texture, paths)
     bands, drift = line_power(log_band_power, log_variance, shape)
     signals = torch.fft.irfft(noise.draw(drift), n=N_SEGMENT)
+    parts = []
     for index, part in enumerate(_parts(bands)):
         modulation = texture.modulation[index] * (0.3 * paths[:, 2 + index]).exp()
         signal = torch.fft.irfft(noise.draw(part), n=N_SEGMENT)
-        signals += signal * noise.envelope(modulation, _RATES[index])[:, None]
+        if events and index == 2:
+            # Sigma rides on slow waves.
+            slow = parts[0] / parts[0].square().mean(dim=-1, keepdim=True).sqrt()
+            signal = signal * (rng.uniform(0, 0.8) * slow.clamp(-3, 3)).exp()
+        parts.append(signal * noise.envelope(modulation, _RATES[index])[:, None])
+        signals += parts[-1]
+    if events:
+        of_events = noise.to_device(_paths(rng, len(log_band_power), len(KINDS)))
+        slowness = _slowness(log_band_power).mean(dim=1)
+        signals += draw_events(parts, slowness, of_events, texture, noise, rng)
     if texture.wave_share:
         share = texture.wave_share * 2 * paths[:, 6].sigmoid()
         rate = texture.wave_rate * (0.5 * paths[:, 7]).exp()
@@ -119,12 +131,8 @@ def _peaks(log_band_power: Tensor, texture: Texture, paths: Tensor) -> Tensor:
     Alpha that stands out from its neighbours has a peak. It is rather sigma the slower
     the epoch's spectrum is, by the night's measure; the overlap is large.
     """
-    delta, theta, alpha, beta, gamma = log_band_power.unbind(dim=-1)
-    low, middle, high = (delta - gamma).quantile(
-        torch.tensor([0.25, 0.5, 0.75], device=delta.device), dim=0
-    )
-    slowness = (delta - gamma - middle) / ((high - low) / 1.35).clamp(min=0.5)
-    leaning = 1.5 * slowness.clamp(-2.5, 2.5) + paths[:, :1] + texture.sigma_share
+    delta, theta, alpha, beta, _ = log_band_power.unbind(dim=-1)
+    leaning = 1.5 * _slowness(log_band_power) + paths[:, :1] + texture.sigma_share
     excess = (alpha - (theta + beta) / 2).clamp(-1, 2)
     height = texture.peak_height * (1 + 0.5 * excess + 0.4 * paths[:, 1:2]).clamp(min=0)
     freqs = torch.from_numpy(FREQS).to(delta)
@@ -138,6 +146,16 @@ def _peaks(log_band_power: Tensor, texture: Texture, paths: Tensor) -> Tensor:
     return shape
 
 
+def _slowness(log_band_power: Tensor) -> Tensor:
+    """Compare delta with gamma by the night's measure: (n_epochs, n_channels)."""
+    slope = log_band_power[..., 0] - log_band_power[..., 4]
+    low, middle, high = slope.quantile(
+        torch.tensor([0.25, 0.5, 0.75], device=slope.device), dim=0
+    )
+    slowness = (slope - middle) / ((high - low) / 1.35).clamp(min=0.5)
+    return slowness.clamp(-2.5, 2.5)
+
+
 def _parts(bands: Tensor) -> list[Tensor]:
     """Split powers at the borders, softly; the parts add up to the whole."""
     freqs = torch.from_numpy(FREQS).to(bands)
@@ -149,7 +167,7 @@ def _parts(bands: Tensor) -> list[Tensor]:
     return [bands * (upper - lower) for upper, lower in pairwise(above)]
 
 
-class _Noise:
+class Noise:
     """Random numbers on a device, seeded by a Generator of numpy."""
 
     def __init__(self, like: Tensor, coherence: float, rng: Generator):
@@ -158,12 +176,15 @@ class _Noise:
         self.generator.manual_seed(int(rng.integers(2**63 - 1)))
 
     def to_device(self, values: np.ndarray) -> Tensor:
+        """Return values on the device of the powers."""
         return torch.from_numpy(values).to(self.like)
 
     def normal(self, *shape: int) -> Tensor:
+        """Draw from the standard normal distribution."""
         return torch.randn(shape, generator=self.generator, device=self.like.device)
 
     def uniform(self, *shape: int) -> Tensor:
+        """Draw from 0 to 1."""
         return torch.rand(shape, generator=self.generator, device=self.like.device)
 
     def draw(self, power: Tensor) -> Tensor:
@@ -184,6 +205,15 @@ class _Noise:
         # Between knots the variance of what is interpolated is two thirds on average.
         path = F.interpolate(knots, N_SEGMENT, mode="linear")[:, 0] * math.sqrt(1.5)
         return (modulation[:, None] * (path - modulation[:, None])).exp()
+
+    def events(self, rate: Tensor, form: Tensor, both_signs: bool) -> Tensor:
+        """Put the form of each epoch at random times: (n_epochs, 1, N_SEGMENT)."""
+        shape = len(rate), N_SEGMENT
+        happens = (self.uniform(*shape) < rate[:, None] / SFREQ).to(form)
+        if both_signs:
+            happens = happens * self.normal(*shape).sign()
+        spectrum = torch.fft.rfft(happens) * torch.fft.rfft(form.expand(shape))
+        return torch.fft.irfft(spectrum, n=N_SEGMENT)[:, None]
 
     def waves(self, rate: Tensor) -> Tensor:
         """Draw isolated waves of unit power, (n_epochs, N_SEGMENT).
