@@ -13,7 +13,7 @@ third step continues all layers on soft targets: on resynthesised nights that th
 teacher stages, and on real nights glued from 5-s heads that all teachers stage.
 
 The same command resumes after the last train epoch that was finished. On one core the
-first two steps take about 1 h and the third about 2 h, half an hour of it to draw the
+first two steps take about 1 h and the third about 3 h, 40 min of it to draw the
 nights. ``--start`` takes the weights of the first two steps from a file. ``--fold``
 chooses the test subjects.
 """
@@ -79,9 +79,8 @@ VALIDATION_SEED = 1
 # Of the third step: a batch holds whole sequences, 300 epochs or a little more.
 EPOCHS_PER_STEP = 310
 # The third step: passes, passes that the learning rate is planned for, its highest
-# value, whether runs of UCDDB are read, the share of nearly flat recorders, and whether
-# the resynthesised nights have events. It was found step by step: a phase begins where
-# the one before was stopped.
+# value, whether runs of UCDDB are read, and the share of nearly flat recorders. It was
+# found step by step: a phase begins where the one before was stopped.
 # The shipped weights were made phase by phase, with other drawings of some nights, so a
 # run of this script does not give them to the bit.
 PHASES = (
@@ -89,9 +88,15 @@ PHASES = (
     Phase(6, 9, 4e-4, False, 0.0),
     Phase(7, 7, 3e-4, True, 0.4),
     Phase(4, 4, 2.5e-4, True, 0.4),
+)
+# Both begin after the last phase, and are averaged: without and with events, which
+# differ in what they stage better.
+BRANCHES = (
+    Phase(5, 5, 3e-4, True, 0.4, "power"),
     Phase(5, 5, 3e-4, True, 0.4, "events"),
 )
-# The weights after the last passes of the last phase are averaged.
+# The weights after the last passes of the last phase, and of the branches, are
+# averaged.
 N_AVERAGED = 3
 N_COPIES_OF_RUNS = 2
 # Both chosen on the real EEG of the validation: teachers find too little N1, and soft
@@ -228,9 +233,13 @@ def continue_on_soft_targets(args, stager):
     for version in range(len(HEADS_VERSIONS)):
         draw_head_nights(head_nights, version, folder, teachers, args.seed)
     runs = read_runs(args.ucddb, stager.levels) if args.ucddb else []
+    last = len(PHASES) - 1
     for index, phase in enumerate(PHASES):
         run_phase(stager.net, phase, folder, runs, index, args)
-    average_last_passes(stager.net, args.out_dir)
+    for index, phase in enumerate(BRANCHES, last + 1):
+        average_last_passes(stager.net, args.out_dir, last)
+        run_phase(stager.net, phase, folder, runs, index, args)
+    average_last_passes(stager.net, args.out_dir, last + 1, last + 2)
     with torch.no_grad():
         stager.net.total_head.bias[1] += N1_SHIFT
     stager.calibration_temperature = TEMPERATURE
@@ -251,8 +260,8 @@ def run_phase(net, phase, folder, runs, index, args):
         return recordings + phase.with_runs * N_COPIES_OF_RUNS * runs
 
     def after_pass(number, average):
-        if phase is PHASES[-1]:
-            torch.save(average.state_dict(), args.out_dir / f"pass{number:03d}.pt")
+        fname = args.out_dir / f"phase{index}_pass{number:03d}.pt"
+        torch.save(average.state_dict(), fname)
 
     n_epochs = sum(len(recording.targets) for recording in draw(0))
     continue_training(
@@ -267,9 +276,11 @@ def run_phase(net, phase, folder, runs, index, args):
     )
 
 
-def average_last_passes(net, folder):
-    """Load the mean of the weights after the last passes of the last phase."""
-    fnames = sorted(folder.glob("pass???.pt"))[-N_AVERAGED:]
+def average_last_passes(net, folder, *phases):
+    """Load the mean of the weights after the last passes of some phases."""
+    fnames = []
+    for index in phases:
+        fnames += sorted(folder.glob(f"phase{index}_pass*.pt"))[-N_AVERAGED:]
     states = [torch.load(fname, weights_only=True) for fname in fnames]
     mean = {
         name: torch.stack([state[name] for state in states]).mean(dim=0)
@@ -297,7 +308,7 @@ def describe_data(args, power_nights, head_nights, runs):
         "heads_validation_subjects": list(HEADS_VALIDATION_SUBJECTS),
         "heads_test_subjects": list(HEADS_TEST_SUBJECTS),
         "ucddb_subjects": sorted({run.subject for run in runs}),
-        "passes": [phase.passes for phase in PHASES],
+        "passes": [phase.passes for phase in (*PHASES, *BRANCHES)],
         "seed": args.seed,
     }
 

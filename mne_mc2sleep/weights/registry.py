@@ -24,7 +24,7 @@ class KnownWeights:
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
-        "96e3f501282aaa667a78d85d028cfc2b3f2a705bc3667b84b045ecc91a62336a",
+        "6b9bcb6223f7101bff7367cfdaa89b4d6af697206d77bfd25a102b7b4b1fa341",
         2327844,
         "574 k parameters, trained on resynthesised nights and real EEG of Sleep-EDF",
     ),
