@@ -211,6 +211,8 @@ def test_searches_parameters(scored_raws):
     [
         ({"size": "huge"}, "size"),
         ({"mask_ratio": 1.5}, "mask_ratio"),
+        ({"precision": "float16"}, "precision"),
+        ({"batch_size": 2.5}, "batch_size"),
         ({"scaling": "minmax"}, "scaling"),
         ({"sequence_length": 0}, "sequence_length"),
         ({"validation_fraction": 1.0}, "validation_fraction"),

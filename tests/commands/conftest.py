@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 from yasa import Hypnogram
 
-from mne_mc2sleep import (
-    hypnogram_to_annotations,
-    simulate_night,
-    write_hypnogram,
-)
+from mne_mc2sleep import hypnogram_to_annotations, simulate_night, write_hypnogram
 
 
 class Night(NamedTuple):

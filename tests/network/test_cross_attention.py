@@ -36,14 +36,6 @@ def test_an_unusable_epoch_changes_no_other_epoch(net, embeddings, cross_attenti
         assert torch.equal((found != expected).any(dim=-1), ~usable)
 
 
-def test_every_epoch_attends_to_the_other_modality(stack, embeddings):
-    own, other = embeddings
-    changed = other.clone()
-    changed[1, 2] = -other[1, 2]
-    differs = (stack(own, changed) != stack(own, other)).any(dim=-1)
-    assert torch.equal(differs, torch.tensor([[False], [True], [False]]).expand(3, 8))
-
-
 @CROSS_ATTENTION
 def test_a_sequence_with_nothing_usable_is_finite(stack, pair):
     """Neither its contexts nor the gradients of the others are NaN."""
@@ -73,7 +65,8 @@ def test_layers_are_those_of_the_authors_code(stack, pair):
 
     All attend to the embeddings of the other modality with their positions.
     """
-    found, other = (None if e is None else e + stack.positions for e in pair)
+    positions = sinusoidal_positions(8, 16)
+    found, other = (None if e is None else e + positions for e in pair)
     for layer in stack.layers:
         found = layer.self_norm(found + layer.self_attention(found, found, found)[0])
         if other is not None:
@@ -82,15 +75,6 @@ def test_layers_are_those_of_the_authors_code(stack, pair):
         found = layer.feedforward_norm(found + layer.feedforward(found))
     assert_close(found, stack(*pair), atol=1e-5, rtol=1e-5)
     assert not [name for name, _ in stack.named_parameters() if "bias" in name]
-
-
-@CROSS_ATTENTION
-def test_the_order_of_epochs_matters_by_the_positions_alone(stack, pair):
-    flipped = [None if e is None else e.flip(1) for e in pair]
-    difference = (stack(*flipped).flip(1) - stack(*pair)).abs()
-    assert difference.amax(dim=(1, 2)).min() > 1e-3
-    stack.positions.zero_()
-    assert_close(stack(*flipped).flip(1), stack(*pair), atol=1e-5, rtol=1e-5)
 
 
 def test_positions_equal_the_published_formula():

@@ -38,14 +38,11 @@ def test_shipped_weights_are_not_of_an_own_network():
         MC2SleepClassifier.from_pretrained(network=OwnNet)
 
 
-def test_missing_members_are_named(config):
+def test_another_class_is_refused_and_missing_members_are_named(config):
     class Incomplete(SleepNetwork):
         encode = project = MC2SleepNet.project
 
     with pytest.raises(TypeError, match=r"Incomplete .*backbones.*recover.*stage"):
         make_network(config, lambda config: Incomplete())
-
-
-def test_another_class_is_refused(config):
     with pytest.raises(TypeError, match=r"subclass of MC2SleepNet, got Linear"):
         make_network(config, lambda config: torch.nn.Linear(2, 2))

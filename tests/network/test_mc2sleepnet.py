@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from mne_mc2sleep._constants import N_TIMES
-from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet, draw_mask
+from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet
 
 
 @pytest.mark.parametrize(("size", "millions"), [("base", 6.1), ("small", 0.6)])
@@ -74,16 +74,3 @@ def test_encoding_uses_the_backbones_alone(net, signals):
     of_backbones = {p for module in net.backbones for p in module.parameters()}
     for parameter in net.parameters():
         assert (parameter.grad is not None) == (parameter in of_backbones)
-
-
-def test_every_parameter_learns_in_pretraining(net, signals):
-    flat = net.train().encode(signals)
-    embeddings = Embeddings(*(e.unflatten(0, (2, 2)) for e in flat))
-    mask = draw_mask(torch.ones(2, 2, dtype=torch.bool), 0.5)
-    outputs = [
-        *net.stage(net.contextualize(embeddings)),
-        *net.project(embeddings),
-        *net.recover(embeddings, Embeddings(mask, ~mask)),
-    ]
-    sum(output.square().sum() for output in outputs).backward()
-    assert not [name for name, p in net.named_parameters() if p.grad is None]

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,12 +14,10 @@ from signals import make_raw
 from mne_mc2sleep import simulate_night
 from mne_mc2sleep.data.reading import read_channel
 from mne_mc2sleep.preprocessing.novelty import (
-    MAX_NIGHTS,
     Novelty,
     check_profile,
     fit_profile,
     measure_novelty,
-    sample_nights,
     soften,
 )
 from mne_mc2sleep.preprocessing.scaling import SCALINGS
@@ -161,12 +157,6 @@ def test_nights_without_a_usable_epoch_do_not_count(signals):
     assert fit_profile([night, other]) == fit_profile([other])
 
 
-def test_a_regular_sample_of_many_nights_is_used():
-    nights = [SimpleNamespace(usable=np.ones(1), index=i) for i in range(250)]
-    assert [night.index for night in sample_nights(nights)] == [*range(0, 250, 3)]
-    assert len(sample_nights(nights[:MAX_NIGHTS])) == MAX_NIGHTS
-
-
 def test_a_profile_is_small_and_valid_after_json(profile):
     """It is in the header of the weights."""
     text = json.dumps(profile)
@@ -189,13 +179,6 @@ def test_a_profile_is_small_and_valid_after_json(profile):
 )
 def test_an_invalid_profile_is_recognised(profile, change):
     assert not check_profile(3 if change is None else profile | change)
-
-
-def test_it_needs_no_mne():
-    """Weights are trained where only torch, NumPy, SciPy and scikit-learn are."""
-    code = "import sys; sys.modules['mne'] = None; "
-    code += "from mne_mc2sleep.preprocessing import novelty, short_recordings"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_adapted_to_novel_nights_a_stager_learns_their_profile(

@@ -171,7 +171,8 @@ def stager(trained, levels):
     return stager
 
 
-def test_a_stager_stages_a_short_recording_twice(stager, make_night):
+def test_a_stager_stages_a_short_recording_twice(stager, make_night, tmp_path):
+    """Also if it was saved and loaded."""
     night = make_night(99)
     signals, proba = night.signals.numpy(), None
     for _ in range(2):
@@ -179,7 +180,10 @@ def test_a_stager_stages_a_short_recording_twice(stager, make_night):
         embeddings = encode_epochs(stager.net, scaled)
         found = log_posteriors(stager.net, embeddings, night.usable)
         proba = calibrate(found, stager.calibration_temperature)
-    assert_array_equal(stager.probabilities([signals], [night.usable]), proba)
+    stager.save(tmp_path / "lab.safetensors", {})
+    loaded, _ = Stager.load(tmp_path / "lab.safetensors", "cpu")
+    for same in (stager, loaded):
+        assert_array_equal(same.probabilities([signals], [night.usable]), proba)
 
 
 @pytest.mark.parametrize("scaling", ["robust", "spectrum"])
@@ -193,23 +197,3 @@ def test_levels_are_learnt_if_the_scaling_is_by_spectrum(
     stager.levels = [[1.0] * 13] * 5
     stager.finetune([night], options)
     assert stager.levels == [[1.0] * 13] * 5
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("scaling", "\0"),
-        ("levels", [[0.0] * 13] * 4),
-        ("levels", [[float("nan")] * 13] * 5),
-        ("profile", {}),
-    ],
-)
-def test_what_is_saved_is_checked(stager, name, value, tmp_path):
-    stager.save(tmp_path / "lab.safetensors", {})
-    loaded, _ = Stager.load(tmp_path / "lab.safetensors", "cpu")
-    assert loaded.levels == stager.levels
-    assert loaded.profile == stager.profile
-    setattr(stager, name, value)
-    stager.save(tmp_path / "broken.safetensors", {})
-    with pytest.raises(ValueError, match=rf"'{name}' in .*broken.safetensors"):
-        Stager.load(tmp_path / "broken.safetensors", "cpu")

@@ -10,16 +10,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import welch
 from scipy.stats import kurtosis
-from synthesis import (
-    BANDS,
-    resynthesize,
-    resynthesize_anywhere,
-)
-from synthesis.devices import (
-    Device,
-    draw_device,
-    record,
-)
+from synthesis import BANDS, resynthesize, resynthesize_anywhere
+from synthesis.devices import Device, draw_device, record
 from synthesis.spectra import FREQS, N_SEGMENT
 from synthesis.textures import draw_segments, draw_texture
 

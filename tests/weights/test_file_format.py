@@ -1,7 +1,10 @@
 """Weights in files: written whole or not at all, read strictly."""
 
 import json
+import os
 import pickle
+import signal
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from mne_mc2sleep.network import MC2SleepNet
+from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.weights.file_format import (
     load_tensors,
     load_weights,
@@ -161,3 +165,71 @@ def test_content_that_makes_no_network_is_refused(saved, config, edit):
         edit = {"config": json.dumps(asdict(config) | edit["config"])}
     rewrite(saved, **edit)
     assert_is_refused(saved, "do not fit their configuration")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"width": 10**6},
+        {"sequence_layers": 10**9},
+        {"signal_convolutions": (10**9, 1, 1, 1, 1)},
+        {"sequence_length": 10**12},
+        {"sequence_layers": -(10**6), "width": 10**6},
+        {"pool_size": 10**12},
+    ],
+    ids=str,
+)
+def test_sizes_beyond_the_tensors_are_refused_at_once(saved, config, edit):
+    """Before a network of many gigabytes or without end is made."""
+    rewrite(saved, config=json.dumps(asdict(config) | edit))
+    begin = time.process_time()
+    assert_is_refused(saved, "do not fit their configuration")
+    assert time.process_time() - begin < 5
+
+
+def test_weights_that_are_not_finite_are_refused(fname, net):
+    """They could stage nothing, and would say so only with the first recording."""
+    net.total_head.bias.data[2] = np.nan
+    save_weights(fname, net, METADATA)
+    assert_is_refused(fname, "posteriors are not finite")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("calibration_temperature", 0),
+        ("calibration_temperature", float("nan")),
+        ("calibration_temperature", float("inf")),
+        ("calibration_temperature", "hot"),
+        ("can_stage", "yes"),
+        ("provenance", None),
+        ("scores", [0.9]),
+        ("scaling", "\0"),
+        ("levels", [[0.0] * 13] * 4),
+        ("levels", [[float("nan")] * 13] * 5),
+        ("profile", {}),
+    ],
+)
+def test_metadata_that_make_no_sense_are_refused(saved, name, value):
+    rewrite(saved, metadata=json.dumps(METADATA | {name: value}))
+    match = rf"'{name}' in .*lab\.safetensors|not a number above 0"
+    with pytest.raises(ValueError, match=match):
+        Stager.load(saved, "cpu")
+
+
+# Python 3.12 warns of threads in the parent; the child needs none.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_kill_9_before_the_rename_leaves_the_old_file(saved, net, monkeypatch):
+    before = saved.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        if not (process := os.fork()):
+            try:
+                save_weights(saved, net, {}, overwrite=True)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(process, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert saved.read_bytes() == before
+    save_weights(saved, net, {}, overwrite=True)
+    assert saved.read_bytes() != before

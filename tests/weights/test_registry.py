@@ -6,11 +6,7 @@ import pytest
 from rehearsal import serve
 
 from mne_mc2sleep.weights import registry
-from mne_mc2sleep.weights.registry import (
-    KNOWN_WEIGHTS,
-    KnownWeights,
-    find_weights,
-)
+from mne_mc2sleep.weights.registry import KNOWN_WEIGHTS, KnownWeights, find_weights
 
 CONTENT = b"weights, as far as a server knows"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
