@@ -10,7 +10,6 @@ import yasa
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import cohen_kappa_score
-from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.utils import estimator_checks
 from stagers import QUICK, is_equal, learnt
 
@@ -78,13 +77,6 @@ def test_training_can_be_watched(scored_raws, tmp_path):
     clf.save(tmp_path / "watched.safetensors")
     loaded = MC2SleepClassifier.from_pretrained(tmp_path / "watched.safetensors")
     assert loaded.callback is None
-
-
-def test_clone_has_parameters_but_no_weights(fitted, raw):
-    copy = clone(fitted)
-    assert copy.get_params() == fitted.get_params()
-    with pytest.raises(NotFittedError, match="no weights yet"):
-        copy.predict(raw)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +172,6 @@ def test_hypnograms_may_be_of_mixed_kinds(fitted, scored_raws):
     assert is_equal(learnt(mixed), learnt(fitted))
 
 
-def test_one_recording_is_enough(scored_raws):
-    clf = MC2SleepClassifier(**QUICK).fit(scored_raws[0][0], scored_raws[1][0])
-    assert clf.stager_.calibration_temperature == 1
-    assert clf.stager_.provenance[-1]["n_nights"] == 1
-
-
 def test_robust_scaling_ignores_the_gain(scored_raws):
     raws, stages = scored_raws
     clf = MC2SleepClassifier(**QUICK, scaling="robust").fit(raws, stages)
@@ -193,17 +179,6 @@ def test_robust_scaling_ignores_the_gain(scored_raws):
     np.testing.assert_allclose(
         clf.predict_proba(louder), clf.predict_proba(raws[0]), atol=1e-3
     )
-
-
-def test_searches_parameters(scored_raws):
-    search = GridSearchCV(
-        MC2SleepClassifier(**QUICK),
-        {"mask_ratio": [0.25, 0.5]},
-        cv=GroupKFold(2),
-        error_score="raise",
-    )
-    search.fit(*scored_raws, groups=["a", "a", "b"])
-    assert search.best_params_["mask_ratio"] in (0.25, 0.5)
 
 
 @pytest.mark.parametrize(

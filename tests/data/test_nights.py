@@ -10,7 +10,6 @@ from mne_mc2sleep.data.nights import (
     Batch,
     Night,
     count_batches,
-    count_stages,
     hold_out_subjects,
     iterate_batches,
     read_ahead,
@@ -51,13 +50,6 @@ def test_a_night_is_scored_if_a_usable_epoch_has_a_stage(stage, usable, is_score
     night = toy_night(4, stage=stage)
     night.usable[:] = usable
     assert night.is_scored is is_scored
-
-
-def test_count_stages_counts_usable_epochs_by_name():
-    nights = [toy_night(3, stage=0), toy_night(5, stage=4), toy_night(2, stage=-1)]
-    nights[1].usable[0] = False
-    counts = count_stages(nights)
-    assert counts == {"WAKE": 3, "N1": 0, "N2": 0, "N3": 0, "REM": 4}
 
 
 @pytest.mark.parametrize("n_epochs", [1, 7, 8, 9, 16, 29])

@@ -115,14 +115,3 @@ def test_only_bad_annotations_of_the_channel_count(description, ch_names, reason
     annotations = mne.Annotations(30, 30, description, ch_names=[ch_names])
     raw.set_annotations(annotations)
     assert read_recording(raw).reasons[1] == reason
-
-
-def test_the_first_reason_is_given():
-    signal = make_noise(15_000)
-    signal[3000:9000] = 0
-    signal[3000] = np.nan
-    signal[9000:12_000] *= 0.001
-    raw = make_raw(signal)
-    raw.set_annotations(mne.Annotations(30, 120, "BAD"))
-    expected = ["", "not finite", "flat", "flat", "bad annotation"]
-    assert_array_equal(read_recording(raw).reasons, expected)

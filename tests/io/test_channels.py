@@ -47,18 +47,11 @@ def test_the_only_eeg_channel_is_taken_whatever_its_name(ch_name):
 @pytest.mark.parametrize(
     "ch_name",
     [
-        *(
-            "A1-A2",
-            "C4-M1 (Imp)",
-            "C4 Impédance",
-            "ECG",
-            "EKG",
-            "EMG chin",
-            "EOG horizontal",
-        ),
+        *("A1-A2", "C4-M1 (Imp)", "C4 Impédance", "ECG", "EKG", "EMG chin"),
+        *("EOG horizontal", "Audio Volume dB"),
         *("E1-M2", "LOC", "ROC-A1", "M1", "A2", "M1M2", "Snoring", "Microphone"),
         *("SpO2", "SaO2", "Saturation", "Resp Rate", "Airflow", "Position", "X Axis"),
-        *("Nasal Pressure", "Pulse", "Abdomen", "Voltage (core)", "Audio Volume dB"),
+        *("Nasal Pressure", "Pulse", "Abdomen", "Voltage (core)"),
     ],
 )
 def test_a_channel_that_says_it_is_no_eeg_is_never_chosen(ch_name):

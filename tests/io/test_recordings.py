@@ -26,12 +26,6 @@ def test_the_grid_does_not_drift_at_a_rate_of_many_decimals():
     assert abs(recording.signals[239].argmax() - 1000) <= 1
 
 
-def test_dropped_end_is_logged():
-    with mne.utils.catch_logging(verbose="INFO") as log:
-        read_recording(make_raw(make_noise(4500)))
-    assert "Dropped the last 15.00 s" in log.getvalue()
-
-
 def test_rate_in_single_precision_loses_no_epoch(tmp_path):
     fname = tmp_path / "night_raw.fif"
     make_raw(make_noise(299_910), 99.97).save(fname, verbose=False)

@@ -47,25 +47,6 @@ def test_other_names_are_not_stages(name):
     assert parse_stage(name) == (None, False)
 
 
-@pytest.mark.parametrize(
-    ("name", "is_marked"),
-    [
-        ("W", False),
-        ("S1", False),
-        ("?", False),
-        ("REM", False),
-        ("N2@@C4-M1", False),
-        ("StageW", True),
-        ("Sleep stage ?", True),
-        ("SLEEP-S2", True),
-        ("Stade 2", True),
-        ("Wake|0", True),
-    ],
-)
-def test_names_are_marked_as_stages_by_a_word(name, is_marked):
-    assert parse_stage(name).is_marked == is_marked
-
-
 def annotate(*stages):
     return mne.Annotations(*zip(*stages, strict=True))
 
@@ -156,6 +137,7 @@ def test_bare_names_that_are_ignored_are_named():
         every_epoch("Sleep stage W", "Sleep stage 2"),
         every_epoch("Stage 1", "REM"),
         every_epoch("REM sleep|5"),
+        every_epoch("SLEEP-S2", "SLEEP-REM"),
         every_epoch(*["Wake"] * 15, *["NREM 2"] * 5),
     ],
 )

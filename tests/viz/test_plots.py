@@ -76,11 +76,6 @@ def test_a_hypnogram_without_probabilities_is_an_error(stages):
         plot_hypnogram(Hypnogram.from_integers(stages), show=False)
 
 
-def test_other_than_two_axes_are_an_error(hypno):
-    with pytest.raises(ValueError, match="'axes' must be 2 axes, got 1"):
-        plot_hypnogram(hypno, axes=Figure().subplots(), show=False)
-
-
 def test_a_cell_has_the_share_of_its_row_and_the_count():
     """Of three epochs of N2 two are found; an unscored epoch does not count."""
     ax = plot_confusion_matrix([0, 2, 2, 2, -1], [0, 2, 2, 3, 0], show=False).axes[0]
