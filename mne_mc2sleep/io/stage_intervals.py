@@ -218,7 +218,9 @@ def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
     """
     events = events_from_annotations(annotations)._replace(start=None)
     names, onset, duration = map(np.asarray, events[:3])
-    parsed = [parse_stage(str(name)) for name in names]
+    # Strings of NumPy would look odd in messages.
+    names = np.array([str(name) for name in names], dtype=object)
+    parsed = [parse_stage(name) for name in names]
     if not any(name.is_marked for name in parsed):
         is_stage = np.array([name.integer is not None for name in parsed], dtype=bool)
         is_stage &= np.isfinite(onset) & np.isfinite(duration) & (duration > 0)
