@@ -160,7 +160,7 @@ def _choose(
         ", ".join(f"{share:g}: {loss:.3f}" for share, loss in losses.items()),
         best,
     )
-    # The old calibration was fitted to more subjects, see docs/finetune.md.
+    # The old calibration was fitted to more subjects.
     is_unchanged = best == 0 and len(found) > 1
     return (
         found[best]._replace(temperature=temperature) if is_unchanged else found[best]

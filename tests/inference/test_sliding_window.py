@@ -102,7 +102,7 @@ def test_windows_without_any_usable_epoch_are_finite(trained_net, embeddings, un
 
 
 def test_a_network_in_train_mode_is_put_into_eval_mode(trained_net, night):
-    """There is no dropout, and no statistics of batches are used or changed."""
+    """The network is in eval mode, without dropout, and its buffers do not change."""
     net = copy.deepcopy(trained_net)
     expected = log_posteriors(net, encode_epochs(net, night.signals), night.usable)
     embeddings = encode_epochs(net.train(), night.signals)

@@ -28,7 +28,7 @@ from mne_mc2sleep.viz._style import STAGE_COLORS
 
 
 def test_the_line_is_that_of_the_stages(hypno):
-    """The step line has one level per epoch, and a gap where there is no stage."""
+    """The hypnogram is a step line with a gap at unscored epochs."""
     ax = plot_hypnogram(hypno, show=False).axes[0]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     names = dict(zip(ax.get_yticks(), labels, strict=True))
