@@ -1,11 +1,10 @@
 """MC2SleepNet in plain torch: two backbones, cross-attention and cross-masking."""
 
-from .attention_maps import cross_attention_maps
 from .config import MC2SleepConfig
-from .fused import fuse
-from .interface import Embeddings, SleepNetwork, StageLogits
+from .cross_attention import cross_attention_maps
 from .masking import draw_mask
 from .mc2sleepnet import MC2SleepNet, make_network
+from .sleep_network import Embeddings, SleepNetwork, StageLogits, fuse
 
 __all__ = [
     "Embeddings",

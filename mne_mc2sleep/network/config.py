@@ -41,20 +41,9 @@ class MC2SleepConfig:
 
     @classmethod
     def from_size(cls, size: str, sequence_length: int = 20) -> MC2SleepConfig:
-        """Return the configuration of a named size.
+        """Return the sizes of ``"base"``, as published, or ``"small"``, for a CPU.
 
-        Parameters
-        ----------
-        size : {"small", "base"}
-            ``"base"`` is as published; ``"small"``, for a CPU, has a strided stem and
-            less than a million parameters (our choice).
-        sequence_length : int
-            Epochs that the sequence level reads at once.
-
-        Returns
-        -------
-        config : MC2SleepConfig
-            The configuration.
+        ``"small"`` has a strided stem and less than a million parameters (our choice).
         """
         if size not in _SIZES:
             raise ValueError(f"'size' must be one of {sorted(_SIZES)}, not {size!r}.")

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
 
+import torch
 from torch import Tensor, nn
 
-from .positions import sinusoidal_positions
+from .config import MC2SleepConfig
+from .sleep_network import Embeddings, SleepNetwork
 
-if TYPE_CHECKING:
-    from .config import MC2SleepConfig
+
+def sinusoidal_positions(n_positions: int, width: int) -> Tensor:
+    """Return the position code of Vaswani et al. (2017), (n_positions, width)."""
+    # Never on "meta", where torch would import its compiler.
+    position = torch.arange(n_positions, device="cpu")
+    column = torch.arange(0, width, 2, device="cpu")
+    angle = position[:, None] * torch.exp(-math.log(10_000.0) * column / width)
+    # Sines in even columns, cosines in odd ones.
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
 
 
 class CrossAttentionLayer(nn.Module):
@@ -43,14 +52,11 @@ class CrossAttentionLayer(nn.Module):
 
     def forward(self, own: Tensor, other: Tensor | None, ignored: Tensor) -> Tensor:
         """Update ``own`` (batch, sequence, width); see `CrossAttentionStack`."""
-        update, _ = self.self_attention(
-            own, own, own, key_padding_mask=ignored, need_weights=False
-        )
+        options = {"key_padding_mask": ignored, "need_weights": False}
+        update, _ = self.self_attention(own, own, own, **options)
         own = self.self_norm(own + self.dropout(update))
         if other is not None:
-            update, _ = self.cross_attention(
-                own, other, other, key_padding_mask=ignored, need_weights=False
-            )
+            update, _ = self.cross_attention(own, other, other, **options)
             own = self.cross_norm(own + self.dropout(update))
         return self.feedforward_norm(own + self.dropout(self.feedforward(own)))
 
@@ -77,11 +83,10 @@ class CrossAttentionStack(nn.Module):
     def forward(
         self, own: Tensor, other: Tensor | None, usable: Tensor | None = None
     ) -> Tensor:
-        """Contextualize a batch of sequences (batch, sequence, width).
+        """Contextualize the embeddings of this modality (batch, sequence, width).
 
-        ``own`` and ``other`` are the embeddings of this and of the other modality; if
-        ``other`` is None, there is no cross-attention. No epoch attends to one that is
-        not ``usable`` (batch, sequence).
+        If those of the ``other`` modality are None, there is no cross-attention. No
+        epoch attends to one that is not ``usable`` (batch, sequence).
         """
         positions = self.positions[: own.shape[1]]
         own = self.dropout(own + positions)
@@ -95,3 +100,34 @@ class CrossAttentionStack(nn.Module):
         for layer in self.layers:
             own = layer(own, other, ignored)
         return own
+
+
+@torch.no_grad()
+def cross_attention_maps(
+    net: SleepNetwork, embeddings: Embeddings, usable: Tensor | None = None
+) -> Embeddings:
+    """Return how much each epoch attends to each epoch of the other modality.
+
+    The parameters are those of ``net.contextualize`` of an MC2SleepNet in eval mode.
+    Both maps, of the signal to the spectrogram and the other way round, have the shape
+    (batch, layers, heads, sequence, sequence); a row is the attending epoch, and sums
+    to 1.
+    """
+    maps: list[Tensor] = []
+
+    def keep_weights(module, args, kwargs, output):
+        kwargs = kwargs | {"need_weights": True, "average_attn_weights": False}
+        maps.append(module.forward(*args, **kwargs)[1])
+
+    hooks = [
+        layer.cross_attention.register_forward_hook(keep_weights, with_kwargs=True)
+        for layer in net.modules()
+        if isinstance(layer, CrossAttentionLayer)
+    ]
+    try:
+        net.contextualize(embeddings, usable)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # The layers of the signal are computed first.
+    return Embeddings(*torch.stack(maps, dim=1).chunk(2, dim=1))

@@ -1,26 +1,13 @@
 """Cross-masking: draw the epochs to hide, and replace them by a learned token."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
 
 def draw_mask(usable: Tensor, mask_ratio: float) -> Tensor:
-    """Draw the epochs to hide, independently for each sequence.
+    """Draw the epochs to hide: True in ``mask_ratio`` of the usable ones of each row.
 
-    Parameters
-    ----------
-    usable : Tensor of bool of shape (batch, sequence)
-        Only usable epochs are hidden.
-    mask_ratio : float
-        The share of the usable epochs to hide, 0.5 in the paper.
-
-    Returns
-    -------
-    mask : Tensor of bool of shape (batch, sequence)
-        True where the epoch is hidden; each row holds ``mask_ratio`` of its usable
-        epochs, rounded to whole epochs.
+    ``usable`` is bool of shape (batch, sequence); the number is rounded.
     """
     order = torch.rand(usable.shape, device=usable.device)
     rank = order.masked_fill(~usable, 2.0).argsort(dim=1).argsort(dim=1)

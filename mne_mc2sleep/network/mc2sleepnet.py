@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._constants import STAGES
+from .config import MC2SleepConfig
 from .cross_attention import CrossAttentionStack
-from .interface import Embeddings, SleepNetwork, StageLogits
 from .masking import MaskToken
 from .signal_backbone import SignalBackbone
+from .sleep_network import Embeddings, SleepNetwork, StageLogits
 from .spectrogram_backbone import SpectrogramBackbone
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .config import MC2SleepConfig
 
 
 class MC2SleepNet(SleepNetwork):
     """MC2SleepNet (arXiv 2502.17470).
 
-    Parameters
-    ----------
-    config : MC2SleepConfig
-        The sizes.
-
-    Notes
-    -----
     Each epoch is embedded by itself, and then read in the context of its sequence::
 
               signals of a sequence of epochs
@@ -109,15 +98,14 @@ class MC2SleepNet(SleepNetwork):
     ) -> Embeddings:
         """Recover masked epochs (batch, sequence, width) from the other modality."""
         signal, spectrogram = embeddings
-        hidden = Embeddings(
-            self.signal_token(signal, masks.signal),
-            self.spectrogram_token(spectrogram, masks.spectrogram),
+        hidden_signal = self.signal_token(signal, masks.signal)
+        hidden_spectrogram = self.spectrogram_token(spectrogram, masks.spectrogram)
+        signal, spectrogram = (
+            self.signal_stack(hidden_signal, spectrogram, usable),
+            self.spectrogram_stack(hidden_spectrogram, signal, usable),
         )
         return Embeddings(
-            self.signal_recovery(self.signal_stack(hidden.signal, spectrogram, usable)),
-            self.spectrogram_recovery(
-                self.spectrogram_stack(hidden.spectrogram, signal, usable)
-            ),
+            self.signal_recovery(signal), self.spectrogram_recovery(spectrogram)
         )
 
     def stage(self, contexts: Embeddings) -> StageLogits:
@@ -133,20 +121,7 @@ def make_network(
     config: MC2SleepConfig,
     network: Callable[[MC2SleepConfig], nn.Module] | None = None,
 ) -> SleepNetwork:
-    """Make a network and check that it is a `SleepNetwork`.
-
-    Parameters
-    ----------
-    config : MC2SleepConfig
-        The sizes.
-    network : callable | None
-        Takes the sizes and returns the network. None is `MC2SleepNet`.
-
-    Returns
-    -------
-    net : SleepNetwork
-        With random weights.
-    """
+    """Make a network with random weights; ``network`` None is `MC2SleepNet`."""
     net = (network or MC2SleepNet)(config)
     if not isinstance(net, SleepNetwork):
         raise TypeError(

@@ -1,14 +1,9 @@
 """The backbone of the raw signal: a CNN over one epoch."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from .config import MC2SleepConfig
+from .config import MC2SleepConfig
 
 # SleePyCo's squeeze-and-excitation gate narrows to a sixteenth of the channels.
 _GATE_REDUCTION = 16

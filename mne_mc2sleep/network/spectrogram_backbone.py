@@ -1,17 +1,11 @@
 """The backbone of the spectrogram: a Transformer over the frames of one epoch."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from .._constants import N_TIMES, SFREQ
-from .positions import sinusoidal_positions
-
-if TYPE_CHECKING:
-    from .config import MC2SleepConfig
+from .config import MC2SleepConfig
+from .cross_attention import sinusoidal_positions
 
 # METHOD: Hamming 200, hop 100, nfft 256, the DC bin dropped (our choice).
 _N_WINDOW, _HOP, _N_FFT = 200, 100, 256
@@ -92,16 +86,10 @@ class SpectrogramBackbone(nn.Module):
         positions = sinusoidal_positions(N_FRAMES, config.width)
         self.register_buffer("positions", positions, persistent=False)
         self.dropout = nn.Dropout(config.dropout)
+        sizes = config.width, config.n_heads, config.feedforward, config.dropout
         self.layers = nn.Sequential(
             *(
-                nn.TransformerEncoderLayer(
-                    config.width,
-                    config.n_heads,
-                    config.feedforward,
-                    config.dropout,
-                    activation="gelu",
-                    batch_first=True,
-                )
+                nn.TransformerEncoderLayer(*sizes, activation="gelu", batch_first=True)
                 for _ in range(config.spectrogram_layers)
             )
         )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mne_mc2sleep.network.positions import sinusoidal_positions
+from mne_mc2sleep.network.cross_attention import sinusoidal_positions
 
 CROSS_ATTENTION = pytest.mark.parametrize("cross_attention", [True, False])
 
