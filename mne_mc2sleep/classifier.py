@@ -16,13 +16,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._constants import STAGES
-from .data.reading import (
-    as_list,
-    read_channels,
-    read_nights,
-    run_on_recordings,
-    warn_if_novel,
-)
+from ._utils import warn
+from .data.reading import as_list, read_channels, read_nights, run_on_recordings
 from .evaluation import evaluate
 from .inference.sliding_window import stage_in_steps
 from .io.hypnograms import make_hypnogram
@@ -472,7 +467,14 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         channels, signals, usable = self._read(raw, picks, average_channels)
         novelties = self.stager_.novelty(signals, usable)
         for channel, found in zip(channels, novelties, strict=False):
-            warn_if_novel(channel, found)
+            if found.is_novel:
+                warn(
+                    f"Channel {channel.ch_name!r} is unlike the recordings that the "
+                    f"stager was trained on: {found.description}. Is it the right "
+                    "channel, in the right unit, EEG of a sleeping human? The "
+                    "probabilities of these epochs were lowered; do not trust the "
+                    "stages."
+                )
         proba = self.stager_.probabilities(signals, usable, novelties)
         return make_hypnogram(proba, np.any(usable, axis=0), channels[0].start)
 

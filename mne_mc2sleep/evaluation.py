@@ -68,8 +68,7 @@ def evaluate(
     (``"recording"``, ``"subject"`` or ``"pooled"``), those of `score_stages`, NaN if no
     epoch is scored by both, and ``ece``, see `expected_calibration_error`.
     """
-    raws, hypnos = pair(raws, hypnos, "hypnograms")
-    subjects = None if groups is None else pair(raws, groups, "groups")[1]
+    raws, hypnos, subjects = pair(raws, hypnos, groups)
     predicted = clf.predict(
         raws, picks=picks, average_channels=average_channels, n_jobs=n_jobs
     )
@@ -81,7 +80,9 @@ def evaluate(
         str(raw) if isinstance(raw, str | os.PathLike) else index
         for index, raw in enumerate(raws)
     ]
-    return tabulate_scores(references, predicted, names, subjects)
+    return tabulate_scores(
+        references, predicted, names, None if groups is None else subjects
+    )
 
 
 def tabulate_scores(

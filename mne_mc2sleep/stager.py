@@ -15,8 +15,7 @@ import torch
 from . import __version__, training
 from ._constants import SFREQ, STAGES
 from ._utils import find_device
-from .data.night_files import StoredEpochs
-from .data.nights import EncodedNight, Night, count_stages, hold_out_subjects
+from .data.nights import Night, StoredEpochs, count_stages, hold_out_subjects
 from .inference.calibration import calibrate
 from .inference.sliding_window import encode_epochs, log_posteriors
 from .network import MC2SleepConfig, make_network
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .data.nights import AnyNight, Epochs
+    from .data.nights import AnyNight, EncodedNight, Epochs
     from .network import SleepNetwork
     from .preprocessing.novelty import Novelty
     from .training import TrainingOptions

@@ -9,22 +9,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mne.utils import ProgressBar, verbose
+import numpy as np
+import torch
+from mne.utils import ProgressBar, logger, verbose
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from .. import __version__
-from .._utils import warn
+from .._utils import replace_file, warn
 from ..io.stage_intervals import as_intervals
 from ..preprocessing.scaling import SCALINGS
-from .night_files import open_night, write_night
+from .nights import Night, StoredEpochs
 from .reading import pair, read_channel, read_stages, run_on_recordings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
     from typing import Any
 
-    from .nights import Night
+    from numpy.typing import NDArray
 
 _FORMAT = 3
+_MAX_LEVEL = np.iinfo(np.int16).max
+_TINY = 1e-30  # µV; keeps the scale of an all-zero epoch above zero
 
 
 @verbose
@@ -51,33 +57,18 @@ def prepare_cohort(
     folder : path-like
         Where the prepared nights are kept; created if needed. Any file in it may be
         deleted: the next call prepares it again.
-    hypnos : list | None
-        As in ``MC2SleepClassifier.fit``; files or in memory.
-    groups : list | None
-        The subject of each recording. If None, each recording is its own subject.
-    picks : str | list of str | None
-        As in ``MC2SleepClassifier``.
-    scaling : {"none", "robust", "spectrum"}
-        As in ``MC2SleepClassifier``.
-    n_jobs : int | None
-        Number of recordings to prepare in parallel, by joblib. None means 1 unless
-        :func:`joblib.parallel_config` says otherwise.
-    verbose : bool | str | int | None
-        MNE's verbosity; it also controls the progress bar.
+    hypnos, groups, verbose
+        As in `MC2SleepClassifier.fit`.
+    picks, scaling
+        As in `MC2SleepClassifier`.
+    n_jobs
+        As in `MC2SleepClassifier.predict`.
 
     Returns
     -------
     nights : list of Night
         In the order of ``recordings``, with the signals in µV on the disk. Recordings
         that cannot be prepared are left out with a warning that gives the reasons.
-
-    Raises
-    ------
-    ValueError
-        If the lists do not match, ``scaling`` is unknown, or no recording can be
-        prepared.
-    OSError
-        If a night cannot be written, as on a full disk. Earlier nights are kept.
 
     Notes
     -----
@@ -92,10 +83,7 @@ def prepare_cohort(
     files, such as BrainVision, only the file that was passed is considered. Truncated
     files are prepared again.
     """
-    recordings, hypnos = pair(recordings, hypnos, "hypnograms")
-    _, subjects = pair(recordings, groups, "groups")
-    if groups is None:
-        subjects = list(range(len(recordings)))
+    recordings, hypnos, subjects = pair(recordings, hypnos, groups)
     channels = [picks] * len(recordings)
     nights = prepare_all(
         recordings, hypnos, subjects, channels, folder, scaling, n_jobs
@@ -106,7 +94,7 @@ def prepare_cohort(
 def prepare_all(
     recordings: list,
     hypnos: list,
-    subjects: list,
+    subjects: Sequence,
     picks: list,
     folder: str | os.PathLike,
     scaling: str,
@@ -142,7 +130,7 @@ def prepare_all(
 def _prepare(
     recording: Any,
     hypno: Any,
-    subject: Any,
+    subject: Hashable,
     picks: str | list[str] | None,
     folder: Path,
     scaling: str,
@@ -164,9 +152,7 @@ def _prepare(
     return night or f"{recording}: its prepared night cannot be read back."
 
 
-def _describe_source(
-    recording: str | os.PathLike, hypno: Any, picks: Any, scaling: str
-) -> str:
+def _describe_source(recording: Any, hypno: Any, picks: Any, scaling: str) -> str:
     """Return as text everything that a prepared night depends on."""
     if not isinstance(recording, str | os.PathLike):
         raise TypeError(
@@ -197,3 +183,33 @@ def _describe_file(fname: str | os.PathLike) -> tuple[str, int, int]:
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     status = path.stat()
     return str(path), status.st_size, status.st_mtime_ns
+
+
+def write_night(
+    fname: Path,
+    signals: NDArray[np.float32],
+    stages: NDArray[np.int8],
+    usable: NDArray[np.bool_],
+) -> None:
+    """Write a night atomically, its signals in 16 bits."""
+    # A scale for each epoch, so that an artefact costs no other epoch its precision.
+    peaks = np.abs(signals).max(axis=1, keepdims=True)
+    scales = np.maximum(peaks, _TINY) / np.float32(_MAX_LEVEL)
+    levels = np.rint(signals / scales).astype(np.int16)
+    arrays = {"values": levels, "scales": scales, "stages": stages, "usable": usable}
+    replace_file(fname, save(arrays))
+
+
+def open_night(fname: Path, subject: Hashable) -> Night | None:
+    """Open what `write_night` wrote; return None if it is missing or truncated."""
+    if not fname.exists():
+        return None
+    try:
+        with safe_open(fname, framework="np") as file:
+            stages, usable = map(file.get_tensor, ("stages", "usable"))
+            shape = torch.Size(file.get_slice("values").get_shape())
+    # A damaged file can cause any error.
+    except Exception as error:
+        logger.warning("%s is damaged (%s); preparing it again.", fname, error)
+        return None
+    return Night(StoredEpochs(fname, shape), stages, usable, subject)

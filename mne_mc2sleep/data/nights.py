@@ -1,59 +1,84 @@
-"""Nights of many subjects: who is held out, and batches of sequences."""
+"""Nights of many subjects: in memory or on the disk, held out, and in batches."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 from torch import Tensor
 
 from .._constants import STAGES, UNSCORED
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.random import Generator
     from numpy.typing import NDArray
 
 
-class Epochs(Protocol):
-    """Values of consecutive epochs: a Tensor, or what reads like one from the disk."""
+@dataclass(frozen=True)
+class StoredEpochs:
+    """Signals or embeddings of one night in a file, from the epoch ``first`` on.
 
-    @property
-    def shape(self) -> torch.Size:
-        """The shape of the whole, beginning with n_epochs."""
+    The file is opened at each access: thousands of open nights would exceed the limits
+    of the system.
+    """
+
+    fname: Path
+    shape: torch.Size
+    first: int = 0
+
+    @classmethod
+    def store(cls, fname: Path, values: Tensor) -> StoredEpochs:
+        """Write values to a new file, unchanged."""
+        fname.write_bytes(save({"values": values.numpy()}))
+        return cls(fname, values.shape)
 
     def __getitem__(self, epochs: slice) -> Tensor:
-        """Return consecutive epochs; ``[:]`` returns all."""
+        """Read consecutive epochs; ``[:]`` reads all."""
+        start, stop, _ = epochs.indices(self.shape[0])
+        part = slice(self.first + start, self.first + stop)
+        try:
+            with safe_open(self.fname, framework="np") as file:
+                values = file.get_slice("values")[part]
+                if "scales" in file.keys():  # noqa: SIM118
+                    values = values * file.get_slice("scales")[part]
+        except (SafetensorError, OSError) as error:
+            raise ValueError(
+                f"The prepared night {str(self.fname)!r} is missing or damaged: "
+                f"{error}. Call prepare_cohort to prepare it again."
+            ) from error
+        return torch.from_numpy(values)
+
+    def crop(self, start: int, stop: int) -> StoredEpochs:
+        """Keep the epochs from ``start`` to before ``stop``, without reading any."""
+        shape = torch.Size((stop - start, *self.shape[1:]))
+        return replace(self, first=self.first + start, shape=shape)
+
+
+Epochs: TypeAlias = Tensor | StoredEpochs
 
 
 @dataclass(frozen=True)
 class AnyNight:
-    """The epochs of one recording with their stages.
-
-    Parameters
-    ----------
-    inputs : Epochs
-        Signals or embeddings, in memory or on the disk.
-    stages : array of int of shape (n_epochs,)
-        -1 where unscored.
-    usable : array of bool of shape (n_epochs,)
-        False where the signal is not EEG.
-    subject : hashable
-        Nights of one subject are held out together.
-    soft_stages : array of float of shape (n_epochs, 5) | None
-        Probabilities of the stages that the losses compare with, instead of ``stages``;
-        zero where unscored. Validation compares with ``stages``.
-    """
+    """The epochs of one recording with their stages."""
 
     inputs: Epochs
     stages: NDArray[np.int8]
+    """-1 where unscored."""
     usable: NDArray[np.bool_]
+    """False where the signal is not EEG."""
     subject: Hashable
+    """Nights of one subject are held out together."""
     soft_stages: NDArray[np.float32] | None = None
+    """Probabilities (n_epochs, 5) that the losses compare with instead of ``stages``;
+    zero where unscored. Validation compares with ``stages``."""
 
     @property
     def targets(self) -> NDArray[np.int8]:
@@ -76,9 +101,7 @@ class Night(AnyNight):
 
     def encoded(self, embeddings: Epochs) -> EncodedNight:
         """Return the night with embeddings in place of its signals."""
-        return EncodedNight(
-            embeddings, self.stages, self.usable, self.subject, self.soft_stages
-        )
+        return EncodedNight(**vars(self) | {"inputs": embeddings})
 
 
 class EncodedNight(AnyNight):
@@ -117,17 +140,14 @@ def hold_out_subjects(
     scored nights are drawn, so that validation can score stages; if no night is scored,
     any. Nobody is held out if the fraction is 0 or there is only one such subject.
     """
-    names = [str(night.subject) for night in nights]
-    scored = {s for s, night in zip(names, nights, strict=True) if night.is_scored}
-    subjects = list(dict.fromkeys(names))
-    candidates = [s for s in subjects if s in scored] if scored else subjects
+    scored = [night for night in nights if night.is_scored]
+    candidates = list(dict.fromkeys(str(n.subject) for n in scored or nights))
     if fraction == 0 or len(candidates) < 2:
         return list(nights), []
     n_held_out = min(max(1, round(fraction * len(candidates))), len(candidates) - 1)
-    chosen = rng.choice(len(candidates), size=n_held_out, replace=False)
-    chosen_subjects = {candidates[i] for i in chosen}
-    train = [night for night in nights if str(night.subject) not in chosen_subjects]
-    held_out = [night for night in nights if str(night.subject) in chosen_subjects]
+    chosen = set(rng.choice(candidates, size=n_held_out, replace=False))
+    train = [night for night in nights if str(night.subject) not in chosen]
+    held_out = [night for night in nights if str(night.subject) in chosen]
     return train, held_out
 
 

@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
     from typing import Any
 
-    from mne.io import BaseRaw
     from numpy.typing import NDArray
 
     from ..io.recordings import Recording
-    from ..preprocessing.novelty import Novelty
 
 # Fewer recordings for each job are worked on by threads: a new process first imports
 # MNE, torch and YASA, which takes as long as staging ten nights (see
@@ -40,11 +38,7 @@ _INPUT_ERRORS = (TypeError, ValueError, FileNotFoundError, OSError)
 
 
 def as_list(raws: Any) -> tuple[list, bool]:
-    """Return the recordings as a list, and whether they were one.
-
-    A list may be a list, a tuple, a NumPy array of paths or objects, or a pandas Series
-    or Index.
-    """
+    """Return the recordings as a list, and whether they were a list or the like."""
     # A Raw can be indexed too, so it must not be taken for a sequence.
     if isinstance(raws, list | tuple | pd.Series | pd.Index) or (
         isinstance(raws, np.ndarray) and raws.dtype.kind in "OU" and raws.ndim
@@ -55,31 +49,42 @@ def as_list(raws: Any) -> tuple[list, bool]:
     return [raws], False
 
 
-def pair(raws: Any, values: Any, what: str) -> tuple[list, list]:
-    """Return the recordings and one of ``values`` for each, None where not given."""
+def pair(raws: Any, hypnos: Any, groups: Any) -> tuple[list, list, Sequence]:
+    """Return the recordings, and a hypnogram and a subject for each.
+
+    Without ``hypnos``, the hypnograms are None; without ``groups``, each recording is
+    its own subject.
+    """
     recordings, is_list = as_list(raws)
-    if values is None:
-        return recordings, [None] * len(recordings)
     if not is_list:
-        is_one = isinstance(values, list | tuple) and len(values) == 1
-        wrapped = is_one and not isinstance(values[0], Integral)
-        return recordings, [values[0] if wrapped else values]
-    # A set or a dict has no order to go by.
-    is_list = hasattr(values, "__len__") and not isinstance(
-        values, str | os.PathLike | set | dict
-    )
-    n_values = len(values) if is_list else 1
-    if not is_list or n_values != len(recordings):
-        raise ValueError(
-            f"There are {len(recordings)} recordings but {n_values} {what}; pass a "
-            "list with one for each recording."
+        hypnos = [_unwrap(hypnos)]
+        groups = groups if groups is None else [_unwrap(groups)]
+    n_recordings = len(recordings)
+    hypnos = [None] * n_recordings if hypnos is None else hypnos
+    groups = range(n_recordings) if groups is None else groups
+    for values, what in ((hypnos, "hypnograms"), (groups, "groups")):
+        # A set or a dict has no order to go by.
+        is_list = hasattr(values, "__len__") and not isinstance(
+            values, str | os.PathLike | set | dict
         )
-    values = list(values)
-    if what == "groups" and pd.Series(values, dtype=object).isna().any():
+        n_values = len(values) if is_list else 1
+        if not is_list or n_values != n_recordings:
+            raise ValueError(
+                f"There are {n_recordings} recordings but {n_values} {what}; pass a "
+                "list with one for each recording."
+            )
+    if pd.Series(list(groups), dtype=object).isna().any():
         raise ValueError(
             "'groups' has missing values; pass the subject of each recording."
         )
-    return recordings, values
+    return recordings, list(hypnos), list(groups)
+
+
+def _unwrap(value: Any) -> Any:
+    """Return what belongs to one recording; it may be in a list."""
+    is_one = isinstance(value, list | tuple) and len(value) == 1
+    # A list of one integer is a hypnogram of one epoch.
+    return value[0] if is_one and not isinstance(value[0], Integral) else value
 
 
 def run_on_recordings(
@@ -95,61 +100,46 @@ def run_on_recordings(
     Warnings and input errors, also those of other processes, are raised here, point to
     the user's code and name the recording. An error ends the calls.
     """
-    # A process that was started before may be in another folder.
-    whole = [
-        os.path.abspath(os.path.expanduser(r)) if _is_path(r) else r for r in recordings
-    ]
-    arguments = zip(whole, *others, strict=True)
-    n_workers = effective_n_jobs(n_jobs)
-    are_few = len(recordings) < _MIN_FOR_PROCESSES * n_workers
+    calls = []
+    for index, (recording, *values) in enumerate(zip(recordings, *others, strict=True)):
+        name = f"Recording {index + 1} of {len(recordings)}"
+        if isinstance(recording, str | os.PathLike):
+            name += f" ({recording})"
+            # A process that was started before may be in another folder.
+            recording = os.path.abspath(os.path.expanduser(recording))
+        name = f"{name}: " if len(recordings) > 1 else ""
+        calls.append(delayed(_call)(function, name, recording, values, logger.level))
+    are_few = len(recordings) < _MIN_FOR_PROCESSES * effective_n_jobs(n_jobs)
     prefer = "threads" if are_few else "processes"
-    calls = Parallel(n_jobs, return_as="generator", prefer=prefer)(
-        delayed(_call)(function, values, logger.level) for values in arguments
-    )
+    outcomes = Parallel(n_jobs, return_as="generator", prefer=prefer)(calls)
     # Threads that change the level at the same time can leave another one behind.
-    with use_log_level(logger.level), closing(calls):
-        for index, (result, error, messages) in enumerate(calls):
-            name = _name(index, recordings)
+    with use_log_level(logger.level), closing(outcomes):
+        for result, error, messages in outcomes:
             for message, category in messages:
-                warn(f"{name}{message}", category)
+                warn(message, category)
             if error is not None:
-                raise _as_input_error(error, f"{name}{error}") from error
+                raise error
             yield result
 
 
-def _call(function: Callable, arguments: tuple, log_level: int) -> tuple:
+def _call(
+    function: Callable, name: str, recording: Any, values: list, log_level: int
+) -> tuple:
     """Return the result of a call, its input error if any, and its warnings."""
     result, error = None, None
     # Another process does not know the level of this one.
     with use_log_level(log_level), collect_warnings() as messages:
         try:
-            result = function(*arguments)
+            result = function(recording, *values)
         except _INPUT_ERRORS as raised:
             # Not all classes of errors can be pickled.
-            error = _as_input_error(raised, str(raised))
+            kind = next(kind for kind in _INPUT_ERRORS if isinstance(raised, kind))
+            error = kind(f"{name}{raised}")
             error.__cause__ = raised
-    return result, error, messages
+    return result, error, [(f"{name}{text}", kind) for text, kind in messages]
 
 
-def _is_path(recording: Any) -> bool:
-    return isinstance(recording, str | os.PathLike)
-
-
-def _name(index: int, recordings: list) -> str:
-    if len(recordings) == 1:
-        return ""
-    path = f" ({recordings[index]})" if _is_path(recordings[index]) else ""
-    return f"Recording {index + 1} of {len(recordings)}{path}: "
-
-
-def _as_input_error(error: Exception, message: str) -> Exception:
-    kind = next(kind for kind in _INPUT_ERRORS if isinstance(error, kind))
-    return kind(message)
-
-
-def read_channel(
-    raw: BaseRaw | str | os.PathLike, picks: Any, scaling: str | None
-) -> Recording:
+def read_channel(raw: Any, picks: Any, scaling: str | None) -> Recording:
     """Read one channel on its grid, scaled as asked; see `read_recording`."""
     recording = read_recording(raw, picks)
     signals = scale_signals(recording.signals, recording.usable, scaling)
@@ -157,10 +147,7 @@ def read_channel(
 
 
 def read_channels(
-    raw: BaseRaw | str | os.PathLike,
-    picks: Any,
-    average_channels: Sequence[str] | None,
-    scaling: str | None,
+    raw: Any, picks: Any, average_channels: Any, scaling: str | None
 ) -> list[Recording]:
     """Read the channel to stage by, or all those whose stages are to be averaged."""
     if average_channels is None:
@@ -178,17 +165,6 @@ def read_channels(
             f"recording's channels of these names are {found}."
         )
     return channels
-
-
-def warn_if_novel(recording: Recording, found: Novelty) -> None:
-    """Warn if a recording is unlike the training data."""
-    if found.is_novel:
-        warn(
-            f"Channel {recording.ch_name!r} is unlike the recordings that the stager "
-            f"was trained on: {found.description}. Is it the right channel, in the "
-            "right unit, EEG of a sleeping human? The probabilities of these epochs "
-            "were lowered; do not trust the stages."
-        )
 
 
 def read_stages(
@@ -216,12 +192,7 @@ def read_stages(
 
 
 def read_nights(
-    raws: Any,
-    hypnos: Any,
-    groups: Sequence | None,
-    picks: Any,
-    scaling: str | None,
-    need_stages: bool,
+    raws: Any, hypnos: Any, groups: Any, picks: Any, scaling: str, need_stages: bool
 ) -> list[Night]:
     """Read recordings into memory, one at a time, with their stages.
 
@@ -229,10 +200,6 @@ def read_nights(
     nights hold signals in µV. If ``need_stages``, it is an error if no night has a
     usable, scored epoch.
     """
-    recordings, hypnos = pair(raws, hypnos, "hypnograms")
-    subjects: Sequence[Hashable] = range(len(recordings))
-    if groups is not None:
-        _, subjects = pair(raws, groups, "groups")
 
     def read(raw: Any, hypno: Any, subject: Hashable) -> Night:
         recording = read_channel(raw, picks, scaling)
@@ -240,12 +207,7 @@ def read_nights(
         signals = torch.from_numpy(recording.signals)
         return Night(signals, stages, recording.usable, subject)
 
-    nights = list(run_on_recordings(read, recordings, hypnos, subjects, n_jobs=1))
-    _check_stages(nights, need_stages)
-    return nights
-
-
-def _check_stages(nights: Sequence[Night], need_stages: bool) -> None:
+    nights = list(run_on_recordings(read, *pair(raws, hypnos, groups), n_jobs=1))
     counts = count_stages(nights)
     if need_stages and not any(counts.values()):
         raise ValueError(
@@ -258,3 +220,4 @@ def _check_stages(nights: Sequence[Night], need_stages: bool) -> None:
             f"No epoch of {', '.join(absent)} is among the scored ones: the stager "
             "cannot learn this and will hardly ever predict it."
         )
+    return nights

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..data.night_files import StoredEpochs
+    from ..data.nights import StoredEpochs
 
 _WAKE = STAGES.index("WAKE")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mne_mc2sleep._constants import N_TIMES
-from mne_mc2sleep.data.night_files import open_night, write_night
+from mne_mc2sleep.data.cohort_cache import open_night, write_night
 
 N_EPOCHS = 12
 STAGES = np.arange(N_EPOCHS, dtype=np.int8) % 6 - 1
@@ -73,14 +73,6 @@ def test_a_truncated_file_is_not_opened(fname, training_log, n_bytes):
     fname.write_bytes(fname.read_bytes()[:n_bytes])
     assert open_night(fname, 7) is None
     assert "night is damaged" in training_log.text
-
-
-@pytest.mark.parametrize("labels", [STAGES, USABLE], ids=["stages", "usable"])
-def test_a_file_with_wrong_stages_is_not_opened(fname, labels):
-    content = bytearray(fname.read_bytes())
-    content[content.index(labels.tobytes())] ^= 1
-    fname.write_bytes(content)
-    assert open_night(fname, 7) is None
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda fname: os.truncate(fname, 9000)])
