@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import threading
@@ -70,6 +71,22 @@ def _start_collecting() -> None:
             messages.append((str(message), category))
 
     warnings.showwarning = show
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import large libraries without collecting garbage, of which they leave none."""
+    if not gc.isenabled() or gc.get_freeze_count():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        # What was imported is old from now on, and is not searched soon.
+        gc.freeze()
+        gc.unfreeze()
+        gc.enable()
 
 
 def check_fname(

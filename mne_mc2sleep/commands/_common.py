@@ -166,7 +166,7 @@ def find_scored(args: Namespace) -> list[NightRecord]:
 
 def load_stager(args: Namespace) -> MC2SleepClassifier:
     """Load ``--weights``, to stage the channel of ``--picks``."""
-    from ..classifier import MC2SleepClassifier
+    from .. import MC2SleepClassifier
 
     clf = MC2SleepClassifier.from_pretrained(args.weights, device=args.device)
     return clf.set_params(picks=args.picks) if args.picks else clf

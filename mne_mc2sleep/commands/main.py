@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from argparse import ArgumentParser
@@ -32,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(args, "run"):
         parser.print_help()
         return 0
+    # Collecting garbage at the end would take most of a second.
+    atexit.register(gc.freeze)
     # Figures are only saved; the backend of a notebook may not be installed here.
     if "matplotlib" not in sys.modules:
         os.environ["MPLBACKEND"] = "agg"

@@ -63,11 +63,12 @@ def log_posteriors(
     last = n_epochs - length
     starts = torch.arange(0, last + stride, stride).clamp(max=last)
     epochs = starts[:, None] + torch.arange(length)  # (n_windows, length)
-    mask = torch.from_numpy(usable)
+    mask = None if usable.all() else torch.from_numpy(usable)
 
     def stage(part: Tensor) -> Tensor:
         windows = Embeddings(*embeddings[part].to(device).unbind(dim=2))
-        contexts = net.contextualize(windows, mask[part].to(device))
+        of_part = None if mask is None else mask[part].to(device)
+        contexts = net.contextualize(windows, of_part)
         return net.stage(contexts).total.cpu()
 
     logits = torch.cat(_map(stage, epochs.split(_WINDOWS_AT_ONCE), device))

@@ -17,7 +17,7 @@ import pandas as pd
 from mne.utils import logger
 
 from .._constants import EPOCH_DURATION, SCORER, STAGES, UNSCORED
-from .._utils import check_fname, replace_file, warn
+from .._utils import check_fname, importing, replace_file, warn
 from .hypnogram_formats import WRITERS, load_hypnogram
 from .stage_intervals import (
     MAX_EPOCHS,
@@ -99,7 +99,8 @@ def make_hypnogram(
     ``usable`` (n_epochs,) become ``UNS``; their probabilities are not looked at, and
     ``proba`` has a column ``UNS`` only if there are any.
     """
-    from yasa import Hypnogram
+    with importing():
+        from yasa import Hypnogram
 
     usable = np.asarray(usable, dtype=bool)
     proba = np.where(usable[:, None], np.asarray(probabilities, np.float64), 0.0)

@@ -52,7 +52,7 @@ class CrossAttentionLayer(nn.Module):
 
     def forward(self, own: Tensor, other: Tensor | None, ignored: Tensor) -> Tensor:
         """Update ``own`` (batch, sequence, width); see `CrossAttentionStack`."""
-        options = {"key_padding_mask": ignored, "need_weights": False}
+        options = {"attn_mask": ignored, "need_weights": False}
         update, _ = self.self_attention(own, own, own, **options)
         own = self.self_norm(own + self.dropout(update))
         if other is not None:
@@ -75,6 +75,7 @@ class CrossAttentionStack(nn.Module):
         super().__init__()
         positions = sinusoidal_positions(config.sequence_length, config.width)
         self.register_buffer("positions", positions, persistent=False)
+        self.n_heads = config.n_heads
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
             CrossAttentionLayer(config) for _ in range(config.sequence_layers)
@@ -97,6 +98,9 @@ class CrossAttentionStack(nn.Module):
             # The softmax of no key is NaN: if nothing is usable, attend to everything;
             # the caller discards the result.
             ignored = ~usable & usable.any(dim=1, keepdim=True)
+            # One mask for each head. A "key_padding_mask" would import SymPy.
+            ignored = ignored.repeat_interleave(self.n_heads, dim=0)[:, None]
+            ignored = ignored.expand(-1, own.shape[1], -1)
         for layer in self.layers:
             own = layer(own, other, ignored)
         return own
