@@ -1,7 +1,7 @@
 __version__: str
 
 from .classifier import MC2SleepClassifier as MC2SleepClassifier
-from .commands.sys_info import sys_info as sys_info
+from .commands.info import sys_info as sys_info
 from .data.cohort_cache import prepare_cohort as prepare_cohort
 from .datasets import fetch_sample as fetch_sample
 from .evaluation import evaluate as evaluate

@@ -6,62 +6,72 @@ import json
 import zlib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from yasa import Hypnogram
 
 from .. import __version__
 from .._constants import EPOCH_DURATION, SCORER, STAGES
 from .._utils import check_fname, replace_file
+from ..io.hypnograms import write_hypnogram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
-
-    from yasa import Hypnogram
 
     from ..io.recordings import Recording
 
-OUTPUTS = ("csv", "tsv", "edf", "png")
-"""The formats to choose from. A sidecar ``.json`` is always written, too."""
-
 _PACKAGE = "mne_mc2sleep"
-_URL = "https://arxiv.org/abs/2502.17470"
 _LEVELS = {
-    "Sleep stage W": ("Wakefulness", "(Experiment-participant, Awake)"),
-    "Sleep stage N1": ("Non-REM sleep, stage N1 (AASM)", "Sleep-stage-N1"),
-    "Sleep stage N2": ("Non-REM sleep, stage N2 (AASM)", "Sleep-stage-N2"),
-    "Sleep stage N3": ("Non-REM sleep, stage N3 (AASM)", "Sleep-stage-N3"),
-    "Sleep stage R": ("REM sleep (AASM)", "Sleep-stage-REM"),
-    "Sleep stage ?": (
-        "Not scored: the epoch holds no usable EEG",
-        "Property-not-possible-to-determine",
-    ),
+    "Sleep stage W": "Wakefulness",
+    "Sleep stage N1": "Non-REM sleep, stage N1 (AASM)",
+    "Sleep stage N2": "Non-REM sleep, stage N2 (AASM)",
+    "Sleep stage N3": "Non-REM sleep, stage N3 (AASM)",
+    "Sleep stage R": "REM sleep (AASM)",
+    "Sleep stage ?": "Not scored: the epoch holds no usable EEG",
+}
+# Of the HED library SCORE 2.1.0.
+_TAGS = [
+    "(Experiment-participant, Awake)",
+    *(f"Sleep-stage-{stage}" for stage in ("N1", "N2", "N3", "REM")),
+    "Property-not-possible-to-determine",
+]
+_COLUMNS = {
+    "onset": {
+        "Description": "Begin of a run of one stage, from the recording's start",
+        "Units": "s",
+    },
+    "duration": {
+        "Description": f"Duration of the run, in epochs of {EPOCH_DURATION:g} s",
+        "Units": "s",
+    },
+    "trial_type": {
+        "LongName": "Sleep stage",
+        "Description": "Sleep stage, staged automatically from one EEG channel",
+        "Levels": _LEVELS,
+        "HED": dict(zip(_LEVELS, _TAGS, strict=True)),
+    },
 }
 
 
-class MadeBy(NamedTuple):
-    """The software, the weights and the channels asked for that make a hypnogram."""
+def made_by(weights: str, sha256: str, channels: str | list[str] | None) -> dict:
+    """Return the entry ``GeneratedBy`` of a sidecar."""
+    return {
+        "Name": _PACKAGE,
+        "Version": __version__,
+        "Description": f"Sleep staging by {SCORER} (https://arxiv.org/abs/2502.17470)",
+        "Weights": {"Name": weights, "SHA256": sha256},
+        "Channels": channels,
+    }
 
-    weights: str
-    sha256: str
-    channels: str | list[str] | None
-    version: str = __version__
 
-    def describe(self) -> dict[str, Any]:
-        """Return the entry of the sidecar."""
-        return {
-            "Name": _PACKAGE,
-            "Version": self.version,
-            "Description": f"Sleep staging by {SCORER} ({_URL})",
-            "Weights": {"Name": self.weights, "SHA256": self.sha256},
-            "Channels": self.channels,
-        }
-
-    def scorer(self, channel: str) -> str:
-        """Return the scorer of a hypnogram: method, software, weights and channel."""
-        return (
-            f"{SCORER}; {_PACKAGE} {self.version}; weights {self.weights}; "
-            f"sha256 {self.sha256[:12]}; channel {channel}"
-        )
+def scorer(origin: dict[str, Any], channel: str) -> str:
+    """Return the scorer of a hypnogram: method, software, weights and channel."""
+    name, sha256 = origin["Weights"].values()
+    return (
+        f"{SCORER}; {_PACKAGE} {__version__}; weights {name}; "
+        f"sha256 {sha256[:12]}; channel {channel}"
+    )
 
 
 class NightFiles:
@@ -72,17 +82,15 @@ class NightFiles:
         base = f"{stem(recording)}_hypnogram"
         # Files are written here, and moved to the output folder when all are complete.
         self.folder = Path(part) / base
-        self.sidecar = out_dir / f"{base}.json"
         # The sidecar is moved first: it identifies the other files as ours.
-        self.fnames = [self.sidecar]
-        self.fnames += [out_dir / f"{base}.{kind}" for kind in outputs]
+        self.fnames = [out_dir / f"{base}.{kind}" for kind in ("json", *outputs)]
         # Read before the recording, which may still be growing.
         self.source = _identify(recording)
 
-    def made_before(self) -> dict[str, Any] | None:
+    def _read_sidecar(self) -> dict[str, Any] | None:
         """Return the content of an existing sidecar if it is ours, else None."""
         try:
-            content = json.loads(self.sidecar.read_text("utf-8"))
+            content = json.loads(self.fnames[0].read_text("utf-8"))
             is_ours = content["GeneratedBy"][0]["Name"] == _PACKAGE
             is_whole = bool(content["Sources"] and content["Summary"])
             return content if is_ours and is_whole else None
@@ -91,7 +99,7 @@ class NightFiles:
 
     def finished(self) -> dict[str, Any] | None:
         """Return the sidecar if all files of this recording are there, else None."""
-        content = self.made_before()
+        content = self._read_sidecar()
         if content is None or content.get("SourceFile") != self.source:
             return None
         return content if all(fname.exists() for fname in self.fnames) else None
@@ -99,39 +107,48 @@ class NightFiles:
     def check(self) -> None:
         """Raise if files of others or of another recording would be replaced."""
         existing = [str(fname) for fname in self.fnames if fname.exists()]
-        content = self.made_before()
-        origin = f"which {_PACKAGE} did not write"
+        content, origin = self._read_sidecar(), f"which {_PACKAGE} did not write"
         if content is not None:
-            if content.get("SourceFile") == self.source:
+            source = content["Sources"][0]
+            # The same recording may have changed, or have been moved.
+            if source == self.recording or content.get("SourceFile") == self.source:
                 return
-            other = content["Sources"][0]
-            # The same recording may have changed.
-            existing = existing if other != self.recording else []
-            origin = f"made from another recording, {other}"
+            origin = f"made from another recording, {source}"
         if existing:
             raise FileExistsError(
                 f"Found {', '.join(existing)}, {origin}. Pass --overwrite to replace, "
                 "or another --out-dir."
             )
 
-    def write(self, hypno: Hypnogram, recording: Recording, made_by: MadeBy) -> None:
+    def write(
+        self, hypno: Hypnogram, recording: Recording, origin: dict[str, Any]
+    ) -> None:
         """Write all files but the sidecar into a temporary folder."""
-        from ..io.hypnograms import write_hypnogram
-
         self.folder.mkdir()
         for fname in [self.folder / fname.name for fname in self.fnames[1:]]:
             if fname.suffix == ".png":
-                _draw(fname, hypno, recording, self.recording)
+                _draw(fname, hypno, recording, Path(self.recording).name)
             else:
                 write_hypnogram(fname, hypno)
             if fname.suffix == ".edf":
-                _name_equipment(fname, made_by)
+                _name_equipment(fname, origin)
 
-    def publish(self, made_by: MadeBy, summary: dict[str, Any]) -> None:
+    def publish(self, origin: dict[str, Any], summary: dict[str, Any]) -> None:
         """Write the sidecar, and replace all files in the output folder."""
-        content = describe(self, made_by, summary)
+        content = {
+            "GeneratedBy": [origin],
+            "Sources": [self.recording],
+            "SourceFile": self.source,
+            "Scorer": scorer(origin, summary["channel"]),
+            "Channel": summary["channel"],
+            "SamplingFrequency": 1 / EPOCH_DURATION,
+            "StartTime": summary["start"] or None,
+            "HEDVersion": "score_2.1.0",
+            **_COLUMNS,
+            "Summary": summary,
+        }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        (self.folder / self.sidecar.name).write_text(text, "utf-8")
+        (self.folder / self.fnames[0].name).write_text(text, "utf-8")
         # Interrupted in between, the night lacks a file and is staged again.
         for fname in reversed(self.fnames):
             fname.unlink(missing_ok=True)
@@ -157,11 +174,8 @@ def _identify(recording: str) -> dict[str, Any] | None:
                 begin = file.read(65_536)
     except OSError:
         return None
-    return {
-        "Size": status.st_size,
-        "Modified": status.st_mtime,
-        "CRC32OfBegin": zlib.crc32(begin),
-    }
+    size, modified = status.st_size, status.st_mtime
+    return {"Size": size, "Modified": modified, "CRC32OfBegin": zlib.crc32(begin)}
 
 
 def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:
@@ -170,53 +184,20 @@ def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:
     MNE takes the local time of a recorder for UTC. Files without a time zone show the
     clock as the recorder did, and are read as MNE reads the recording.
     """
-    from yasa import Hypnogram
-
-    start = hypno.start
     return Hypnogram(
         hypno.hypno.to_numpy(),
         freq=hypno.freq,
-        start=None if start is None else start.tz_localize(None),
+        start=None if hypno.start is None else hypno.start.tz_localize(None),
         scorer=scorer,
-        proba=None if hypno.proba is None else hypno.proba.reset_index(drop=True),
+        proba=hypno.proba.reset_index(drop=True),
     )
 
 
-def describe(
-    files: NightFiles, made_by: MadeBy, summary: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the content of the sidecar, as in BIDS derivatives.
-
-    The tags are those of the HED library SCORE 2.1.0.
-    """
-    begin = "Begin of a run of one stage, from the recording's start"
-    length = f"Duration of the run, in epochs of {EPOCH_DURATION:g} s"
-    return {
-        "GeneratedBy": [made_by.describe()],
-        "Sources": [files.recording],
-        "SourceFile": files.source,
-        "Scorer": made_by.scorer(summary["channel"]),
-        "Channel": summary["channel"],
-        "SamplingFrequency": 1 / EPOCH_DURATION,
-        "StartTime": summary["start"] or None,
-        "HEDVersion": "score_2.1.0",
-        "onset": {"Description": begin, "Units": "s"},
-        "duration": {"Description": length, "Units": "s"},
-        "trial_type": {
-            "LongName": "Sleep stage",
-            "Description": "Sleep stage, staged automatically from one EEG channel",
-            "Levels": {name: meaning for name, (meaning, _) in _LEVELS.items()},
-            "HED": {name: tag for name, (_, tag) in _LEVELS.items()},
-        },
-        "Summary": summary,
-    }
-
-
-def _name_equipment(fname: Path, made_by: MadeBy) -> None:
+def _name_equipment(fname: Path, origin: dict[str, Any]) -> None:
     """Write scorer and software into the recording field of an EDF+ file."""
     content = bytearray(fname.read_bytes())
     date = content[88:168].decode("ascii").split()[1]
-    software = f"{_PACKAGE}_{made_by.version}_{made_by.sha256[:8]}"
+    software = f"{_PACKAGE}_{__version__}_{origin['Weights']['SHA256'][:8]}"
     field = f"Startdate {date} X {SCORER} {software}"[:80].ljust(80)
     content[88:168] = field.encode("ascii")
     fname.write_bytes(content)
@@ -230,13 +211,13 @@ def _draw(fname: Path, hypno: Hypnogram, recording: Recording, name: str) -> Non
     # Outside pyplot, a figure needs no display and no closing.
     fig = Figure(figsize=(12, 9), layout="constrained")
     axes = fig.subplots(4, 1, gridspec_kw={"height_ratios": (3, 3, 3, 2)})
-    title = f"{Path(name).name}\n{hypno.scorer}"
+    title = f"{name}\n{hypno.scorer}"
     plot_night(recording, hypno, title=title, axes=axes, show=False)
     fig.savefig(fname, dpi=100)
 
 
 def summarize(
-    hypno: Hypnogram, channel: str, novelty: float | None, made_by: MadeBy
+    hypno: Hypnogram, channel: str, novelty: float | None, origin: dict[str, Any]
 ) -> dict[str, Any]:
     """Summarize a staged night."""
     is_staged = (hypno.hypno != "UNS").to_numpy()
@@ -244,9 +225,9 @@ def summarize(
     start, statistics = hypno.start, hypno.sleep_statistics()
     return {
         "channel": channel,
-        "weights": made_by.weights,
-        "weights_sha256": made_by.sha256,
-        "version": made_by.version,
+        "weights": origin["Weights"]["Name"],
+        "weights_sha256": origin["Weights"]["SHA256"],
+        "version": origin["Version"],
         "start": "" if start is None else start.tz_localize(None).isoformat(),
         "n_epochs": hypno.n_epochs,
         "n_uns": int((~is_staged).sum()),
@@ -262,8 +243,7 @@ class Summary:
 
     def __init__(self, fname: str | None, recordings: Sequence[str], overwrite: bool):
         self.rows: dict[str, dict[str, Any]] = {}
-        self._recordings = recordings
-        self._fname = None
+        self._recordings, self._fname = recordings, None
         if fname is not None:
             self._fname = check_fname(fname, (".csv", ".json"), overwrite=True)
             if not overwrite and self._fname.exists():
@@ -287,15 +267,11 @@ class Summary:
         if self._fname.suffix.lower() == ".json":
             content = json.dumps(rows, indent=2, ensure_ascii=False)
         else:
-            import pandas as pd
-
             content = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
         replace_file(self._fname, content.encode())
 
     def _check_content(self, path: Path) -> None:
         """Raise if rows of other recordings, or another file, would be lost."""
-        import pandas as pd
-
         try:
             read = pd.read_json if path.suffix.lower() == ".json" else pd.read_csv
             known = set(read(path)["file"])

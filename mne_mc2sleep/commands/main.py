@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-"""The command ``mne-mc2sleep``: its sub-commands and its exit status."""
+"""The command ``mne-mc2sleep``: its options and its exit status."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import atexit
 import gc
 import os
 import sys
-from argparse import ArgumentParser
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from . import evaluate, stage, sys_info, train, weights
-from ._common import PROGRAM, USER_ERRORS, log_level, show_warnings, tell
+from ._common import OUTPUTS, PROGRAM, USER_ERRORS, log_level, show_warnings, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 _WRONG_USAGE = 2
 # The exit status that shells give to a program that SIGINT ended: 128 + 2.
 _INTERRUPTED = 130
+
+_RECORDINGS = "a recording that MNE can read, or a folder of recordings"
+_PICKS = "the EEG channel; of several, the first that a recording has (default: "
+_STAGE = """\
+Stage recordings and write NAME_hypnogram.csv (stage and probabilities of each epoch),
+.tsv (BIDS events), .edf (EDF+ annotations), .png, and .json (the BIDS sidecar).
+A second run skips the recordings whose files are all there."""
+_TRAIN = """\
+Train a stager on scored recordings: from scratch, or by fine-tuning the weights given
+by --weights. Validation holds out whole subjects; these are named by the table or by
+'sub-' in the file name, else each recording is a subject. Ctrl-C keeps the best weights
+so far."""
+_EVALUATE = """\
+Stage scored recordings and compare with their hypnograms: accuracy, Cohen's kappa,
+macro-F1, F1 by stage and calibration error (ECE), for each recording and pooled."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         with use_log_level(log_level(args.verbosity)), show_warnings(args.verbosity):
             try:
-                return args.run(args)
+                return resolve_name(f"{__package__}.{args.run}")(args)
             except USER_ERRORS as error:
                 tell("error", error)
                 logger.debug("The error arose here:", exc_info=error)
@@ -71,9 +86,13 @@ def _make_parser() -> ArgumentParser:
         epilog="Exit status: 0 done, 1 recordings failed, 2 wrong usage, 130 Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (stage, train, evaluate, weights, sys_info):
-        command.add_parser(subparsers)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_stage(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_weights(commands)
+    example, text = [""], "print versions, for bug reports"
+    _add_command(commands, "sys-info", "info:run_sys_info", example, help=text)
     try:
         import argcomplete
     except ImportError:
@@ -81,3 +100,170 @@ def _make_parser() -> ArgumentParser:
     else:
         argcomplete.autocomplete(parser)
     return parser
+
+
+def _add_command(
+    subparsers: Any, name: str, run: str, examples: list[str], **texts: str
+) -> ArgumentParser:
+    """Add a sub-command with examples below its help, ``-q`` and ``-v``."""
+    parser = subparsers.add_parser(
+        name, formatter_class=RawDescriptionHelpFormatter, **texts
+    )
+    lines = [f"  {parser.prog} {example}".rstrip() for example in examples]
+    parser.epilog = "\n".join(["examples:", *lines])
+    parser.set_defaults(run=run, verbosity=0)
+    add = parser.add_mutually_exclusive_group().add_argument
+    quiet = {"action": "store_const", "const": -1, "help": "report errors only"}
+    add("-q", "--quiet", dest="verbosity", **quiet)
+    text = "report more; -vv also reports where in the code an error arose"
+    add("-v", "--verbose", dest="verbosity", action="count", help=text)
+    return parser
+
+
+def _add_stage(subparsers: Any) -> None:
+    examples = [
+        "night.edf --out-dir staged/",
+        "recordings/ --out-dir staged/ --summary summary.csv --n-jobs 2",
+        '*.bdf --picks "C4-M1,C3-M2" --outputs tsv,png --out-dir staged/',
+    ]
+    texts = {"help": "stage recordings", "description": _STAGE}
+    parser = _add_command(subparsers, "stage", "stage:run", examples, **texts)
+    add = parser.add_argument
+    add("recordings", nargs="+", metavar="RECORDING", help=_RECORDINGS)
+    _add_stager(parser)
+    add("--out-dir", default=".", metavar="DIR", help="where to write (default: here)")
+    text = f"the files to write (default: {','.join(OUTPUTS)})"
+    every = list(OUTPUTS)
+    add("--outputs", type=_outputs, default=every, metavar="A,B,...", help=text)
+    text = "also write a table with a row per recording to this *.csv or *.json"
+    add("--summary", metavar="FILE", help=text)
+    text = "stage finished recordings again and replace existing files"
+    add("--overwrite", action="store_true", help=text)
+
+
+def _add_train(subparsers: Any) -> None:
+    examples = [
+        "recordings/ --weights small --out lab.safetensors",
+        "*-PSG.edf --hypnograms *-Hypnogram.edf --out lab.safetensors",
+        "nights.csv --size base --picks C4-M1 --out lab.safetensors",
+    ]
+    text = "train a stager on scored recordings, or fine-tune one"
+    texts = {"help": text, "description": _TRAIN}
+    parser = _add_command(subparsers, "train", "train:run", examples, **texts)
+    _add_scored(parser)
+    add = parser.add_argument
+    text = "the weights file to write, *.safetensors"
+    add("--out", required=True, metavar="FILE", help=text)
+    add("--overwrite", action="store_true", help="replace the weights file")
+    text = f"{_PICKS}the channel of --weights, or by an order of preference)"
+    add("--picks", type=_names, metavar="A,B,...", help=text)
+    start = parser.add_mutually_exclusive_group()
+    text = "fine-tune these weights (a name or a file)"
+    start.add_argument("--weights", metavar="WEIGHTS", help=text)
+    text = "the network to train from scratch: small for a CPU, base as in the paper "
+    text += "(default: %(default)s)"
+    sizes = ("small", "base")
+    start.add_argument("--size", choices=sizes, default="small", help=text)
+    text = "the maximum number of passes over the recordings in each phase of the "
+    text += "training (default: as in MC2SleepClassifier, or as for the --weights)"
+    add("--train-epochs", type=int, metavar="N", help=text)
+    text = "the same number gives the same weights on the same machine with the same "
+    text += "number of threads, see OMP_NUM_THREADS (default: %(default)s)"
+    add("--random-state", type=int, default=0, metavar="N", help=text)
+    text = "write the losses and the validation score here after each pass"
+    add("--history", metavar="FILE.csv", help=text)
+    _add_device(parser)
+
+
+def _add_evaluate(subparsers: Any) -> None:
+    examples = [
+        "recordings/ --out scores.csv",
+        "*-PSG.edf --hypnograms *-Hypnogram.edf --weights lab.safetensors",
+        'nights.csv --picks "C4-M1,C3-M2"',
+    ]
+    text = "compare a stager with scored recordings"
+    texts = {"help": text, "description": _EVALUATE}
+    parser = _add_command(subparsers, "evaluate", "evaluate:run", examples, **texts)
+    _add_scored(parser)
+    _add_stager(parser)
+    text = "also write the table to this *.csv"
+    parser.add_argument("--out", metavar="FILE", help=text)
+    parser.add_argument("--overwrite", action="store_true", help="replace the table")
+
+
+def _add_weights(subparsers: Any) -> None:
+    text = "list or describe weights"
+    parser = subparsers.add_parser("weights", help=text, description=text)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    text = "list the weights with a name"
+    _add_command(actions, "list", "info:run_list", [""], help=text)
+    examples = [
+        "small",
+        "lab.safetensors",
+        "https://example.org/lab.safetensors --sha256 4f5c...",
+    ]
+    text = "print the path, the settings and each step of the training"
+    card = _add_command(actions, "card", "info:run_card", examples, help=text)
+    text = "a name, the path of a file, or an address (https://...) to download"
+    card.add_argument("weights", metavar="WEIGHTS", help=text)
+    card.add_argument("--sha256", help="the checksum of a file to download")
+
+
+def _add_scored(parser: ArgumentParser) -> None:
+    """Add the arguments for recordings and their hypnograms."""
+    add = parser.add_argument
+    text = (
+        f"{_RECORDINGS}, or a table (.csv) with columns recording, hypnogram, subject"
+    )
+    add("recordings", nargs="+", metavar="RECORDING", help=text)
+    text = (
+        "hypnograms or folders of them, paired with the recordings by name or, if no "
+        "names match, by order (default: files beside the recordings, or the "
+        "recordings' own 'Sleep stage ...' annotations)"
+    )
+    add("--hypnograms", nargs="+", metavar="FILE", help=text)
+
+
+def _add_stager(parser: ArgumentParser) -> None:
+    """Add the options for the weights, the channels, the device and the processes."""
+    text = f"a name from '{PROGRAM} weights list', or a *.safetensors file that "
+    text += f"'{PROGRAM} train' wrote (default: %(default)s)"
+    parser.add_argument("--weights", default="small", metavar="WEIGHTS", help=text)
+    channels = parser.add_mutually_exclusive_group()
+    names: dict[str, Any] = {"type": _names, "metavar": "A,B,..."}
+    text = f"{_PICKS}the channel of the weights)"
+    channels.add_argument("--picks", help=text, **names)
+    text = "stage each of these channels and average their log-probabilities"
+    channels.add_argument("--average-channels", help=text, **names)
+    _add_device(parser)
+    text = "recordings staged at once; -1 for one per core (default: 1)"
+    parser.add_argument("--n-jobs", type=integer, default=1, metavar="N", help=text)
+
+
+def _add_device(parser: ArgumentParser) -> None:
+    text = "the torch device: cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
+    parser.add_argument("--device", help=text)
+
+
+def integer(text: str) -> int:
+    """Convert a number of jobs; argparse uses the name of this function in errors."""
+    if (number := int(text)) == 0:
+        raise ArgumentTypeError("must be 1 or more, or -1 for one per core, got 0")
+    return number
+
+
+def _names(text: str) -> list[str]:
+    """Split an argument at its commas; raise if a name is empty."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise ArgumentTypeError(f"{text!r} has an empty name between its commas")
+    return found
+
+
+def _outputs(text: str) -> list[str]:
+    found = _names(text)
+    if unknown := set(found) - set(OUTPUTS):
+        raise ArgumentTypeError(
+            f"invalid choice: {sorted(unknown)} (choose from {', '.join(OUTPUTS)})"
+        )
+    return found

@@ -138,7 +138,8 @@ def pair_by_name(
 
     Formats and words such as ``-PSG``, ``_eeg``, ``-Hypnogram``, ``_events`` or
     ``-nsrr`` do not count. If several files fit, ``hypnogram`` in the name comes first
-    and ``events`` last. ``hypnograms=None`` uses the files beside each recording.
+    and ``events`` last. ``hypnograms=None`` uses the files beside each recording. As
+    many hypnograms as recordings are paired by order, unless a name contradicts.
     """
     candidates = hypnograms
     if candidates is None:
@@ -154,7 +155,10 @@ def pair_by_name(
     if hypnograms is None or all(partners):
         return partners
     keys, others = ([_key(f, False) for f in part] for part in (recordings, hypnograms))
-    if keys == others:
+    if len(keys) == len(others) and all(
+        key == other or (key not in others and other not in keys)
+        for key, other in zip(keys, others, strict=True)
+    ):
         return list(hypnograms)
     partners = pair(is_beside=False)
     for fname, key, partner in zip(recordings, keys, partners, strict=True):

@@ -113,7 +113,7 @@ def test_pairs_by_name(tmp_path, recording, hypnogram):
         (tmp_path / name).touch()
     assert folder.list_recordings(tmp_path) == [tmp_path / recording]
     assert folder.pair_by_name([tmp_path / recording]) == [tmp_path / hypnogram]
-    assert folder.pair_by_name([tmp_path / recording], [other]) == [None]
+    assert folder.pair_by_name([tmp_path / recording], [other] * 2) == [None]
     elsewhere = [tmp_path / "elsewhere" / hypnogram]
     assert folder.pair_by_name([tmp_path / recording], elsewhere) == elsewhere
 

@@ -1,4 +1,4 @@
-"""Report versions, device and weights, for bug reports."""
+"""``mne-mc2sleep weights`` and ``sys-info``: describe weights and the installation."""
 
 from __future__ import annotations
 
@@ -7,21 +7,35 @@ import sys
 from importlib.metadata import version
 from typing import IO, TYPE_CHECKING
 
-from ._common import PROGRAM, add_command
-
 if TYPE_CHECKING:
-    from argparse import Namespace, _SubParsersAction
+    from argparse import Namespace
 
 _PACKAGES = ("mne", "yasa", "torch", "numpy", "scipy", "pandas", "scikit-learn")
 
 
-def add_parser(subparsers: _SubParsersAction) -> None:
-    """Add the sub-command."""
-    example, text = f"  {PROGRAM} sys-info", "print versions, for bug reports"
-    add_command(subparsers, "sys-info", run, example, help=text)
+def run_list(_args: Namespace) -> int:
+    """Print a table of the named weights."""
+    from ..weights.registry import KNOWN_WEIGHTS
+
+    print("name\tsize\twhere\tdescription")
+    for name, known in KNOWN_WEIGHTS.items():
+        size, place = f"{known.n_bytes / 1e6:.1f} MB", known.url or "in the package"
+        print(f"{name}\t{size}\t{place}\t{known.description}")
+    return 0
 
 
-def run(_args: Namespace) -> int:
+def run_card(args: Namespace) -> int:
+    """Print the settings of weights and the steps of their training."""
+    from ..weights.file_format import format_card, load_weights
+    from ..weights.registry import find_weights
+
+    fname = find_weights(args.weights, args.sha256)
+    print(f"Path: {fname}")
+    print(format_card(load_weights(fname)[1], fname))
+    return 0
+
+
+def run_sys_info(_args: Namespace) -> int:
     """Print versions, device and weights."""
     sys_info()
     return 0
