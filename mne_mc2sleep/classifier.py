@@ -30,15 +30,12 @@ from .weights.registry import KNOWN_WEIGHTS, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Self, TypeAlias
+    from typing import Any, Self
 
-    from mne.io import BaseRaw
     from numpy.random import RandomState
     from yasa import Hypnogram
 
     from .io.recordings import Recording
-
-    RawLike: TypeAlias = BaseRaw | str | os.PathLike
 
 # Parameters that are not saved: what belongs to the weights is stored with them, and
 # the others depend on the machine and the call.
@@ -58,8 +55,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         The weights to fine-tune. If None, `fit` trains from scratch. `from_pretrained`
         sets it, so that it survives `sklearn.base.clone`.
     network : callable | None
-        Your own network: turns an `MC2SleepConfig` into a module that follows
-        `mne_mc2sleep.network.SleepNetwork`. See the page "Change the method".
+        Turns an `MC2SleepConfig` into a network of your own, see
+        :doc:`/change_the_method`.
     size : {"small", "base"} | None
         ``"base"`` is the network of the paper (6.1 M parameters), ``"small"`` is for a
         CPU (0.57 M). If None, the size of the weights, or ``"small"``.
@@ -79,10 +76,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         fine-tuning, or 5 for weights that were fine-tuned before.
     adaptation : float | "auto"
         Share of the new weights when `finetune` averages them with weights that were
-        fine-tuned before (WiSE-FT, arXiv 2109.01903); 0 fits the calibration only.
-        ``"auto"`` chooses it by subjects that are left out in turn; if it chooses 0,
-        the calibration does not change either. Weights that were only pretrained are
-        replaced.
+        fine-tuned before; 0 fits the calibration only. ``"auto"`` chooses it by
+        subjects that are left out, see :doc:`/finetune`.
     batch_size : int
         Sequences in one step.
     learning_rate, weight_decay : float
@@ -91,11 +86,10 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Number of passes without a better validation score before a phase ends.
     validation_fraction : float
         Share of the subjects that is held out for early stopping and calibration. They
-        are drawn once, stored with the weights, and held out by later calls. Their
-        scores are optimistic: evaluate on other subjects.
+        are drawn once and stored with the weights. Evaluate on other subjects.
     precision : {"float32", "bfloat16"}
-        Precision of matrix products and convolutions in training; weights are float32.
-        bfloat16 is faster if the hardware supports it.
+        Precision of matrix products and convolutions in training. bfloat16 is faster if
+        the hardware supports it.
     callback : callable | None
         Called with a dict after each pass, the new row of ``history_``. Not saved.
     device : str | torch.device | None
@@ -133,7 +127,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         picks: str | list[str] | None = None,
         *,
         weights: str | os.PathLike | None = None,
-        network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
+        network: Callable | None = None,
         size: str | None = None,
         sequence_length: int | None = None,
         scaling: str | None = None,
@@ -202,7 +196,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         weights: str | os.PathLike = "small",
         *,
         sha256: str | None = None,
-        network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
+        network: Callable | None = None,
         device: str | torch.device | None = None,
     ) -> Self:
         """Load trained weights.
@@ -210,14 +204,12 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         weights : str | path-like
-            ``"small"``, which is part of the package, or the path or URL
-            (``https://...``) of a file that `save` wrote.
+            ``"small"``, which is part of the package, or the path or URL of a file that
+            `save` wrote.
         sha256 : str | None
             The checksum of the file; a URL needs it.
-        network : callable | None
-            The network of the weights, if it is your own; its code is not in the file.
-        device : str | torch.device | None
-            As in the constructor.
+        network, device
+            As in the constructor. The code of a network is not in the file.
         """
         fname = find_weights(weights, sha256)
         stager, parameters = Stager.load(fname, device, network)
@@ -257,8 +249,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        raws : Raw | path-like | list
-            One recording or a list of them. Paths are read one at a time.
+        raws : Raw | path-like | Night | list
+            One recording or a list of them. Paths are read one at a time. Nights of
+            `prepare_cohort` have their own hypnogram and subject.
         hypnos : Hypnogram | Annotations | path-like | array | None | list
             One hypnogram per recording: YASA's, annotations, a file of either, YASA
             integers or stage names, or None for the recording's own annotations.
@@ -357,7 +350,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     @overload
     def predict(self, raws: list | tuple, **options) -> list[Hypnogram]: ...
     @overload
-    def predict(self, raws: RawLike, **options) -> Hypnogram: ...
+    def predict(self, raws: Any, **options) -> Hypnogram: ...
     @verbose
     def predict(
         self,
@@ -372,8 +365,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        raws : Raw | path-like | list
-            One recording or a list of them; they are not modified.
+        raws, verbose
+            As in `fit`.
         picks : str | list of str | None
             As in the constructor. If None, those of the constructor.
         average_channels : list of str | None
@@ -382,27 +375,19 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         n_jobs : int | None
             Number of recordings staged at once, by joblib. If None, 1 or the setting of
             :func:`joblib.parallel_config`.
-        verbose : bool | str | int | None
-            MNE's verbosity.
 
         Returns
         -------
         hypno : yasa.Hypnogram | list of yasa.Hypnogram
-            One stage per 30 s with ``proba``; epochs without usable EEG are UNS. A list
-            if ``raws`` is one.
-
-        Warns
-        -----
-        RuntimeWarning
-            If a recording is unusual, or unlike the training nights; then no
-            probability of the unusual epochs exceeds 0.6.
+            One stage per 30 s with ``proba``; epochs without usable EEG are UNS. No
+            probability of epochs that are unlike the training nights exceeds 0.6.
         """
         return self._run(self._stage, raws, n_jobs, picks, average_channels)
 
     @overload
     def predict_proba(self, raws: list | tuple, **options) -> list[pd.DataFrame]: ...
     @overload
-    def predict_proba(self, raws: RawLike, **options) -> pd.DataFrame: ...
+    def predict_proba(self, raws: Any, **options) -> pd.DataFrame: ...
     @verbose
     def predict_proba(
         self,
@@ -421,15 +406,15 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws, picks, average_channels, n_jobs, verbose
             As in `predict`.
         step : float | None
-            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s, in
-            30 / ``step`` times the time. If None, stage each epoch once.
+            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s. If
+            None, stage each epoch once.
 
         Returns
         -------
         proba : DataFrame of shape (n_epochs, 5) | list of DataFrame
             The ``proba`` of the hypnograms of `predict`: columns WAKE, N1, N2, N3, REM,
             and UNS if there are epochs without usable EEG. With ``step``, a row for
-            each window, indexed by its onset in s. A row describes 30 s in any case.
+            each window, indexed by its onset in s.
         """
         stage = partial(self._stage_windows, step=step)
         return self._run(stage, raws, n_jobs, picks, average_channels)
@@ -442,7 +427,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         ----------
         raws, hypnos, verbose
             As in `fit`. Epochs that are unscored or without usable EEG do not count.
-        picks : str | list of str | None
+        picks
             As in `predict`.
 
         Returns

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from yasa import Hypnogram
 
 _METRICS = ("kappa", "accuracy", "macro_f1")
-_SCORES = ("accuracy", "kappa", "macro_f1", *(f"f1_{s}" for s in STAGES), "ece")
 
 
 @verbose
@@ -45,13 +44,8 @@ def evaluate(
     ----------
     clf : MC2SleepClassifier
         The stager.
-    raws : Raw | path-like | list
-        The recordings, of subjects that the stager was not trained on.
-    hypnos : Hypnogram | Annotations | path-like | array | None | list
-        The hypnogram of each recording, as in `MC2SleepClassifier.fit`. None uses the
-        recording's own annotations.
-    groups : list | None
-        The subject of each recording.
+    raws, hypnos, groups
+        As in `MC2SleepClassifier.fit`, but of subjects that it was not trained on.
     picks, average_channels, n_jobs, verbose
         As in `MC2SleepClassifier.predict`.
 
@@ -59,14 +53,11 @@ def evaluate(
     -------
     table : DataFrame
         One row per recording, one per subject if ``groups`` are given, and one for the
-        pooled epochs of all recordings. See Notes.
-
-    Notes
-    -----
-    The index holds the paths of the recordings (or their positions, from 0, if they are
-    not paths), the subjects, and ``"pooled"``. The columns are ``level``
-    (``"recording"``, ``"subject"`` or ``"pooled"``), those of `score_stages`, NaN if no
-    epoch is scored by both, and ``ece``, see `expected_calibration_error`.
+        pooled epochs of all recordings. The index holds the paths of the recordings (or
+        their positions, from 0), the subjects, and ``"pooled"``. The columns are
+        ``level`` (``"recording"``, ``"subject"`` or ``"pooled"``), those of
+        `score_stages`, NaN if no epoch is scored by both, and ``ece``, see
+        `expected_calibration_error`.
     """
     raws, hypnos, subjects = pair(raws, hypnos, groups)
     predicted = clf.predict(
@@ -80,16 +71,15 @@ def evaluate(
         str(raw) if isinstance(raw, str | os.PathLike) else index
         for index, raw in enumerate(raws)
     ]
-    return tabulate_scores(
-        references, predicted, names, None if groups is None else subjects
-    )
+    subjects = () if groups is None else subjects
+    return tabulate_scores(references, predicted, names, subjects)
 
 
 def tabulate_scores(
     references: Sequence[NDArray[np.int8]],
     predicted: Sequence[Hypnogram],
     names: Sequence,
-    groups: Sequence | None = None,
+    groups: Sequence = (),
 ) -> DataFrame:
     """Return the table of `evaluate` from the stages of a scorer and of a stager."""
     nights = [
@@ -97,7 +87,6 @@ def tabulate_scores(
         for reference, hypno in zip(references, predicted, strict=True)
     ]
     rows = [(name, "recording", [index]) for index, name in enumerate(names)]
-    groups = () if groups is None else groups
     for group in dict.fromkeys(groups):
         members = [index for index, g in enumerate(groups) if g == group]
         rows.append((group, "subject", members))
@@ -152,7 +141,6 @@ def _score(nights: list[tuple[NDArray, NDArray, NDArray]]) -> dict[str, float]:
     reference, predicted, proba = map(np.concatenate, zip(*nights, strict=True))
     scored = (reference != UNSCORED) & (predicted != UNSCORED)
     if not scored.any():
-        return {"n_epochs": 0} | dict.fromkeys(_SCORES, np.nan)
-    scores = score_stages(reference, predicted)
+        return {"n_epochs": 0}
     error = expected_calibration_error(proba[scored], reference[scored])
-    return {name: scores[name] for name in ("n_epochs", *_SCORES[:-1])} | {"ece": error}
+    return score_stages(reference, predicted) | {"ece": error}

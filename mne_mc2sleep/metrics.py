@@ -43,15 +43,15 @@ def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]
     Parameters
     ----------
     reference, predicted : Hypnogram | Annotations | path-like | array-like
-        The stages of the scorer and of the stager, compared by position: starts are
-        ignored. Epochs that are unscored in one of them do not count.
+        The stages of the scorer and of the stager, compared by position. Epochs that
+        are unscored in one of them do not count.
 
     Returns
     -------
     scores : dict
-        ``n_epochs`` that count, ``accuracy``, ``macro_f1`` over the stages of the
-        reference, Cohen's ``kappa``, and ``f1_WAKE`` ... ``f1_REM``, NaN for a stage
-        that occurs in neither.
+        ``n_epochs`` that count, ``accuracy``, Cohen's ``kappa``, ``macro_f1`` over the
+        stages of the reference, and ``f1_WAKE`` ... ``f1_REM``, NaN for a stage that
+        occurs in neither.
     """
     reference, predicted = as_stages(reference), as_stages(predicted)
     if reference.shape != predicted.shape:
@@ -73,8 +73,8 @@ def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]
     return {
         "n_epochs": int(scored.sum()),
         "accuracy": float(accuracy_score(reference, predicted)),
-        "macro_f1": float(f1[np.isin(labels, reference)].mean()),
         "kappa": float(kappa),
+        "macro_f1": float(f1[np.unique(reference)].mean()),
         **{f"f1_{stage}": float(f1[i]) for i, stage in enumerate(STAGES)},
     }
 
@@ -107,10 +107,10 @@ def reliability_bins(
     Parameters
     ----------
     probabilities : Hypnogram | DataFrame | array of shape (n_epochs, 5)
-        What `MC2SleepClassifier.predict_proba` or `predict` returns. Unscored epochs
-        do not count.
-    reference : Hypnogram | Annotations | path-like | array-like of shape (n_epochs,)
-        The stages of the scorer.
+        From `MC2SleepClassifier.predict` or ``predict_proba``. Unscored epochs do not
+        count.
+    reference
+        As in `score_stages`.
     n_bins : int
         The number of equal bins of the confidence, which is the largest probability.
 
@@ -170,17 +170,15 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
     Parameters
     ----------
     hypno : Hypnogram
-        A hypnogram of `MC2SleepClassifier.predict`.
+        From `MC2SleepClassifier.predict`.
     share : float
-        The share of the scored epochs to list, from 0 to 1. `risk_coverage` shows on
-        scored nights how the accuracy depends on it.
+        The share of the scored epochs to list, from 0 to 1; see `risk_coverage`.
 
     Returns
     -------
     epochs : DataFrame
-        One row per epoch: ``epoch`` (from 0), ``onset`` in seconds from the start of
-        the recording, ``stage``, ``confidence`` (its probability), and the ``second``
-        most probable stage.
+        One row per epoch: ``epoch`` (from 0), ``onset`` in s, ``stage``, ``confidence``
+        (its probability), and the ``second`` most probable stage.
     """
     if hypno.proba is None:
         raise ValueError(
@@ -191,17 +189,12 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
     if not 0 <= share <= 1:
         raise ValueError(f"'share' must be from 0 to 1, got {share} instead.")
     proba = hypno.proba[list(STAGES)].to_numpy()
-    ranks = np.argsort(-proba, axis=1)
-    names, numbers = np.array(STAGES), np.arange(len(proba))
-    epochs = pd.DataFrame(
-        {
-            "epoch": numbers,
-            "onset": numbers * EPOCH_DURATION,
-            "stage": names[ranks[:, 0]],
-            "confidence": proba.max(axis=1),
-            "second": names[ranks[:, 1]],
-        }
-    )
+    stages = np.array(STAGES)[np.argsort(-proba, axis=1)]
+    epochs = pd.DataFrame({"epoch": np.arange(len(proba))})
+    epochs["onset"] = epochs["epoch"] * EPOCH_DURATION
+    epochs["stage"] = stages[:, 0]
+    epochs["confidence"] = proba.max(axis=1)
+    epochs["second"] = stages[:, 1]
     # Unscored epochs have all their probability in the column UNS.
     epochs = epochs[proba.sum(axis=1) > 0]
     n_listed = round(share * len(epochs))

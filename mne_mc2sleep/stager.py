@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -45,10 +46,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .data.nights import AnyNight, EncodedNight, Epochs
+    from .data.nights import AnyNight, EncodedNight
     from .network import SleepNetwork
     from .preprocessing.novelty import Novelty
     from .training import TrainingOptions
+
+    # Of each channel: signals (n_epochs, n_times) in µV, or which epochs are EEG.
+    Channels: TypeAlias = Sequence[NDArray]
 
 # How to check values of the metadata in a file.
 _CHECKS = {
@@ -60,55 +64,22 @@ _CHECKS = {
 
 @dataclass(eq=False)
 class Stager:
-    """A network with what it needs to train and to stage.
+    """A network with what it needs to train and to stage."""
 
-    Parameters
-    ----------
-    net : SleepNetwork
-        The network, on the device to compute on.
-    network : callable | None
-        What made it, if it is not MC2SleepNet.
-    scaling : str
-        How the signals that it sees are scaled.
-    calibration_temperature : float
-        Divides log-posteriors; 1 until it is fitted.
-    can_stage : bool
-        Whether it was trained with stages.
-    was_finetuned : bool
-        Whether fine-tuning was its last training: then the next one moves the weights
-        by ``adaptation`` only.
-    validation_subjects : list of str
-        The subjects held out in all trainings so far.
-    provenance : list of dict
-        One step for each training, the first one first: its ``phase``, the data
-        (``source``, ``licences``, ``teachers``, ``n_nights``, ``n_epochs`` by stage,
-        ``subjects``, ``validation_subjects``), the ``package_version``, and the file
-        that it ``started_from``.
-    scores : dict
-        Validation score of the weights, if subjects were held out.
-    profile : dict | None
-        Statistics of the training nights for `novelty`.
-    levels : list | None
-        Spectra of the stages, by which short and unusual recordings are scaled.
-    started_from : dict | None
-        Name and sha256 of the file that the weights were loaded from.
-    history : list of dict
-        Losses and validation score of each pass. It is not saved.
-    """
-
-    net: SleepNetwork
-    network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None
-    scaling: str = "none"
-    calibration_temperature: float = 1.0
-    can_stage: bool = False
-    was_finetuned: bool = False
+    net: SleepNetwork  # on the device to compute on
+    network: Callable | None = None  # what made it, if it is not MC2SleepNet
+    scaling: str = "none"  # of the signals that it sees
+    calibration_temperature: float = 1.0  # divides log-posteriors
+    can_stage: bool = False  # whether it was trained with stages
+    was_finetuned: bool = False  # by the last training: `adaptation` limits the next
+    # The subjects held out in all trainings so far, and one step for each training.
     validation_subjects: list[str] = field(default_factory=list)
     provenance: list[dict[str, Any]] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=dict)
-    profile: dict[str, Any] | None = None
-    levels: list[list[float]] | None = None
-    started_from: dict[str, str] | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)  # of held-out subjects
+    profile: dict[str, Any] | None = None  # of the training nights, for `novelty`
+    levels: list[list[float]] | None = None  # spectra of the stages, for `rescale`
+    started_from: dict[str, str] | None = None  # name and sha256 of the loaded file
+    history: list[dict[str, Any]] = field(default_factory=list)  # by pass; not saved
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +93,7 @@ class Stager:
         seed: int,
         device: str | torch.device | None = None,
         scaling: str = "none",
-        network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
+        network: Callable | None = None,
     ) -> Stager:
         """Make a stager whose network has random weights, drawn from ``seed``."""
         device = find_device(device)
@@ -139,17 +110,9 @@ class Stager:
     ) -> None:
         """Train all of the network, see `training.Pretraining`.
 
-        Parameters
-        ----------
-        nights : sequence of Night
-            All nights, as signals.
-        options : TrainingOptions
-            The settings.
-        held_out : sequence of Night | None
-            More nights, to validate on. If None, hold out the validation subjects among
-            ``nights``.
-        **run
-            ``progress``, ``checkpoint`` and ``callback`` of `training.train`.
+        Validate on ``held_out``; if it is None, on the validation subjects among
+        ``nights``. ``run`` are ``progress``, ``checkpoint`` and ``callback`` of
+        `training.train`.
         """
         train, held_out = self._split(nights, options, held_out)
         self._fit_statistics(train, options.seed)
@@ -200,29 +163,20 @@ class Stager:
                 if chosen.macro_f1 is not None:
                     self.scores = {"validation_macro_f1": chosen.macro_f1}
 
-    def novelty(
-        self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
-    ) -> list[Novelty]:
+    def novelty(self, signals: Channels, usable: Channels) -> list[Novelty]:
         """Compare each channel with the training nights, if there is a profile."""
         if self.profile is None:
             return []
-        return [
-            measure_novelty(self.profile, *channel)
-            for channel in zip(signals, usable, strict=True)
-        ]
+        return [*map(partial(measure_novelty, self.profile), signals, usable)]
 
     def probabilities(
-        self,
-        signals: Sequence[NDArray],
-        usable: Sequence[NDArray[np.bool_]],
-        novelties: Sequence[Novelty] = (),
+        self, signals: Channels, usable: Channels, novelties: Sequence[Novelty] = ()
     ) -> NDArray[np.float64]:
         """Stage one night by one channel or several.
 
-        ``signals`` holds each channel, (n_epochs, n_times) in µV and finite, ``usable``
-        which of its epochs are EEG, and ``novelties`` its novelty, which lowers the
-        probabilities. These, (n_epochs, 5), are from the mean log-posterior of the
-        channels that are usable in the epoch, calibrated; uniform where none is.
+        The probabilities (n_epochs, 5) are from the mean log-posterior of the channels
+        that are usable in the epoch, calibrated; uniform where none is. The novelty of
+        each channel lowers them.
         """
         weights = np.stack(usable)[..., None]  # (n_channels, n_epochs, 1)
         posteriors = np.stack([*map(self._posteriors, signals, usable)])
@@ -230,15 +184,11 @@ class Stager:
         calibrated = calibrate(fused, self.calibration_temperature)
         return soften(calibrated, novelties, usable)
 
-    def stage(
-        self, signals: Sequence[NDArray], usable: Sequence[NDArray[np.bool_]]
-    ) -> NDArray[np.float64]:
+    def stage(self, signals: Channels, usable: Channels) -> NDArray[np.float64]:
         """Return the `probabilities` of a night, lowered by its `novelty`."""
         return self.probabilities(signals, usable, self.novelty(signals, usable))
 
-    def _posteriors(
-        self, signals: NDArray, usable: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _posteriors(self, signals: NDArray, usable: NDArray) -> NDArray[np.float64]:
         def stage(scaled: NDArray | None) -> NDArray[np.float64]:
             scaled = signals if scaled is None else scaled
             return log_posteriors(self.net, encode_epochs(self.net, scaled), usable)
@@ -273,7 +223,7 @@ class Stager:
         cls,
         fname: str | Path,
         device: str | torch.device | None = None,
-        network: Callable[[MC2SleepConfig], torch.nn.Module] | None = None,
+        network: Callable | None = None,
     ) -> tuple[Stager, dict[str, Any]]:
         """Load what `save` wrote: the stager and the parameters of its classifier."""
         net, saved = load_weights(fname, network)
@@ -331,11 +281,12 @@ class Stager:
         """Embed nights; the embeddings of signals on the disk are stored there too."""
         encoded = []
         for number, night in enumerate(nights):
-            found = encode_epochs(self.net, night.signals[:])
-            embeddings: Epochs = found
-            if not isinstance(night.signals, torch.Tensor):
-                embeddings = StoredEpochs.store(folder / f"{number}", found)
-            encoded.append(night.encoded(embeddings))
+            embeddings = encode_epochs(self.net, night.signals[:])
+            if isinstance(night.signals, StoredEpochs):
+                stored = StoredEpochs.store(folder / f"{number}", embeddings)
+                encoded.append(night.encoded(stored))
+            else:
+                encoded.append(night.encoded(embeddings))
         return encoded
 
     def _shares(self, options: TrainingOptions) -> tuple[float, ...]:
@@ -352,13 +303,7 @@ class Stager:
             return False
         return len(subjects) <= MAX_SUBJECTS or options.validation_fraction == 0
 
-    def _train(
-        self,
-        phase: training.Phase,
-        nights: Sequence[AnyNight],
-        held_out: Sequence[AnyNight],
-        run: dict[str, Any],
-    ) -> None:
+    def _train(self, phase, nights, held_out, run) -> None:
         """Run a phase, and add it to the provenance, also if it is interrupted."""
         n_before = len(self.history)
         try:
@@ -368,13 +313,8 @@ class Stager:
             if rows := self.history[n_before:]:
                 self._record(phase, nights, held_out, rows)
 
-    def _record(
-        self,
-        phase: training.Phase,
-        nights: Sequence[AnyNight],
-        held_out: Sequence[AnyNight],
-        rows: list[dict],
-    ) -> None:
+    def _record(self, phase, nights, held_out, rows) -> None:
+        """Take over what belongs to the new weights; ``rows`` are of the history."""
         counts = count_stages(nights)
         self.can_stage = self.can_stage or any(counts.values())
         self.was_finetuned = isinstance(phase, training.Finetuning)

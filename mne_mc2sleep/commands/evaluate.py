@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
             staged.append(result)
     if kept:
         subjects = [night.subject for night in kept]
-        groups = subjects if len(set(subjects)) < len(subjects) else None
+        groups = subjects if len(set(subjects)) < len(subjects) else ()
         names = [str(night.recording) for night in kept]
         try:
             references, predicted = zip(*staged, strict=True)

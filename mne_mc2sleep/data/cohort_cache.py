@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 import torch
 from mne.utils import ProgressBar, logger, verbose
@@ -137,8 +136,7 @@ def _prepare(
 ) -> Night | str:
     """Return the prepared night, or why there is none."""
     try:
-        source = _describe_source(recording, hypno, picks, scaling)
-        name = hashlib.sha256(source.encode()).hexdigest()[:24]
+        name = _hash_source(recording, hypno, picks, scaling)
         fname = folder / f"{Path(recording).stem[:100]}-{name}.safetensors"
         if night := open_night(fname, subject):
             return night
@@ -152,8 +150,8 @@ def _prepare(
     return night or f"{recording}: its prepared night cannot be read back."
 
 
-def _describe_source(recording: Any, hypno: Any, picks: Any, scaling: str) -> str:
-    """Return as text everything that a prepared night depends on."""
+def _hash_source(recording: Any, hypno: Any, picks: Any, scaling: str) -> str:
+    """Return a hash of everything that a prepared night depends on."""
     if not isinstance(recording, str | os.PathLike):
         raise TypeError(
             f"A cohort is prepared from files, got {type(recording)} instead. Pass the "
@@ -162,19 +160,9 @@ def _describe_source(recording: Any, hypno: Any, picks: Any, scaling: str) -> st
     if isinstance(hypno, str | os.PathLike):
         hypno = _describe_file(hypno)
     elif hypno is not None:
-        intervals = as_intervals(hypno)
-        content = b"".join(values.tobytes() for values in intervals[:3])
-        hypno = hashlib.sha256(content).hexdigest(), str(intervals.origin)
-    source = {
-        "format": _FORMAT,
-        "version": __version__,
-        "recording": _describe_file(recording),
-        "hypnogram": hypno,
-        "picks": picks,
-        "scaling": scaling,
-    }
-    # The reader refuses picks of a wrong type.
-    return json.dumps(source, default=str)
+        hypno = tuple(as_intervals(hypno))
+    recording = _describe_file(recording)
+    return joblib.hash((_FORMAT, __version__, recording, hypno, picks, scaling))
 
 
 def _describe_file(fname: str | os.PathLike) -> tuple[str, int, int]:

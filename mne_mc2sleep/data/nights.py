@@ -70,15 +70,12 @@ class AnyNight:
     """The epochs of one recording with their stages."""
 
     inputs: Epochs
-    stages: NDArray[np.int8]
-    """-1 where unscored."""
-    usable: NDArray[np.bool_]
-    """False where the signal is not EEG."""
-    subject: Hashable
-    """Nights of one subject are held out together."""
+    stages: NDArray[np.int8]  # -1 where unscored
+    usable: NDArray[np.bool_]  # False where the signal is not EEG
+    subject: Hashable  # nights of one subject are held out together
+    # Probabilities (n_epochs, 5), zero where unscored, that the losses compare with
+    # instead of ``stages``. Validation compares with ``stages``.
     soft_stages: NDArray[np.float32] | None = None
-    """Probabilities (n_epochs, 5) that the losses compare with instead of ``stages``;
-    zero where unscored. Validation compares with ``stages``."""
 
     @property
     def targets(self) -> NDArray[np.int8]:
@@ -117,8 +114,7 @@ def count_stages(nights: Sequence[AnyNight]) -> dict[str, int]:
 class Batch(NamedTuple):
     """Sequences of epochs; every tensor begins with (batch, sequence)."""
 
-    inputs: Tensor
-    """Signals (..., n_times) or embeddings (..., 2, width)."""
+    inputs: Tensor  # signals (..., n_times) or embeddings (..., 2, width)
     stages: Tensor
     usable: Tensor
     nights: Tensor
@@ -127,8 +123,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
-        moved = (t if t is None else t.to(device) for t in self)
-        return Batch._make(moved)
+        return Batch._make(t if t is None else t.to(device) for t in self)
 
 
 def hold_out_subjects(

@@ -202,6 +202,8 @@ def read_nights(
     """
 
     def read(raw: Any, hypno: Any, subject: Hashable) -> Night:
+        if isinstance(raw, Night):  # prepare_cohort has read it
+            return raw
         recording = read_channel(raw, picks, scaling)
         stages = read_stages(recording, hypno, is_needed=False)
         signals = torch.from_numpy(recording.signals)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class AttentionMaps(NamedTuple):
     """The weights of the cross-attention in one sequence of epochs.
 
-    Each row is the attending epoch; it sums to 1. Each column is an epoch of the other
-    modality, with zeros if it is not usable.
+    Rows are the attending epochs and sum to 1; columns are epochs of the other
+    modality, with zeros if they are not usable.
     """
 
     signal: NDArray[np.float32]
@@ -47,7 +47,7 @@ def attention_maps(
     clf : MC2SleepClassifier
         A trained stager.
     raw : Raw | path-like
-        The recording; it is not modified.
+        The recording.
     first_epoch : int
         The first epoch of the sequence, which has the ``sequence_length`` of the
         weights, or the length of a shorter recording.

@@ -35,19 +35,15 @@ def annotate_review(hypno: Hypnogram, share: float = 0.1) -> mne.Annotations:
         One per epoch, such as ``"Review: N2 or N1"``. Add them to the recording, and in
         MNE's browser (press ``a``) change the description of each to the right stage,
         such as ``"N1"`` or ``"Sleep stage R"``, or to ``"UNS"``. Without a date, one
-        more marks the start of the hypnogram, as MNE counts the times in a cropped
-        recording from before it was cropped.
+        more marks the start of the hypnogram.
     """
     epochs = epochs_to_review(hypno, share).sort_values("epoch")
+    names = _PREFIX + epochs["stage"] + " or " + epochs["second"]
     start = as_utc(hypno.start)
-    description = _PREFIX + epochs["stage"] + " or " + epochs["second"]
-    annotations = mne.Annotations(
-        epochs["onset"],
-        EPOCH_DURATION,
-        list(description),
-        orig_time=None if start is None else start.floor("us").to_pydatetime(),
-    )
+    origin = None if start is None else start.floor("us").to_pydatetime()
+    annotations = mne.Annotations(epochs["onset"], EPOCH_DURATION, list(names), origin)
     if start is None:
+        # MNE counts the times in a cropped recording from before it was cropped.
         annotations.append(0.0, 0.0, _START)
     return annotations
 
@@ -60,7 +56,7 @@ def read_review(
     Parameters
     ----------
     hypno : yasa.Hypnogram
-        The hypnogram that was reviewed; it is not modified.
+        The hypnogram that was reviewed.
     annotations : Annotations
         The annotations of the recording after the review. Those that still begin with
         ``"Review:"`` were not reviewed.
