@@ -6,43 +6,31 @@ import hashlib
 import io
 import json
 import zipfile
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from .._utils import replace_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from torch import nn
 
 _FORMAT = "mne_mc2sleep checkpoint/2"
 
 
-@contextmanager
-def locked(fname: Path | None) -> Iterator[None]:
-    """Reserve a checkpoint, if any, for one training by a file ``*.lock`` beside it."""
-    if fname is None:
-        yield
-        return
-    # The system releases the lock when the process ends, also after kill -9.
-    lock = FileLock(f"{fname}.lock")
+def reserve(fname: Path) -> AbstractContextManager:
+    """Reserve a checkpoint for one training by a file ``*.lock`` beside it."""
     try:
-        lock.acquire(timeout=0)
+        # The system releases the lock when the process ends, also after kill -9.
+        return FileLock(f"{fname}.lock").acquire(timeout=0)
     except Timeout as error:
         raise RuntimeError(
             f"Another training writes to {fname}. Wait until it ends, or name another "
             "file."
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def save_checkpoint(fname: Path, origin: dict[str, Any], state: dict[str, Any]) -> None:

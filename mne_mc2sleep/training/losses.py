@@ -18,9 +18,8 @@ def info_nce_loss(
     """Align the two modalities of the same epochs (InfoNCE, in the paper).
 
     The L2-normalised projections, (n_epochs, width), of one epoch are a positive pair,
-    those of different epochs are negatives. Where ``same_epoch``, (n_epochs, n_epochs),
-    is True, two rows are one epoch, and not negatives. The loss is the mean over both
-    directions.
+    those of different epochs are negatives, unless ``same_epoch``, (n_epochs,
+    n_epochs), says that two rows are one epoch. Return the mean over both directions.
     """
     # Divided by the temperature, the rounding of bfloat16 would reach 0.04.
     with torch.autocast(signal.device.type, enabled=False):

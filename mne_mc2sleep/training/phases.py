@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..network import Embeddings, draw_mask
+from ..data.nights import Batch, Night
+from ..network import Embeddings, SleepNetwork, draw_mask
 from .losses import info_nce_loss, reconstruction_loss, stage_loss
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..data.nights import Batch, Night
-    from ..network import SleepNetwork
-    from .options import TrainingOptions
+from .options import TrainingOptions
 
 FINETUNE_TRAIN_EPOCHS = 20
 """Passes of fine-tuning, unless the options name another number (our choice)."""
@@ -51,6 +46,11 @@ class Phase(nn.Module):
         self.net, self.options = net, options
 
     @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.parameters()).device
+
+    @property
     def frozen(self) -> tuple[nn.Module, ...]:
         """The parts of the network that the phase does not use."""
         return ()
@@ -65,16 +65,18 @@ class Phase(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the loss of a batch."""
-        return self.losses(self.embed(batch), batch)
+        batch = batch.to(self.device)
+        with self._autocast():
+            return self.losses(self.embed(batch), batch)
 
     def predict(self, batch: Batch) -> Tensor:
         """Return the stages of shape (batch, sequence) that the network predicts."""
-        contexts = self.net.contextualize(self.embed(batch), batch.usable)
-        return self.net.stage(contexts).total.argmax(dim=-1)
+        batch = batch.to(self.device)
+        with self._autocast():
+            contexts = self.net.contextualize(self.embed(batch), batch.usable)
+            return self.net.stage(contexts).total.argmax(dim=-1)
 
-    def stage_losses(
-        self, logits: dict[str, Tensor], batch: Batch
-    ) -> dict[str, Tensor]:
+    def stage_losses(self, logits: dict, batch: Batch) -> dict[str, Tensor]:
         """Return the stage loss of each set of logits."""
         targets = batch.stages if batch.soft_stages is None else batch.soft_stages
         smoothing = self.options.label_smoothing
@@ -82,6 +84,10 @@ class Phase(nn.Module):
             f"stage_{name}": stage_loss(part, targets, smoothing)
             for name, part in logits.items()
         }
+
+    def _autocast(self) -> torch.autocast:
+        is_lower = self.options.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_lower)
 
 
 class Pretraining(Phase):
@@ -134,9 +140,7 @@ class Pretraining(Phase):
     def draw_masks(self, batch: Batch) -> Embeddings:
         """Draw which epochs are hidden in each modality, (batch, sequence)."""
         ratio = self.options.mask_ratio
-        return Embeddings(
-            draw_mask(batch.usable, ratio), draw_mask(batch.usable, ratio)
-        )
+        return Embeddings(*(draw_mask(batch.usable, ratio) for _ in range(2)))
 
     def reconstruction_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
         """Return the mean distance of recovered from hidden embeddings."""
@@ -172,12 +176,9 @@ class Finetuning(Phase):
     def losses(self, embeddings: Embeddings, batch: Batch) -> dict[str, Tensor]:
         """Return the stage losses of the five sets of logits."""
         net, usable = self.net, batch.usable
-        both = net.stage(net.contextualize(embeddings, usable))
+        logits = net.stage(net.contextualize(embeddings, usable))._asdict()
         alone = net.stage(net.contextualize(embeddings, usable, cross_attention=False))
         # The total of the modalities without cross-attention is not one of the five.
-        logits = {
-            **both._asdict(),
-            "signal_only": alone.signal,
-            "spectrogram_only": alone.spectrogram,
-        }
+        logits["signal_only"] = alone.signal
+        logits["spectrogram_only"] = alone.spectrogram
         return self.stage_losses(logits, batch)

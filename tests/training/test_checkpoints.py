@@ -143,7 +143,7 @@ def test_a_damaged_or_foreign_file_is_refused(train, fname, damage):
 def test_a_second_training_into_one_file_is_an_error(train, fname):
     """The first one is left alone, and releases the file at its end."""
     with (
-        checkpoints.locked(fname),
+        checkpoints.reserve(fname),
         pytest.raises(RuntimeError, match=r"Another training writes to .*checkpoint"),
     ):
         train("finetune", fname)
