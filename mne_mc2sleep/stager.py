@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 # How to check values of the metadata in a file.
 _CHECKS = {
     "scaling": SCALINGS.__contains__,
+    "calibration_temperature": lambda number: 0 < number < float("inf"),
     "profile": check_profile,
     "levels": check_levels,
 }

@@ -6,24 +6,20 @@ training nights by the Mahalanobis distance. All constants are our choice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import get_window
 from scipy.spatial.distance import cdist
 
 from .._constants import N_TIMES, SFREQ
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from numpy.typing import NDArray
 
 NOVEL_SHARE = 0.2  # of the usable epochs: beyond, the recording is novel
 MOST_SHARE = 0.5  # of the usable epochs: beyond, all of them are novel
@@ -65,9 +61,7 @@ class Novelty:
     """Description of the difference from the training data, or empty."""
 
 
-def fit_profile(
-    nights: Sequence, profile: dict[str, Any] | None = None
-) -> dict[str, Any] | None:
+def fit_profile(nights: Sequence, profile: dict | None = None) -> dict | None:
     """Compute the statistics of training nights, for `measure_novelty`.
 
     The profile can be saved as JSON: the mean and the shrunk covariance of the features
@@ -78,25 +72,20 @@ def fit_profile(
     # Not needed for staging.
     from sklearn.covariance import LedoitWolf
 
-    nights = sample_nights(nights)
-    if not nights or (
-        profile is not None
-        and not any(
-            measure_novelty(profile, night.signals[:], night.usable).is_novel
-            for night in nights
-        )
-    ):
+    nights = [(night.signals[:], night.usable) for night in sample_nights(nights)]
+    if profile and not any(measure_novelty(profile, *n).is_novel for n in nights):
         return profile
-    features = [describe_epochs(night.signals[:], night.usable) for night in nights]
-    pooled = np.concatenate(features)
-    steady, pooled = pooled[:, -1], pooled[:, :-1]
-    mean = pooled.mean(axis=0)
+    if not nights:
+        return None
+    features = np.concatenate([describe_epochs(*night) for night in nights])
+    features, steady = features[:, :-1], features[:, -1]
+    estimated = LedoitWolf().fit(features)
+    mean, n_features = estimated.location_, features.shape[1]
     # The smallest deviation bounds the distance of features that hardly vary.
-    covariance = LedoitWolf().fit(pooled).covariance_ + _MIN_STD**2 * np.eye(len(mean))
+    covariance = estimated.covariance_ + _MIN_STD**2 * np.eye(n_features)
     # Few nights or epochs underestimate how much nights or epochs differ.
-    margin = 1 + max(1 / len(nights) + 5 * len(mean) / len(pooled), _MIN_MARGIN)
-    inverse = np.linalg.inv(covariance)
-    distances = cdist(pooled, mean[None], "mahalanobis", VI=inverse)
+    margin = max(1 / len(nights) + 5 * n_features / len(features), _MIN_MARGIN)
+    limit = np.quantile(_distances(features, mean, covariance), QUANTILE)
     steadiness = None
     steady = steady[np.isfinite(steady)]
     if steady.size:
@@ -107,9 +96,9 @@ def fit_profile(
     return {
         "mean": mean.round(6).tolist(),
         "covariance": covariance.round(6).tolist(),
-        "limit": float(margin * np.quantile(distances, QUANTILE)),
+        "limit": float((1 + margin) * limit),
         "steadiness": steadiness,
-        "unusable": float(max(1 - night.usable.mean() for night in nights)),
+        "unusable": float(max(1 - usable.mean() for _, usable in nights)),
     }
 
 
@@ -119,9 +108,7 @@ def sample_nights(nights: Sequence) -> list:
     return nights[:: -(-len(nights) // MAX_NIGHTS) or 1]
 
 
-def measure_novelty(
-    profile: dict[str, Any], signals: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> Novelty:
+def measure_novelty(profile: dict, signals: NDArray, usable: NDArray) -> Novelty:
     """Compare one channel of a recording with the training nights.
 
     The recording is novel if more than ``NOVEL_SHARE`` of its usable epochs are, or if
@@ -129,10 +116,8 @@ def measure_novelty(
     more than ``MOST_SHARE`` are novel, all are.
     """
     features = describe_epochs(signals, usable)
-    mean, covariance = np.array(profile["mean"]), np.array(profile["covariance"])
-    inverse = np.linalg.inv(covariance)
-    ratios = cdist(features[:, :-1], mean[None], "mahalanobis", VI=inverse)[:, 0]
-    ratios /= profile["limit"]
+    mean, covariance = map(np.array, (profile["mean"], profile["covariance"]))
+    ratios = _distances(features[:, :-1], mean, covariance) / profile["limit"]
     stds = np.sqrt(np.diag(covariance))
     if profile["steadiness"]:
         expected, limit = profile["steadiness"]
@@ -165,11 +150,14 @@ def measure_novelty(
     return Novelty(distances, bool(parts), "; ".join(parts))
 
 
+def _distances(features: NDArray, mean: NDArray, covariance: NDArray) -> NDArray:
+    inverse = np.linalg.inv(covariance)
+    return cdist(features, mean[None], "mahalanobis", VI=inverse)[:, 0]
+
+
 def soften(
-    probabilities: NDArray[np.float64],
-    novelties: Sequence[Novelty],
-    usable: Sequence[NDArray[np.bool_]],
-) -> NDArray[np.float64]:
+    probabilities: NDArray, novelties: Sequence[Novelty], usable: Sequence[NDArray]
+) -> NDArray:
     """Lower the probabilities of novel epochs of novel recordings.
 
     In novel epochs, a share of 1 / (2 distance) is kept and the rest is uniform, so
@@ -194,27 +182,22 @@ def soften(
 
 def check_profile(profile: Any) -> bool:
     """Return whether this can be a profile of `fit_profile`."""
-    n = len(FEATURES) - 1
+    names = ("mean", "covariance", "limit", "unusable")
     try:
         mean, covariance, limit, unusable = (
-            np.array(profile[name], dtype=float)
-            for name in ("mean", "covariance", "limit", "unusable")
+            np.array(profile[name], dtype=float) for name in names
         )
-        center, width = map(float, profile["steadiness"] or (0, 1))
-        numbers = np.hstack([mean, covariance.ravel(), limit, unusable, center, width])
-        return (
-            (mean.shape, covariance.shape) == ((n,), (n, n))
-            and bool(np.isfinite(numbers).all())
-            and bool(limit > 0 and width > 0)
-            and bool(np.linalg.eigvalsh(covariance)[0] > 0)
-        )
+        center, width = profile["steadiness"] or (0, 1)
+        numbers = np.array([*mean, limit, unusable, center, width], dtype=float)
+        spread = np.linalg.eigvalsh(covariance)
+        has_shape = mean.shape == spread.shape == (len(FEATURES) - 1,)
+        positive = np.array([limit, width, spread.min()]) > 0
+        return has_shape and bool(np.isfinite(numbers).all() and positive.all())
     except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
         return False
 
 
-def describe_epochs(
-    signals: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def describe_epochs(signals: NDArray, usable: NDArray) -> NDArray:
     """Return the natural logs of ``FEATURES`` of usable epochs, (n_usable, n_features).
 
     The last is NaN if there are less than ``N_STEADY`` epochs.
@@ -235,7 +218,7 @@ def describe_epochs(
     return np.column_stack([features, spread])
 
 
-def _describe_part(signals: NDArray[np.float32]) -> NDArray[np.float64]:
+def _describe_part(signals: NDArray) -> NDArray:
     x = signals - signals.mean(axis=1, keepdims=True)
     window = get_window("hann", _N_SEGMENT).astype(np.float32)
     window *= np.sqrt(2 / (SFREQ * np.square(window).sum()))
@@ -264,6 +247,6 @@ def _describe_part(signals: NDArray[np.float32]) -> NDArray[np.float64]:
     )
 
 
-def _power(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+def _power(spectrum: NDArray) -> NDArray:
     # Faster than the square of the absolute value, which takes a root.
     return np.square(spectrum.real) + np.square(spectrum.imag)

@@ -1,21 +1,18 @@
 """Scale recordings, so that those of different montages and amplifiers are similar.
 
 A new scaling is a function and a row in ``SCALINGS``. All constants are our choice.
+Signals are consecutive epochs (n_epochs, n_times) of one channel in µV.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import firwin2, oaconvolve, welch
 
 from .._constants import BAND, SFREQ
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
 ROBUST_IQR = 20.0
 """Interquartile range in µV after ``"robust"``, about that of a night of EEG."""
@@ -40,28 +37,21 @@ _LOG_GRID = np.log(_GRID.clip(1e-3))
 _LOG_CENTERS = 0.5 * np.log(np.multiply(_EDGES[1:], _EDGES[:-1]))
 
 
-def scale_signals(
-    signals: NDArray[np.float32], usable: NDArray[np.bool_], scaling: str | None
-) -> NDArray[np.float32]:
-    """Scale the consecutive, finite epochs (n_epochs, n_times) of one channel in µV.
+def scale_signals(signals: NDArray, usable: NDArray, scaling: str | None) -> NDArray:
+    """Scale finite signals by a row of ``SCALINGS``; None is ``"none"``.
 
-    ``scaling`` is a key of ``SCALINGS``; None is ``"none"``. It is estimated from the
-    ``usable`` epochs, at least one. After it, 1 is about 1 µV.
+    It is estimated from the ``usable`` epochs, at least one. After it, 1 is about 1 µV.
     """
     return SCALINGS[scaling or "none"](signals, usable)
 
 
-def _scale_range(
-    signals: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _scale_range(signals: NDArray, usable: NDArray) -> NDArray:
     """Scale the interquartile range to ``ROBUST_IQR``."""
     lower, upper = np.percentile(signals[usable], [25, 75])
     return signals * np.float32(ROBUST_IQR / (upper - lower))
 
 
-def _scale_spectrum(
-    signals: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _scale_spectrum(signals: NDArray, usable: NDArray) -> NDArray:
     """Filter a recording so that its median spectrum is closer to the reference."""
     distances = median_distances(signals[usable])
     return approach_reference(signals, distances, distances)
@@ -76,10 +66,8 @@ SCALINGS: dict[str, Callable] = {
 
 
 def approach_reference(
-    signals: NDArray[np.float32],
-    distances: NDArray[np.float64],
-    measured: NDArray[np.float64],
-) -> NDArray[np.float32]:
+    signals: NDArray, distances: NDArray, measured: NDArray
+) -> NDArray:
     """Filter signals at assumed ``distances`` from the reference, by band.
 
     Bands that were not recorded, as the ``measured`` distances show, are filled with
@@ -97,7 +85,7 @@ def approach_reference(
     return scaled
 
 
-def median_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
+def median_distances(signals: NDArray) -> NDArray:
     """Return the log power of the median spectrum relative to the reference, by band.
 
     Of many epochs, a regular sample is used.
@@ -106,7 +94,7 @@ def median_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
     return distances_by_band(freqs, np.median(density, axis=0))
 
 
-def band_distances(signals: NDArray[np.float32]) -> NDArray[np.float64]:
+def band_distances(signals: NDArray) -> NDArray:
     """Return the log power relative to the reference, of shape (n_epochs, N_BANDS)."""
     return distances_by_band(*welch(signals, SFREQ, nperseg=N_WELCH))
 
@@ -116,17 +104,12 @@ def sample_epochs(epochs: NDArray) -> NDArray:
     return epochs[:: -(-len(epochs) // _MAX_EPOCHS)]
 
 
-def raise_bands(
-    signals: NDArray[np.float32], log_power: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def raise_bands(signals: NDArray, log_power: NDArray) -> NDArray:
     """Raise the natural log of power of each band by a filter of linear phase."""
-    gain = np.exp(0.5 * np.interp(_LOG_GRID, _LOG_CENTERS, log_power))
-    return _filter(signals, gain)
+    return _filter(signals, np.exp(0.5 * np.interp(_LOG_GRID, _LOG_CENTERS, log_power)))
 
 
-def distances_by_band(
-    freqs: NDArray[np.floating], density: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def distances_by_band(freqs: NDArray, density: NDArray) -> NDArray:
     """Return the log of power densities (..., n_freqs) relative to the reference."""
     distances = np.log(density.clip(1e-9)) - _log_reference(freqs)
     band = np.digitize(freqs, _EDGES)
@@ -134,7 +117,7 @@ def distances_by_band(
     return np.stack(means, axis=-1)
 
 
-def _fill(signals: NDArray[np.float32], is_missing: NDArray[np.bool_]) -> None:
+def _fill(signals: NDArray, is_missing: NDArray) -> None:
     """Add noise with the spectrum of the reference in missing bands, in place."""
     distances = band_distances(signals)
     present = np.flatnonzero(~is_missing)
@@ -155,14 +138,12 @@ def _fill(signals: NDArray[np.float32], is_missing: NDArray[np.bool_]) -> None:
             signals += gains * _filter(noise, np.sqrt(power * share) * inside)
 
 
-def _filter(
-    signals: NDArray[np.float32], gain: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def _filter(signals: NDArray, gain: NDArray) -> NDArray:
     """Filter consecutive epochs as one signal, without delay."""
     taps = firwin2(_N_TAPS, _GRID, gain, fs=SFREQ).astype(np.float32)
     return oaconvolve(signals.ravel(), taps, mode="same").reshape(signals.shape)
 
 
-def _log_reference(freqs: NDArray[np.floating]) -> NDArray[np.floating]:
+def _log_reference(freqs: NDArray) -> NDArray:
     """Return the log density in µV²/Hz of about the median night of Sleep-EDF."""
     return 4.0 - 1.8 * np.log(freqs.clip(1e-3))

@@ -10,25 +10,15 @@ recorder. ``docs/ablations.md`` shows what both are worth.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._constants import STAGES
-from .scaling import (
-    N_BANDS,
-    SHARE,
-    band_distances,
-    median_distances,
-    raise_bands,
-    sample_epochs,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from numpy.typing import NDArray
+from . import scaling
+from .scaling import N_BANDS, SHARE, band_distances, median_distances
 
 # Usable epochs of half an hour, of a recording whose stages replace the median fully,
 # and of a whole night, which is not scaled again. Our choices.
@@ -79,11 +69,11 @@ def check_levels(levels: Any) -> bool:
 
 
 def rescale(
-    signals: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    probabilities: NDArray[np.float64] | None,
+    signals: NDArray,
+    usable: NDArray,
+    probabilities: NDArray | None,
     levels: list[list[float]],
-) -> NDArray[np.float32] | None:
+) -> NDArray | None:
     """Scale one channel of a recording like a usual whole night.
 
     ``signals`` (n_epochs, n_times) are scaled by ``"spectrum"``; ``probabilities``
@@ -97,7 +87,7 @@ def rescale(
     n_usable = usable.sum()
     if probabilities is None and n_usable >= _LONG:
         return None
-    epochs = sample_epochs(np.flatnonzero(usable))
+    epochs = scaling.sample_epochs(np.flatnonzero(usable))
     sample = signals[epochs]
     # The scaling left 1 - SHARE of the distance from the reference.
     remaining = median_distances(sample)
@@ -112,12 +102,11 @@ def rescale(
         night = distance - share * shift.clip(-_MAX_SHIFT, _MAX_SHIFT)
     night = trust_shape(night, n_usable, probabilities is not None)
     limit = SHARE * _MAX_DISTANCE
-    return raise_bands(signals, (SHARE * (distance - night)).clip(-limit, limit))
+    change = (SHARE * (distance - night)).clip(-limit, limit)
+    return scaling.raise_bands(signals, change)
 
 
-def trust_shape(
-    distances: NDArray[np.float64], n_usable: int, stages_known: bool
-) -> NDArray[np.float64]:
+def trust_shape(distances: NDArray, n_usable: int, stages_known: bool) -> NDArray:
     """Shrink the shape of a short recording's spectrum, but not its gain.
 
     The gain of the recorder is the mean over the bands of the ``distances`` (N_BANDS,)

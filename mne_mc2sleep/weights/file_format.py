@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from .._constants import N_TIMES
 from .._utils import check_fname, replace_file
-from ..network import MC2SleepConfig, MC2SleepNet, make_network
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-    from ..network import SleepNetwork
+from ..network import MC2SleepConfig, MC2SleepNet, SleepNetwork, make_network
 
 _FORMAT = "mne_mc2sleep/1"
 
@@ -69,9 +64,7 @@ def save_tensors(
     fname: Path, tensors: dict[str, Tensor], header: dict[str, str]
 ) -> None:
     """Write tensors and a header into one file, with a checksum of both."""
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()
-    }
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     header = header | {"sha256": _checksum(tensors, header)}
     # save_file of safetensors makes files that only their owner can read.
     replace_file(fname, save(tensors, header))
@@ -129,12 +122,7 @@ def _check_metadata(metadata: dict[str, Any], fname: Path) -> dict[str, Any]:
                 f"The metadata {name!r} in {fname} are not valid: found "
                 f"{metadata.get(name)!r:.80}. Download or save the weights again."
             )
-    if not 0 < metadata["calibration_temperature"] < float("inf"):
-        raise ValueError(
-            f"The calibration temperature in {fname} is not a number above 0. "
-            "Download or save the weights again."
-        )
-    return {name: metadata.get(name) for name in _TYPES}
+    return {name: metadata[name] for name in _TYPES}
 
 
 def format_card(metadata: dict[str, Any], fname: str | Path) -> str:
@@ -151,8 +139,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     lines = []
     for name, value in facts.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{k} {v}" for k, v in value.items())
-        elif isinstance(value, list):
+            value = [f"{k} {v}" for k, v in value.items()]
+        if isinstance(value, list):
             value = ", ".join(map(str, value))
         if value not in ("", None):
             lines.append(f"{name.replace('_', ' ')}: {value}")

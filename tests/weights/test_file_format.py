@@ -212,8 +212,7 @@ def test_weights_that_are_not_finite_are_refused(fname, net):
 )
 def test_metadata_that_make_no_sense_are_refused(saved, name, value):
     rewrite(saved, metadata=json.dumps(METADATA | {name: value}))
-    match = rf"'{name}' in .*lab\.safetensors|not a number above 0"
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(ValueError, match=rf"'{name}' in .*lab\.safetensors"):
         Stager.load(saved, "cpu")
 
 
