@@ -1,22 +1,19 @@
 """Moments of the band powers of real nights, for simulated nights.
 
-Computed by ``training_scripts/fit_simulation_constants.py`` from 156,147 scored
-epochs of 131 sleep cassette nights of 67 subjects of the Sleep-EDF
-Database Expanded 1.0.0 (Kemp et al. 2000, https://doi.org/10.1109/10.867928; Goldberger
-et al. 2000, https://doi.org/10.1161/01.CIR.101.23.e215; Open Data Commons Attribution
-License 1.0).
+``training_scripts/fit_simulation_constants.py`` computed them from 156,147 scored
+epochs of 131 sleep cassette nights of 67 subjects of the Sleep-EDF Database Expanded
+1.0.0 (Kemp et al. 2000, https://doi.org/10.1109/10.867928; Goldberger et al. 2000,
+https://doi.org/10.1161/01.CIR.101.23.e215; Open Data Commons Attribution License 1.0).
 
 The features are, of EEG Fpz-Cz and then of EEG Pz-Oz, the natural log of the mean power
 density (µV²/Hz) in delta, theta, alpha, beta and gamma. The stages have the order of
 ``STAGES``. An epoch is the mean of its stage + an offset of the subject + a deviation,
 winsorised at the percentiles 1 and 99.
 
-The powers of 15 nights of 8 subjects were measured on the
-signal, the others were estimated from other features of the epoch (held-out R² .72 in
-alpha, .85 in beta, more elsewhere), so alpha and beta vary less than in real nights.
+The powers of 15 nights of 8 subjects were measured on the signal, the others were
+estimated from other features of the epoch (held-out R² .72 in alpha, .85 in beta, more
+elsewhere), so alpha and beta vary less than in real nights.
 """
-
-from __future__ import annotations
 
 import numpy as np
 

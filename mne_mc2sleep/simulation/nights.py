@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.random import Generator, RandomState
+from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, rfft, rfftfreq
 from scipy.interpolate import interp1d
 from scipy.signal import lfilter, resample_poly
@@ -15,11 +18,7 @@ from .._constants import EPOCH_DURATION, N_TIMES, SFREQ
 from . import constants
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mne.io import RawArray
-    from numpy.random import Generator, RandomState
-    from numpy.typing import ArrayLike, NDArray
     from yasa import Hypnogram
 
 _MEAS_DATE = datetime(2000, 1, 1, 22, tzinfo=UTC)
@@ -76,12 +75,12 @@ def simulate_night(
     Parameters
     ----------
     duration : float
-        The duration of the recording in seconds. An incomplete last epoch is part of
-        the recording, but not of the hypnogram.
+        In seconds. An incomplete last epoch is part of the recording, but not of the
+        hypnogram.
     ch_names : sequence of str
         One or two names, of channels similar to EEG Fpz-Cz and to EEG Pz-Oz.
     sfreq : float
-        The sampling frequency of the recording in Hz. There is no power above 50 Hz.
+        The sampling frequency in Hz. There is no power above 50 Hz.
     meas_date : datetime | None
         The start of the recording and of the hypnogram in UTC.
     random_state : int | Generator | RandomState | None
@@ -96,12 +95,11 @@ def simulate_night(
 
     Notes
     -----
-    The stages are a Markov chain of YASA (transitions of Metzner et al. 2021,
-    https://doi.org/10.1038/s42003-021-02912-6). The signal is Gaussian noise. The band
-    powers of an epoch are the mean of its stage, plus an offset of the subject, plus an
-    autoregressive deviation; they have the means and correlations of 131 nights of
-    Sleep-EDF and smaller deviations. Such nights are for tests and examples: scores on
-    them say nothing about scores on people.
+    YASA draws the stages (transitions of Metzner et al. 2021,
+    https://doi.org/10.1038/s42003-021-02912-6). The signal is Gaussian noise, whose
+    band powers have the means and correlations of 131 nights of Sleep-EDF, and smaller
+    deviations. Such nights are for tests and examples: scores on them say nothing about
+    scores on people.
     """
     import yasa
 
@@ -112,7 +110,7 @@ def simulate_night(
         raise ValueError(
             f"'duration' must be at least {EPOCH_DURATION:g} s, got {duration:g} s."
         )
-    if isinstance(random_state, np.random.RandomState):
+    if isinstance(random_state, RandomState):
         random_state = random_state.randint(2**31 - 1)
     rng = np.random.default_rng(random_state)
     # The incomplete last epoch has a stage too, which is removed below.
@@ -130,10 +128,9 @@ def simulate_night(
     return raw, yasa.Hypnogram(stages, start=meas_date, scorer="Simulation")
 
 
-def _draw_powers(stages: NDArray[np.int_], rng: Generator) -> NDArray[np.float64]:
+def _draw_powers(stages: NDArray, rng: Generator) -> NDArray:
     """Draw the log band powers of epochs, (n_epochs, 2, 5)."""
-    n_features = constants.STAGE_MEANS.shape[1]
-    persistence = constants.AUTOCORRELATION
+    persistence, n_features = constants.AUTOCORRELATION, len(constants.SUBJECT_STDS)
     path, _ = lfilter(
         [np.sqrt(1 - persistence**2)],
         [1, -persistence],
@@ -144,15 +141,12 @@ def _draw_powers(stages: NDArray[np.int_], rng: Generator) -> NDArray[np.float64
     values, vectors = np.linalg.eigh(constants.CORRELATIONS)
     root = vectors * np.sqrt(values) @ vectors.T
     deviations = path.clip(-2, 2) @ root * constants.STAGE_STDS[stages]
-    offset = np.clip(rng.standard_normal(n_features), -2, 2)
-    offset = offset @ root * constants.SUBJECT_STDS
+    offset = rng.standard_normal(n_features).clip(-2, 2) @ root * constants.SUBJECT_STDS
     powers = constants.STAGE_MEANS[stages] + _SPREAD * (offset + deviations)
     return powers.reshape(stages.size, 2, -1)
 
 
-def _draw_signals(
-    log_band_power: NDArray[np.float64], rng: Generator
-) -> NDArray[np.float64]:
+def _draw_signals(log_band_power: NDArray, rng: Generator) -> NDArray:
     """Draw Gaussian noise with these powers, (n_channels, n_epochs * N_TIMES)."""
     n_epochs, n_channels, _ = log_band_power.shape
     n_segment = N_TIMES + _N_FADE
@@ -167,9 +161,7 @@ def _draw_signals(
     return signals.swapaxes(0, 1).reshape(n_channels, -1)
 
 
-def _density(
-    log_band_power: NDArray[np.float64], freqs: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _density(log_band_power: NDArray, freqs: NDArray) -> NDArray:
     """Return the power density in µV²/Hz at frequencies, (..., n_freqs).
 
     It is linear in log-log coordinates between the centres of the bands, and has the
