@@ -8,31 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class MC2SleepConfig:
-    """Sizes of an `MC2SleepNet`; the defaults are those of ``"base"``.
+    """Sizes of an `MC2SleepNet`; the defaults are those of ``"base"``."""
 
-    Parameters
-    ----------
-    sequence_length : int
-        Epochs that the sequence level reads at once (our choice).
-    width : int
-        Size of every embedding (128 in the authors' code).
-    n_heads, feedforward, sequence_layers, dropout
-        Of the sequence level: 8, 1024, 4 and 0.1 in the authors' code.
-    spectrogram_layers : int
-        Layers of the spectrogram's Transformer (our choice).
-    signal_channels, signal_convolutions : tuple of int
-        Channels and convolutions of each block of the CNN (SleePyCo's).
-    stem_kernel, stem_stride, pool_size : int
-        Of the first convolution, and of the pooling between blocks (SleePyCo's).
-    """
-
-    sequence_length: int = 20
-    width: int = 128
+    sequence_length: int = 20  #: Epochs read at once (our choice).
+    width: int = 128  #: Of every embedding, as in the authors' code.
+    # Of the sequence level, as in the authors' code.
     n_heads: int = 8
     feedforward: int = 1024
     sequence_layers: int = 4
-    spectrogram_layers: int = 4
     dropout: float = 0.1
+    spectrogram_layers: int = 4  #: Of the spectrogram's Transformer (our choice).
+    # Channels and convolutions of each block of the CNN, its first convolution, and the
+    # pooling between blocks, as in SleePyCo.
     signal_channels: tuple[int, ...] = (64, 128, 192, 256, 256)
     signal_convolutions: tuple[int, ...] = (2, 2, 3, 3, 3)
     stem_kernel: int = 3

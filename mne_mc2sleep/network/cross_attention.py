@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -29,16 +30,11 @@ class CrossAttentionLayer(nn.Module):
 
     def __init__(self, config: MC2SleepConfig):
         super().__init__()
-        width, dropout = config.width, config.dropout
-
-        def attention():
-            return nn.MultiheadAttention(
-                width, config.n_heads, dropout, bias=False, batch_first=True
-            )
-
-        def norm():
-            return nn.LayerNorm(width, eps=1e-12, bias=False)
-
+        width, heads, dropout = config.width, config.n_heads, config.dropout
+        attention = partial(
+            nn.MultiheadAttention, width, heads, dropout, bias=False, batch_first=True
+        )
+        norm = partial(nn.LayerNorm, width, eps=1e-12, bias=False)
         self.self_attention, self.self_norm = attention(), norm()
         self.cross_attention, self.cross_norm = attention(), norm()
         self.feedforward = nn.Sequential(
@@ -112,10 +108,9 @@ def cross_attention_maps(
 ) -> Embeddings:
     """Return how much each epoch attends to each epoch of the other modality.
 
-    The parameters are those of ``net.contextualize`` of an MC2SleepNet in eval mode.
-    Both maps, of the signal to the spectrogram and the other way round, have the shape
-    (batch, layers, heads, sequence, sequence); a row is the attending epoch, and sums
-    to 1.
+    The parameters are those of ``contextualize`` of an MC2SleepNet in eval mode. Both
+    maps have the shape (batch, layers, heads, sequence, sequence); a row is the
+    attending epoch, and sums to 1.
     """
     maps: list[Tensor] = []
 

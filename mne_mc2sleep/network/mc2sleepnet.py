@@ -98,14 +98,13 @@ class MC2SleepNet(SleepNetwork):
     ) -> Embeddings:
         """Recover masked epochs (batch, sequence, width) from the other modality."""
         signal, spectrogram = embeddings
-        hidden_signal = self.signal_token(signal, masks.signal)
-        hidden_spectrogram = self.spectrogram_token(spectrogram, masks.spectrogram)
-        signal, spectrogram = (
-            self.signal_stack(hidden_signal, spectrogram, usable),
-            self.spectrogram_stack(hidden_spectrogram, signal, usable),
-        )
+        hidden = self.signal_token(signal, masks.signal)
+        recovered_signal = self.signal_stack(hidden, spectrogram, usable)
+        hidden = self.spectrogram_token(spectrogram, masks.spectrogram)
+        recovered_spectrogram = self.spectrogram_stack(hidden, signal, usable)
         return Embeddings(
-            self.signal_recovery(signal), self.spectrogram_recovery(spectrogram)
+            self.signal_recovery(recovered_signal),
+            self.spectrogram_recovery(recovered_spectrogram),
         )
 
     def stage(self, contexts: Embeddings) -> StageLogits:

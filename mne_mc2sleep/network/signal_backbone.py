@@ -5,16 +5,13 @@ from torch import Tensor, nn
 
 from .config import MC2SleepConfig
 
-# SleePyCo's squeeze-and-excitation gate narrows to a sixteenth of the channels.
-_GATE_REDUCTION = 16
-
 
 class ChannelGate(nn.Module):
     """Scale the channels by a gate (squeeze and excitation)."""
 
     def __init__(self, n_channels: int):
         super().__init__()
-        n_squeezed = max(n_channels // _GATE_REDUCTION, 1)
+        n_squeezed = max(n_channels // 16, 1)  # as in SleePyCo
         self.gate = nn.Sequential(
             nn.Linear(n_channels, n_squeezed),
             nn.ReLU(),

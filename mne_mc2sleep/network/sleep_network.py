@@ -31,8 +31,8 @@ class StageLogits(NamedTuple):
 class SleepNetwork(nn.Module, ABC):
     """Base class of networks of two modalities, such as `MC2SleepNet`."""
 
+    #: Its ``width`` and ``sequence_length`` must be those of the network.
     config: MC2SleepConfig
-    """The sizes. ``width`` and ``sequence_length`` must be those of the network."""
 
     @property
     @abstractmethod

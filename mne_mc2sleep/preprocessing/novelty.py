@@ -53,12 +53,9 @@ FEATURES = (
 class Novelty:
     """The novelty of one channel of a recording."""
 
-    distances: NDArray[np.float64]
-    """Array of shape (n_epochs,): novel from 1 on, 0 in unusable epochs."""
-    is_novel: bool
-    """Whether the recording is unlike the training data."""
-    description: str
-    """Description of the difference from the training data, or empty."""
+    distances: NDArray  #: Of shape (n_epochs,): novel from 1 on, 0 in unusable epochs.
+    is_novel: bool  #: Whether the recording is unlike the training data.
+    description: str  #: The difference from the training data, or empty.
 
 
 def fit_profile(nights: Sequence, profile: dict | None = None) -> dict | None:

@@ -14,17 +14,12 @@ from scipy.signal import firwin2, oaconvolve, welch
 
 from .._constants import BAND, SFREQ
 
-ROBUST_IQR = 20.0
-"""Interquartile range in µV after ``"robust"``, about that of a night of EEG."""
-
+ROBUST_IQR = 20.0  # µV, about the interquartile range of a night of EEG
+# The share of the distance from the reference that is removed. The rest is kept: a
+# recording of a single stage must not look like a mixture of all.
 SHARE = 0.75
-"""The share of the distance from the reference that is removed. The rest is kept: a
-recording of a single stage must not look like a mixture of all."""
-
 _EDGES = (0.5, 1.2, 2, 3, 4.5, 6.5, 9, 12, 16, 19, 22, 25, 28, 32)  # Hz
 N_BANDS = len(_EDGES) - 1
-"""The number of frequency bands."""
-
 _MAX_LOG_DISTANCE = 6.0
 _MISSING_LOG_DISTANCE = 2.5  # below the others: a band that was not recorded
 _N_NEAREST = 2  # bands that the noise in a missing band follows
@@ -62,7 +57,6 @@ SCALINGS: dict[str, Callable] = {
     "robust": _scale_range,
     "spectrum": _scale_spectrum,
 }
-"""The scalings by name."""
 
 
 def approach_reference(

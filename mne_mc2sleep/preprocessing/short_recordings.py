@@ -1,11 +1,11 @@
 """Scale short and unusual recordings by the stages found in them.
 
-A night contains every stage, so scaling uses its median spectrum. The median spectrum
-of half an hour of N3 is that of N3: scaled by it, N3 would look like the middle of a
-night. A day and a night are mostly wake. The stages that were found show how far the
-recording is from the middle of a night. Stages change the shape of the spectrum of half
-an hour more than recorders do, so only part of that shape is attributed to the
-recorder. ``docs/ablations.md`` shows what both are worth.
+A night contains every stage, so scaling uses its median spectrum. That of half an hour
+of N3 is that of N3: scaled by it, N3 would look like the middle of a night. A day and a
+night are mostly wake. The stages that were found show how far the recording is from the
+middle of a night. Stages change the shape of the spectrum of half an hour more than
+recorders do, so only part of that shape is attributed to the recorder.
+``docs/ablations.md`` shows what both are worth.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def check_levels(levels: Any) -> bool:
     """Return whether these can be levels of `fit_levels`."""
     try:
         array = np.array(levels, dtype=float)
+        return array.shape == (len(STAGES), N_BANDS) and bool(np.isfinite(array).all())
     except (TypeError, ValueError):
         return False
-    return array.shape == (len(STAGES), N_BANDS) and bool(np.isfinite(array).all())
 
 
 def rescale(

@@ -6,12 +6,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "options": ["TrainingOptions"],
-        "phases": [
-            "Finetuning",
-            "Phase",
-            "Pretraining",
-            "fit_input_statistics",
-        ],
+        "phases": ["Finetuning", "Phase", "Pretraining", "fit_input_statistics"],
         "trainer": ["interruptible", "logger", "seeded", "train"],
     },
 )

@@ -34,11 +34,7 @@ def reserve(fname: Path) -> AbstractContextManager:
 
 
 def save_checkpoint(fname: Path, origin: dict[str, Any], state: dict[str, Any]) -> None:
-    """Replace a checkpoint in one step.
-
-    Only a training with the same ``origin`` can resume. ``state`` holds tensors,
-    numbers, strings, and lists and dicts of them.
-    """
+    """Replace a checkpoint, from which a training of the same ``origin`` can resume."""
     content = {"format": _FORMAT, "origin": _as_json(origin), "state": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -46,10 +42,7 @@ def save_checkpoint(fname: Path, origin: dict[str, Any], state: dict[str, Any]) 
 
 
 def load_checkpoint(fname: Path, origin: dict[str, Any]) -> dict[str, Any]:
-    """Return the state that `save_checkpoint` wrote, on the CPU.
-
-    Raise a ValueError if the file is damaged, or if ``origin`` differs.
-    """
+    """Return the state that was saved, on the CPU; raise if ``origin`` differs."""
     try:
         # torch.load does not compare the checksums in the file.
         with zipfile.ZipFile(fname) as file:

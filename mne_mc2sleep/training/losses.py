@@ -10,10 +10,7 @@ from .._constants import UNSCORED
 
 
 def info_nce_loss(
-    signal: Tensor,
-    spectrogram: Tensor,
-    temperature: float,
-    same_epoch: Tensor | None = None,
+    signal: Tensor, spectrogram: Tensor, temperature: float, same_epoch: Tensor
 ) -> Tensor:
     """Align the two modalities of the same epochs (InfoNCE, in the paper).
 
@@ -24,9 +21,8 @@ def info_nce_loss(
     # Divided by the temperature, the rounding of bfloat16 would reach 0.04.
     with torch.autocast(signal.device.type, enabled=False):
         logits = signal.float() @ spectrogram.float().T / temperature
-    if same_epoch is not None:
-        positives = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        logits = logits.masked_fill(same_epoch & ~positives, -torch.inf)
+    positives = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    logits = logits.masked_fill(same_epoch & ~positives, -torch.inf)
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
@@ -48,12 +44,9 @@ def stage_loss(logits: Tensor, stages: Tensor, label_smoothing: float = 0.0) -> 
     ``stages`` are integers, -1 where unscored, or probabilities (..., 5), zero where
     unscored. ``label_smoothing`` is spread evenly over all stages.
     """
-    if stages.is_floating_point():
-        stages = stages.flatten(0, -2)
-        scored = stages.sum(dim=-1) > 0
-    else:
-        stages = stages.flatten()
-        scored = stages != UNSCORED
+    is_soft = stages.is_floating_point()
+    stages = stages.flatten(0, -2) if is_soft else stages.flatten()
+    scored = stages.sum(dim=-1) > 0 if is_soft else stages != UNSCORED
     terms = F.cross_entropy(
         logits.flatten(0, -2).float(),
         stages,

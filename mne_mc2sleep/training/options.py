@@ -38,12 +38,9 @@ class TrainingOptions:
 
     pretrain_train_epochs: int = _integer(20, 1)
     finetune_train_epochs: int | None = _integer(None, 1, None)
-    batch_size: int = _integer(32, 1)
-    """Sequences in one step (of each process, under torchrun)."""
-    learning_rate: float = _real(1e-3, None, "neither")
-    """Highest learning rate of AdamW, which rises first and then follows a cosine."""
-    weight_decay: float = _real(0.01, None, "left")
-    """Weight decay of AdamW, on matrices and kernels only."""
+    batch_size: int = _integer(32, 1)  #: Sequences in one step of each process.
+    learning_rate: float = _real(1e-3, None, "neither")  #: The highest one.
+    weight_decay: float = _real(0.01, None, "left")  #: Of matrices and kernels only.
     patience: int = _integer(5, 1)
     mask_ratio: float = _real(0.5, 1, "both")
     contrastive_temperature: float = _real(0.1, None, "neither")
@@ -52,8 +49,7 @@ class TrainingOptions:
     validation_fraction: float = _real(0.2, 1, "left")
     adaptation: float | str = _real("auto", 1, "both", StrOptions({"auto"}))
     precision: str = _option("float32", StrOptions({"float32", "bfloat16"}))
-    seed: int = _integer(0, 0)
-    """Seed of everything that is drawn."""
+    seed: int = _integer(0, 0)  #: Of everything that is drawn.
     label_smoothing: float = _real(0.0, 1, "left")
     """Share of each stage that the stage losses spread evenly over all stages."""
     average_decay: float = _real(0.0, 1, "left")

@@ -13,8 +13,7 @@ from ..network import Embeddings, SleepNetwork, draw_mask
 from .losses import info_nce_loss, reconstruction_loss, stage_loss
 from .options import TrainingOptions
 
-FINETUNE_TRAIN_EPOCHS = 20
-"""Passes of fine-tuning, unless the options name another number (our choice)."""
+_FINETUNE_TRAIN_EPOCHS = 20  # unless the options name another number (our choice)
 # Epochs from which the input statistics are taken: enough for a steady estimate.
 _N_STATISTICS = 4096
 
@@ -162,7 +161,7 @@ class Finetuning(Phase):
 
     def __init__(self, net: SleepNetwork, options: TrainingOptions):
         super().__init__(net, options)
-        self.n_train_epochs = options.finetune_train_epochs or FINETUNE_TRAIN_EPOCHS
+        self.n_train_epochs = options.finetune_train_epochs or _FINETUNE_TRAIN_EPOCHS
 
     @property
     def frozen(self) -> tuple[nn.Module, ...]:

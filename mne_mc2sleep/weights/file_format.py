@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .._constants import N_TIMES
 from .._utils import check_fname, replace_file
-from ..network import MC2SleepConfig, MC2SleepNet, SleepNetwork, make_network
+from ..network import MC2SleepConfig, SleepNetwork, make_network
 
 _FORMAT = "mne_mc2sleep/1"
 
@@ -86,8 +86,8 @@ def load_weights(
     fname = Path(fname)
     if not fname.is_file():
         raise FileNotFoundError(
-            f"The weights file {str(fname)!r} does not exist. Pass the path of a "
-            "file that MC2SleepClassifier.save wrote."
+            f"The weights file {str(fname)!r} does not exist. Pass the path of a file "
+            "that MC2SleepClassifier.save wrote."
         )
     state, header = load_tensors(fname)
     _check_network(fname, header.get("network"), network)
@@ -95,7 +95,7 @@ def load_weights(
         config = _read_config(header["config"])
         # First on "meta", without memory: the file may describe a huge network.
         with torch.device("meta"):
-            (network or MC2SleepNet)(config).load_state_dict(state, assign=True)
+            make_network(config, network).load_state_dict(state, assign=True)
         with torch.random.fork_rng(devices=[]):
             net = make_network(config, network).eval()
         net.load_state_dict(state)
@@ -148,12 +148,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _import_name(network: Callable) -> str:
-    try:
-        return f"{network.__module__}:{network.__qualname__}"
-    except AttributeError:
-        raise TypeError(
-            f"'network' must be a class or a function, got {network!r} instead."
-        ) from None
+    # A partial function has no name of its own.
+    name = getattr(network, "__qualname__", type(network).__qualname__)
+    return f"{network.__module__}:{name}"
 
 
 def _check_network(fname: Path, saved: str | None, network: Callable | None) -> None:
@@ -189,19 +186,17 @@ def load_tensors(fname: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(fname, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        is_ours = header.get("format") == _FORMAT
+        if is_ours and header.pop("sha256", None) != _checksum(tensors, header):
+            raise SafetensorError("its content does not match its checksum")
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{fname} is damaged or not a safetensors file ({error}). Download or save "
             "it again."
         ) from error
-    if header.get("format") != _FORMAT:
+    if not is_ours:
         raise ValueError(
             f"{fname} holds no weights that this version of mne_mc2sleep can read: its "
             f"format is {header.get('format')!r}, not {_FORMAT!r}."
-        )
-    if header.pop("sha256", None) != _checksum(tensors, header):
-        raise ValueError(
-            f"{fname} is damaged: its content does not match its checksum. Download or "
-            "save it again."
         )
     return tensors, header

@@ -21,6 +21,7 @@ class KnownWeights:
     url: str | None = None
 
 
+# All weights by name.
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
@@ -29,7 +30,6 @@ KNOWN_WEIGHTS = {
         "574 k parameters, trained on resynthesised nights and real EEG of Sleep-EDF",
     ),
 }
-"""All weights by name."""
 
 
 def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
