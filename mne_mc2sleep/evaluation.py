@@ -76,10 +76,7 @@ def evaluate(
 
 
 def tabulate_scores(
-    references: Sequence[NDArray[np.int8]],
-    predicted: Sequence[Hypnogram],
-    names: Sequence,
-    groups: Sequence = (),
+    references: Sequence, predicted: Sequence, names: Sequence, groups: Sequence = ()
 ) -> DataFrame:
     """Return the table of `evaluate` from the stages of a scorer and of a stager."""
     nights = [
@@ -128,9 +125,7 @@ def _score_pooled(clf: Any, raws: Any, hypnos: Any = None, *, metric: str) -> fl
     return float(evaluate(clf, raws, hypnos)[metric].iloc[-1])
 
 
-def read_reference(
-    raw: Any, hypno: Any, predicted: Hypnogram, picks: Any
-) -> NDArray[np.int8]:
+def read_reference(raw: Any, hypno: Any, predicted: Hypnogram, picks: Any) -> NDArray:
     """Return the stages of the scorer on the grid of the recording."""
     if hypno is None or hypno is getattr(raw, "annotations", None):
         return read_stages(read_recording(raw, picks), hypno)

@@ -201,9 +201,7 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
     return epochs.nsmallest(n_listed, "confidence").reset_index(drop=True)
 
 
-def _confidence(
-    probabilities: Probabilities, reference: AnyStages
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _confidence(probabilities, reference) -> tuple[NDArray, NDArray]:
     """Return the confidence of each scored epoch, and 1 where its stage is right."""
     table = getattr(probabilities, "proba", probabilities)
     if isinstance(table, pd.DataFrame):

@@ -20,15 +20,8 @@ from .data.nights import Night, StoredEpochs, count_stages, hold_out_subjects
 from .inference.calibration import calibrate
 from .inference.sliding_window import encode_epochs, log_posteriors
 from .network import MC2SleepConfig, make_network
-from .preprocessing.novelty import (
-    check_profile,
-    fit_profile,
-    measure_novelty,
-    sample_nights,
-    soften,
-)
+from .preprocessing import novelty, short_recordings
 from .preprocessing.scaling import SCALINGS
-from .preprocessing.short_recordings import check_levels, fit_levels, rescale
 from .training import logger
 from .training.adaptation import (
     ADAPTATION_TRAIN_EPOCHS,
@@ -58,8 +51,8 @@ if TYPE_CHECKING:
 _CHECKS = {
     "scaling": SCALINGS.__contains__,
     "calibration_temperature": lambda number: 0 < number < float("inf"),
-    "profile": check_profile,
-    "levels": check_levels,
+    "profile": novelty.check_profile,
+    "levels": short_recordings.check_levels,
 }
 
 
@@ -144,7 +137,7 @@ class Stager:
         train, held_out = self._split(nights, options, [] if leave_out else held_out)
         self._fit_statistics(train, options.seed)
         if self.scaling == "spectrum" and self.levels is None:
-            self.levels = fit_levels(sample_nights(train))
+            self.levels = short_recordings.fit_levels(novelty.sample_nights(train))
         net, before = self.net, deepcopy(self.net.state_dict())
         temperature, chosen = self.calibration_temperature, None
         with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
@@ -168,11 +161,11 @@ class Stager:
         """Compare each channel with the training nights, if there is a profile."""
         if self.profile is None:
             return []
-        return [*map(partial(measure_novelty, self.profile), signals, usable)]
+        return [*map(partial(novelty.measure_novelty, self.profile), signals, usable)]
 
     def probabilities(
         self, signals: Channels, usable: Channels, novelties: Sequence[Novelty] = ()
-    ) -> NDArray[np.float64]:
+    ) -> NDArray:
         """Stage one night by one channel or several.
 
         The probabilities (n_epochs, 5) are from the mean log-posterior of the channels
@@ -183,22 +176,24 @@ class Stager:
         posteriors = np.stack([*map(self._posteriors, signals, usable)])
         fused = (posteriors * weights).sum(axis=0) / weights.sum(axis=0).clip(min=1)
         calibrated = calibrate(fused, self.calibration_temperature)
-        return soften(calibrated, novelties, usable)
+        return novelty.soften(calibrated, novelties, usable)
 
-    def stage(self, signals: Channels, usable: Channels) -> NDArray[np.float64]:
+    def stage(self, signals: Channels, usable: Channels) -> NDArray:
         """Return the `probabilities` of a night, lowered by its `novelty`."""
         return self.probabilities(signals, usable, self.novelty(signals, usable))
 
-    def _posteriors(self, signals: NDArray, usable: NDArray) -> NDArray[np.float64]:
-        def stage(scaled: NDArray | None) -> NDArray[np.float64]:
+    def _posteriors(self, signals: NDArray, usable: NDArray) -> NDArray:
+        """Return the log-posteriors (n_epochs, 5) of one channel."""
+
+        def stage(scaled: NDArray | None) -> NDArray:
             scaled = signals if scaled is None else scaled
             return log_posteriors(self.net, encode_epochs(self.net, scaled), usable)
 
         if self.levels is None:
             return stage(signals)
-        found = stage(rescale(signals, usable, None, self.levels))
-        probabilities = calibrate(found, self.calibration_temperature)
-        scaled = rescale(signals, usable, probabilities, self.levels)
+        rescale = partial(short_recordings.rescale, signals, usable, levels=self.levels)
+        found = stage(rescale(None))
+        scaled = rescale(calibrate(found, self.calibration_temperature))
         # After that, the stages hardly change.
         return found if scaled is None else stage(scaled)
 
@@ -240,12 +235,7 @@ class Stager:
         net = net.to(find_device(device))
         return cls(net, network, **saved, started_from=started_from), parameters
 
-    def _split(
-        self,
-        nights: Sequence[Night],
-        options: TrainingOptions,
-        held_out: Sequence[Night] | None,
-    ) -> tuple[list[Night], list[Night]]:
+    def _split(self, nights, options, held_out) -> tuple[list[Night], list[Night]]:
         """Hold out the validation subjects; draw them if they are not known yet."""
         train, stored = list(nights), set(self.validation_subjects)
         if held_out is None and options.validation_fraction > 0:
@@ -276,7 +266,7 @@ class Stager:
         """Learn what the training nights look like; keep a profile that fits them."""
         if not self.provenance:
             training.fit_input_statistics(self.net, nights, seed)
-        self.profile = fit_profile(nights, self.profile)
+        self.profile = novelty.fit_profile(nights, self.profile)
 
     def _encode(self, nights: Sequence[Night], folder: Path) -> list[EncodedNight]:
         """Embed nights; the embeddings of signals on the disk are stored there too."""

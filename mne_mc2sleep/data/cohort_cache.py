@@ -23,9 +23,6 @@ from .reading import pair, read_channel, read_stages, run_on_recordings
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
-    from typing import Any
-
-    from numpy.typing import NDArray
 
 _FORMAT = 3
 _MAX_LEVEL = np.iinfo(np.int16).max
@@ -71,16 +68,14 @@ def prepare_cohort(
 
     Notes
     -----
-    A night is one safetensors file. Signals are 16-bit integers with a scale for each
-    epoch: the error of a sample is at most 1/65534 of the largest sample of its epoch.
-    An epoch takes 6,006 bytes, a night of 8 h 5.8 MB.
+    A night is one safetensors file, 5.8 MB for 8 h. Signals are 16-bit integers: the
+    error of a sample is at most 1/65534 of the largest sample of its epoch.
 
     The file name contains a hash of everything that the night depends on: path, size
     and modification time of the recording and the hypnogram (the content of a hypnogram
     in memory), ``picks``, ``scaling`` and the version of this package. If one of these
     changes, another file is written and the old one stays. Of a format of several
-    files, such as BrainVision, only the file that was passed is considered. Truncated
-    files are prepared again.
+    files, such as BrainVision, only the file that was passed is considered.
     """
     recordings, hypnos, subjects = pair(recordings, hypnos, groups)
     channels = [picks] * len(recordings)
@@ -91,13 +86,7 @@ def prepare_cohort(
 
 
 def prepare_all(
-    recordings: list,
-    hypnos: list,
-    subjects: Sequence,
-    picks: list,
-    folder: str | os.PathLike,
-    scaling: str,
-    n_jobs: int | None,
+    recordings, hypnos, subjects, picks, folder, scaling: str, n_jobs: int | None
 ) -> list[Night | None]:
     """Prepare nights as `prepare_cohort` does, and return None for those that failed.
 
@@ -126,14 +115,7 @@ def prepare_all(
     return [None if isinstance(outcome, str) else outcome for outcome in outcomes]
 
 
-def _prepare(
-    recording: Any,
-    hypno: Any,
-    subject: Hashable,
-    picks: str | list[str] | None,
-    folder: Path,
-    scaling: str,
-) -> Night | str:
+def _prepare(recording, hypno, subject, picks, folder, scaling) -> Night | str:
     """Return the prepared night, or why there is none."""
     try:
         name = _hash_source(recording, hypno, picks, scaling)
@@ -150,7 +132,7 @@ def _prepare(
     return night or f"{recording}: its prepared night cannot be read back."
 
 
-def _hash_source(recording: Any, hypno: Any, picks: Any, scaling: str) -> str:
+def _hash_source(recording, hypno, picks, scaling) -> str:
     """Return a hash of everything that a prepared night depends on."""
     if not isinstance(recording, str | os.PathLike):
         raise TypeError(
@@ -173,13 +155,8 @@ def _describe_file(fname: str | os.PathLike) -> tuple[str, int, int]:
     return str(path), status.st_size, status.st_mtime_ns
 
 
-def write_night(
-    fname: Path,
-    signals: NDArray[np.float32],
-    stages: NDArray[np.int8],
-    usable: NDArray[np.bool_],
-) -> None:
-    """Write a night atomically, its signals in 16 bits."""
+def write_night(fname: Path, signals, stages, usable) -> None:
+    """Write the arrays of a night atomically, its signals in 16 bits."""
     # A scale for each epoch, so that an artefact costs no other epoch its precision.
     peaks = np.abs(signals).max(axis=1, keepdims=True)
     scales = np.maximum(peaks, _TINY) / np.float32(_MAX_LEVEL)

@@ -191,17 +191,14 @@ def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def count_batches(
-    nights: Sequence[AnyNight], sequence_length: int, batch_size: int
-) -> int:
+def count_batches(nights: Sequence, sequence_length: int, batch_size: int) -> int:
     """Return how many batches a pass yields at most, without making them."""
     n_sequences = sum(-(-len(n.stages) // sequence_length) + 1 for n in nights)
     return -(-n_sequences // batch_size)
 
 
-def _collate(
-    nights: Sequence[AnyNight], places: list[tuple[int, int]], sequence_length: int
-) -> Batch:
+def _collate(nights, places, sequence_length) -> Batch:
+    """Cut the sequences that begin at ``places``: each a night and its epoch."""
     shape = (len(places), sequence_length)
     inputs = torch.zeros(*shape, *nights[0].inputs.shape[1:])
     stages = torch.full(shape, UNSCORED)

@@ -122,9 +122,7 @@ def run_on_recordings(
             yield result
 
 
-def _call(
-    function: Callable, name: str, recording: Any, values: list, log_level: int
-) -> tuple:
+def _call(function, name, recording, values, log_level) -> tuple:
     """Return the result of a call, its input error if any, and its warnings."""
     result, error = None, None
     # Another process does not know the level of this one.
@@ -146,9 +144,7 @@ def read_channel(raw: Any, picks: Any, scaling: str | None) -> Recording:
     return replace(recording, signals=signals)
 
 
-def read_channels(
-    raw: Any, picks: Any, average_channels: Any, scaling: str | None
-) -> list[Recording]:
+def read_channels(raw, picks, average_channels, scaling) -> list[Recording]:
     """Read the channel to stage by, or all those whose stages are to be averaged."""
     if average_channels is None:
         return [read_channel(raw, picks, scaling)]
@@ -167,9 +163,7 @@ def read_channels(
     return channels
 
 
-def read_stages(
-    recording: Recording, hypno: Any, is_needed: bool = True
-) -> NDArray[np.int8]:
+def read_stages(recording: Recording, hypno: Any, is_needed: bool = True) -> NDArray:
     """Put a hypnogram, or the recording's own annotations, on the recording's grid.
 
     ``hypno`` has any form that `MC2SleepClassifier.fit` takes. The stages, of shape

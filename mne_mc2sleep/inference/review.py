@@ -14,7 +14,6 @@ from ..io.stage_names import parse_stage
 from ..metrics import check_step, epochs_to_review
 
 if TYPE_CHECKING:
-    from pandas import Timestamp
     from yasa import Hypnogram
 
 _PREFIX = "Review: "
@@ -85,9 +84,7 @@ def read_review(
     return Hypnogram.from_integers(values, start=hypno.start, scorer=scorer)
 
 
-def _find_reviewed(
-    annotations: mne.Annotations, start: Timestamp | None
-) -> mne.Annotations:
+def _find_reviewed(annotations: mne.Annotations, start) -> mne.Annotations:
     """Return the stages, and other names where there is exactly one epoch."""
     found, first = annotations.copy(), 0.0  # the start of the hypnogram
     is_start = found.description == _START
