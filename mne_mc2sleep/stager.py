@@ -17,8 +17,7 @@ from . import __version__, training
 from ._constants import SFREQ, STAGES
 from ._utils import find_device
 from .data.nights import Night, StoredEpochs, count_stages, hold_out_subjects
-from .inference.calibration import calibrate
-from .inference.sliding_window import encode_epochs, log_posteriors
+from .inference.sliding_window import calibrate, encode_epochs, log_posteriors
 from .network import MC2SleepConfig, make_network
 from .preprocessing import novelty, short_recordings
 from .preprocessing.scaling import SCALINGS

@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from mne_mc2sleep import training
-from mne_mc2sleep.inference.calibration import calibrate, fit_temperature
-from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
+from mne_mc2sleep.inference.sliding_window import (
+    calibrate,
+    encode_epochs,
+    fit_temperature,
+    log_posteriors,
+)
 from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.training import trainer as _loop
 

@@ -46,8 +46,11 @@ from ucddb_runs import read_runs
 from mne_mc2sleep import __version__, training
 from mne_mc2sleep._utils import find_device
 from mne_mc2sleep.data.nights import count_stages
-from mne_mc2sleep.inference.calibration import fit_temperature
-from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
+from mne_mc2sleep.inference.sliding_window import (
+    encode_epochs,
+    fit_temperature,
+    log_posteriors,
+)
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.preprocessing.novelty import fit_profile
 from mne_mc2sleep.preprocessing.short_recordings import fit_levels

@@ -1,1 +1,1 @@
-"""Stage a night with a trained network."""
+"""Staging by sliding windows and its calibration, attention maps, review."""

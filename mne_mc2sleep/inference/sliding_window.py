@@ -1,14 +1,17 @@
-"""Stage a night: encode each epoch once, slide over the sequences, fuse the windows."""
+"""Stage a night: encode its epochs, slide over the sequences, fuse and calibrate."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from math import log
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
-from .._constants import EPOCH_DURATION, SFREQ, STAGES
+from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
 from ..network import Embeddings, fuse
 
 if TYPE_CHECKING:
@@ -45,9 +48,7 @@ def encode_epochs(net: SleepNetwork, signals: NDArray | Tensor) -> Tensor:
     return torch.cat(_map(encode, torch.as_tensor(signals).split(batch_size), device))
 
 
-def log_posteriors(
-    net: SleepNetwork, embeddings: Tensor, usable: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def log_posteriors(net: SleepNetwork, embeddings: Tensor, usable: NDArray) -> NDArray:
     """Slide over the ``embeddings`` of a night and fuse the windows.
 
     Each epoch gets the mean of the windows that contain it, normalised: (n_epochs, 5).
@@ -79,12 +80,31 @@ def log_posteriors(
     return (sums / counts[:, None]).log_softmax(dim=-1).numpy()
 
 
+def fit_temperature(posteriors: NDArray, stages: NDArray) -> float:
+    """Find the temperature of the least negative log-likelihood (Guo et al. 2017).
+
+    It divides log-posteriors, and is 0.1 to 10. The log-``posteriors`` (n_epochs, 5)
+    are of nights that were not trained on; ``stages`` are -1 where unscored.
+    """
+    scored = stages != UNSCORED
+    posteriors, stages = posteriors[scored], stages[scored]
+
+    def negative_log_likelihood(log_temperature: float) -> float:
+        calibrated = log_softmax(posteriors / np.exp(log_temperature), axis=-1)
+        return -calibrated[np.arange(len(stages)), stages].mean()
+
+    found = minimize_scalar(negative_log_likelihood, bounds=(log(0.1), log(10)))
+    return float(np.exp(found.x))
+
+
+def calibrate(posteriors: NDArray, temperature: float) -> NDArray:
+    """Turn log-posteriors (n_epochs, 5) into calibrated probabilities."""
+    return softmax(posteriors / temperature, axis=-1)
+
+
 def stage_in_steps(
-    stage: Callable,
-    signals: Sequence[NDArray[np.float32]],
-    usable: Sequence[NDArray[np.bool_]],
-    step: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    stage: Callable, signals: Sequence, usable: Sequence, step: float
+) -> tuple[NDArray, NDArray, NDArray]:
     """Stage windows of 30 s that begin every ``step`` seconds, a divisor of 30 s.
 
     ``stage`` takes the signals (n_epochs, n_times) and usable epochs (n_epochs,) of
@@ -106,10 +126,8 @@ def stage_in_steps(
     proba = np.full((n_windows, len(STAGES)), 1 / len(STAGES))
     is_usable = np.zeros(n_windows, dtype=bool)
     for index in range(n_shifts):
-        shifted = [
-            _shift(*channel, index * step)
-            for channel in zip(signals, usable, strict=True)
-        ]
+        channels = zip(signals, usable, strict=True)
+        shifted = [_shift(*channel, index * step) for channel in channels]
         found = [channel for channel in shifted if channel[1].any()]
         if found:
             proba[index::n_shifts] = stage(*map(list, zip(*found, strict=True)))
@@ -117,9 +135,7 @@ def stage_in_steps(
     return step * np.arange(n_windows, dtype=float), proba, is_usable
 
 
-def _shift(
-    signals: NDArray[np.float32], usable: NDArray[np.bool_], seconds: float
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _shift(signals, usable, seconds: float) -> tuple[NDArray, NDArray]:
     """Let the epochs begin later; the last one, which is incomplete, is dropped."""
     n_times = round(seconds * SFREQ)
     if not n_times:

@@ -14,8 +14,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from .._constants import UNSCORED
-from ..inference.calibration import fit_temperature
-from ..inference.sliding_window import log_posteriors
+from ..inference.sliding_window import fit_temperature, log_posteriors
 from ..metrics import score_stages
 from .phases import Finetuning
 from .trainer import logger, train

@@ -1,4 +1,4 @@
-"""Tests of the encoding of epochs, the fusion of windows, and windows in steps."""
+"""Tests of encoding, fusion and calibration, and of windows in steps."""
 
 import copy
 
@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 from mne_mc2sleep.inference import sliding_window
 from mne_mc2sleep.inference.sliding_window import (
     encode_epochs,
+    fit_temperature,
     log_posteriors,
     stage_in_steps,
 )
@@ -153,3 +154,34 @@ def test_predict_proba_has_a_row_for_each_window(fitted, raw):
     np.testing.assert_allclose(fine.iloc[::6], coarse)
     (again,) = fitted.predict_proba([raw], step=30, picks="EEG Fpz-Cz")
     np.testing.assert_allclose(again, coarse)
+
+
+def draw(n_epochs):
+    """Return log-posteriors and stages drawn by them: perfectly calibrated."""
+    rng = np.random.default_rng(0)
+    posteriors = log_softmax(2 * rng.standard_normal((n_epochs, 5)), axis=1)
+    cumulative = np.exp(posteriors).cumsum(axis=1)
+    return posteriors, (rng.random((n_epochs, 1)) > cumulative).sum(axis=1).clip(max=4)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_fit_temperature_recovers_a_known_temperature(temperature):
+    posteriors, stages = draw(20_000)
+    found = fit_temperature(log_softmax(posteriors * temperature, axis=1), stages)
+    assert found == pytest.approx(temperature, rel=0.05)
+
+
+def test_fit_temperature_ignores_unscored_epochs():
+    posteriors, stages = draw(200)
+    expected = fit_temperature(posteriors[::2], stages[::2])
+    stages[1::2] = -1
+    assert fit_temperature(posteriors, stages) == expected
+
+
+@pytest.mark.parametrize(("sign", "bound"), [(1, 0.1), (-1, 10.0)])
+def test_fit_temperature_has_bounds(sign, bound):
+    """Where the network is always right, or always wrong."""
+    posteriors, _ = draw(50)
+    found = fit_temperature(posteriors, (sign * posteriors).argmax(axis=1))
+    assert found == pytest.approx(bound, rel=1e-3)
+    assert 0.1 <= found <= 10

@@ -11,8 +11,11 @@ from scipy.signal import butter, sosfilt
 
 from mne_mc2sleep._constants import N_TIMES, SFREQ
 from mne_mc2sleep.data.nights import Night
-from mne_mc2sleep.inference.calibration import calibrate
-from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
+from mne_mc2sleep.inference.sliding_window import (
+    calibrate,
+    encode_epochs,
+    log_posteriors,
+)
 from mne_mc2sleep.preprocessing.scaling import (
     band_distances,
     median_distances,
