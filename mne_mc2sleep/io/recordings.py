@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,13 @@ from .bad_epochs import (
     find_unusable,
 )
 from .channels import pick_channel, standard_name
-from .edf_header import ANNOTATION_CHANNELS, EdfHeader, header_of, read_edf_header
+from .edf_header import (
+    ANNOTATION_CHANNELS,
+    EdfHeader,
+    header_of,
+    is_plain,
+    read_edf_header,
+)
 from .pauses import find_parts, insert_pauses
 
 if TYPE_CHECKING:
@@ -157,6 +164,8 @@ def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
         raise ValueError(
             f"Cannot read {str(path)!r} as a recording: {error}"
         ) from error
+    if is_plain(header):
+        return _open_plain(header, picks)
     # MNE brings all channels that it reads to the highest of their rates, so the one is
     # chosen on the header and read alone if its rate is lower. The warnings of MNE are
     # about other channels, or about what is checked here.
@@ -172,11 +181,35 @@ def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
     return raw, ch_name
 
 
-def _read_silently(path: Path, **options) -> BaseRaw:
+class _Signals(FileIO):
+    """An EDF file for MNE whose annotation channels have another name.
+
+    MNE would read the file twice, and take longer for the time of each data record than
+    for all signals.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size).replace(b"DF Annotations ", b"DF annotations ")
+
+
+def _open_plain(header: EdfHeader, picks: Any) -> tuple[BaseRaw, str]:
+    """Read the one channel of a file without annotations; return it and its name."""
+    names = [name for name in header.ch_names if name not in ANNOTATION_CHANNELS]
+    info = mne.create_info(names, sfreq=1.0, ch_types="eeg")
+    channels = mne.io.RawArray(np.zeros((len(names), 1)), info, verbose="error")
+    ch_name = pick_channel(channels, picks)
+    with _Signals(header.path) as file:
+        raw = _read_silently(header.path, file, include=[ch_name], preload=True)
+    # MNE knows the names of triggers.
+    return raw, pick_channel(raw, ch_name)
+
+
+def _read_silently(path: Path, file: FileIO | None = None, **options) -> BaseRaw:
     """Read an EDF file without the warnings of MNE."""
     # The level "ERROR" would be that of all threads, and silence their warnings too.
     with collect_warnings():
-        return _read(path, exclude_after_unique=True, verbose="WARNING", **options)
+        options |= {"exclude_after_unique": True, "verbose": "WARNING"}
+        return _read(path, file, **options)
 
 
 def _check_file(header: EdfHeader) -> None:
@@ -215,9 +248,13 @@ def _in_words(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def _read(path: Path, **kwargs: Any) -> BaseRaw:
-    """Open a recording without its data."""
+def _read(path: Path, file: FileIO | None = None, **kwargs: Any) -> BaseRaw:
+    """Open a recording without its data, unless they are preloaded."""
     try:
+        if file is not None:
+            is_edf = path.suffix.lower() == ".edf"
+            read = mne.io.read_raw_edf if is_edf else mne.io.read_raw_bdf
+            return read(file, **kwargs)
         try:
             return mne.io.read_raw(path, **kwargs)
         except Exception as error:
@@ -325,10 +362,11 @@ def _filters(raw: BaseRaw, ch_name: str) -> tuple[float | None, ...]:
     ch_names = header.ch_names
     of_channels = [header.filters(i) for i in range(len(ch_names))]
     own = of_channels[ch_names.index(ch_name)] if ch_name in ch_names else (None, None)
+    unfiltered = 0.0, raw.info["sfreq"] / 2
     # What no channel of the file has was applied in memory, to all channels.
     return tuple(
-        own[i] if in_info[i] in [found[i] for found in of_channels] else in_info[i]
-        for i in range(2)
+        own[i] if in_info[i] in [unfiltered[i], *of_file] else in_info[i]
+        for i, of_file in enumerate(zip(*of_channels, strict=True))
     )
 
 

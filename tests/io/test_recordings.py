@@ -122,6 +122,14 @@ def test_edf_channel_is_read_at_its_own_rate(edf):
     assert_allclose(recording.signals, expected, atol=0.05)
 
 
+def test_a_file_without_annotations_is_read_as_by_mne(tmp_path):
+    fname = tmp_path / "night.edf"
+    make_raw(make_noise(60_000)).export(fname, verbose="error")
+    found, expected = map(read_recording, (fname, mne.io.read_raw(fname)))
+    assert_array_equal(found.signals, expected.signals)
+    assert (found.start, found.ch_name) == (expected.start, expected.ch_name)
+
+
 @pytest.mark.parametrize(
     ("n_records", "cut", "match"),
     [
