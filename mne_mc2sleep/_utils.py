@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import torch
 
+# Of BrainVision, Persyst, EEGLAB and Curry, where another file is passed.
+_DATA_SUFFIXES = (".eeg", ".dat", ".fdt", ".dpa")
 _TIMEOUT = (5, 60)  # s, to connect to a server and to read from it
 _lock = threading.Lock()
 _collected: dict[int, list] = {}  # by thread
@@ -87,6 +89,13 @@ def importing() -> Iterator[None]:
         gc.freeze()
         gc.unfreeze()
         gc.enable()
+
+
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Return the bytes and the last change (ns) of a file and of the data beside it."""
+    parts = [path, *path.glob("*.bin"), *map(path.with_suffix, _DATA_SUFFIXES)]
+    found = [part.stat() for part in parts if part.exists()]
+    return sum(s.st_size for s in found), max(s.st_mtime_ns for s in found)
 
 
 def check_fname(

@@ -13,8 +13,9 @@ from yasa import Hypnogram
 
 from .. import __version__
 from .._constants import EPOCH_DURATION, SCORER, STAGES
-from .._utils import check_fname, replace_file
+from .._utils import check_fname, replace_file, size_and_time
 from ..io.hypnograms import write_hypnogram
+from ._common import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,22 +103,37 @@ class NightFiles:
         content = self._read_sidecar()
         if content is None or content.get("SourceFile") != self.source:
             return None
-        return content if all(fname.exists() for fname in self.fnames) else None
+        made = self._made_before(content)
+        return content if all(fname in made for fname in self.fnames[1:]) else None
 
-    def check(self) -> None:
-        """Raise if files of others or of another recording would be replaced."""
-        existing = [str(fname) for fname in self.fnames if fname.exists()]
-        content, origin = self._read_sidecar(), f"which {_PACKAGE} did not write"
-        if content is not None:
-            source = content["Sources"][0]
-            # The same recording may have changed, or have been moved.
-            if source == self.recording or content.get("SourceFile") == self.source:
-                return
+    def _made_before(self, content: dict[str, Any]) -> list[Path]:
+        """Return the hypnograms of an earlier run that are still there."""
+        fnames = [self.fnames[0].with_suffix(f".{kind}") for kind in OUTPUTS]
+        listed = content.get("Outputs", [])
+        return [f for f in fnames if f.name in listed and f.exists()]
+
+    def check(self, made_by: dict[str, Any]) -> None:
+        """Raise if files of others, or made in another way, would be replaced."""
+        content = self._read_sidecar() or {}
+        existing = [fname for fname in self.fnames if fname.exists()]
+        ours = [*self._made_before(content), *(self.fnames[:1] if content else [])]
+        source = content["Sources"][0] if content else None
+        is_same = content.get("SourceFile") == self.source
+        if others := [fname for fname in existing if fname not in ours]:
+            existing, origin = others, f"which {_PACKAGE} did not write"
+        # The same recording may have been moved, or have changed.
+        elif not is_same and source != self.recording:
             origin = f"made from another recording, {source}"
+        elif is_same and content["GeneratedBy"] != [made_by]:
+            existing = ours[:-1]
+            origin = "made by other weights or channels, or another version"
+        else:
+            return
         if existing:
+            names = ", ".join(map(str, existing))
             raise FileExistsError(
-                f"Found {', '.join(existing)}, {origin}. Pass --overwrite to replace, "
-                "or another --out-dir."
+                f"Found {names}, {origin}. Pass --overwrite to replace, or another "
+                "--out-dir."
             )
 
     def write(
@@ -135,10 +151,16 @@ class NightFiles:
 
     def publish(self, origin: dict[str, Any], summary: dict[str, Any]) -> None:
         """Write the sidecar, and replace all files in the output folder."""
+        made = {"GeneratedBy": [origin], "SourceFile": self.source}
+        earlier = self._read_sidecar() or {}
+        others = [f for f in self._made_before(earlier) if f not in self.fnames]
+        # Beside the new sidecar, they would pass for hypnograms of the same kind.
+        outdated = [] if made.items() <= earlier.items() else others
+        written = [f.name for f in (*self.fnames[1:], *others) if f not in outdated]
         content = {
-            "GeneratedBy": [origin],
+            **made,
             "Sources": [self.recording],
-            "SourceFile": self.source,
+            "Outputs": written,
             "Scorer": scorer(origin, summary["channel"]),
             "Channel": summary["channel"],
             "SamplingFrequency": 1 / EPOCH_DURATION,
@@ -150,7 +172,7 @@ class NightFiles:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (self.folder / self.fnames[0].name).write_text(text, "utf-8")
         # Interrupted in between, the night lacks a file and is staged again.
-        for fname in reversed(self.fnames):
+        for fname in (*outdated, *reversed(self.fnames)):
             fname.unlink(missing_ok=True)
         for fname in self.fnames:
             (self.folder / fname.name).replace(fname)
@@ -167,14 +189,13 @@ def _identify(recording: str) -> dict[str, Any] | None:
     """Return what tells a file from others of its name, None if it cannot be read."""
     path = Path(recording).expanduser()
     try:
-        status, begin = path.stat(), b""
+        (size, modified), begin = size_and_time(path), b""
         # Some formats are folders, such as night.mff.
         if path.is_file():
             with path.open("rb") as file:
                 begin = file.read(65_536)
-    except OSError:
+    except (OSError, ValueError):
         return None
-    size, modified = status.st_size, status.st_mtime
     return {"Size": size, "Modified": modified, "CRC32OfBegin": zlib.crc32(begin)}
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def run(args: Namespace) -> int:
     """Stage recordings; one that fails does not stop the others."""
     recordings = [str(f) for name in args.recordings for f in list_recordings(name)]
-    name, n_files = Counter(map(stem, recordings)).most_common(1)[0]
+    name, n_files = Counter(stem(f).casefold() for f in recordings).most_common(1)[0]
     if n_files > 1:
         raise ValueError(
             f"{n_files} of the recordings would all be written as {name}_hypnogram.*. "
@@ -118,7 +118,7 @@ def _stage(
 ) -> dict[str, Any]:
     """Write the files of one night into its temporary folder; return its summary."""
     if not args.overwrite:
-        files.check()
+        files.check(origin)
     name, averaged = files.recording, args.average_channels
     hypno = clf.predict(name, average_channels=averaged)
     recording = read_recording(name, averaged[0] if averaged else clf.picks)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from .. import __version__
-from .._utils import replace_file, warn
+from .._utils import replace_file, size_and_time, warn
 from ..io.stage_intervals import as_intervals
 from ..preprocessing.scaling import SCALINGS
 from .nights import Night, StoredEpochs
@@ -74,8 +74,7 @@ def prepare_cohort(
     The file name contains a hash of everything that the night depends on: path, size
     and modification time of the recording and the hypnogram (the content of a hypnogram
     in memory), ``picks``, ``scaling`` and the version of this package. If one of these
-    changes, another file is written and the old one stays. Of a format of several
-    files, such as BrainVision, only the file that was passed is considered.
+    changes, another file is written and the old one stays.
     """
     recordings, hypnos, subjects = pair(recordings, hypnos, groups)
     channels = [picks] * len(recordings)
@@ -151,8 +150,7 @@ def _describe_file(fname: str | os.PathLike) -> tuple[str, int, int]:
     path = Path(fname).expanduser().resolve()
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    status = path.stat()
-    return str(path), status.st_size, status.st_mtime_ns
+    return str(path), *size_and_time(path)
 
 
 def write_night(fname: Path, signals, stages, usable) -> None:

@@ -134,7 +134,7 @@ def test_channels_are_alternatives_or_averaged(stage, clf, nights, tmp_path):
 
 def test_wrong_names_are_refused_before_staging(fails, nights, weights, tmp_path):
     out_dir = tmp_path / "staged"
-    fnames = [nights[1].fname, tmp_path / "second.bdf"]
+    fnames = [nights[1].fname, tmp_path / "Second.bdf"]
     match = "2 of the recordings would all be written as second_hypnogram.*"
     options = ("--weights", weights, "--out-dir", out_dir)
     fails("stage", *fnames, *options, match=match)
@@ -171,6 +171,21 @@ def test_hypnograms_by_other_weights_are_kept_with_a_warning(
     assert "1 finished recordings were staged by other weights or channels" in err
 
 
+def test_hypnograms_by_other_channels_do_not_stay_beside_new_ones(
+    stage, nights, tmp_path
+):
+    """Nor do new ones replace them, or files of others, without --overwrite."""
+    fname, mine = nights[1].fname, tmp_path / "out/second_hypnogram.tsv"
+    tables, others = ("--outputs", "csv,tsv"), ("--picks", "EEG Pz-Oz")
+    stage(fname, "--outputs", "csv,edf")
+    assert "hypnogram.edf, made by other weights" in stage(fname, *tables, *others)[2]
+    mine.write_text("mine")
+    assert "hypnogram.tsv, which mne_mc2sleep did not" in stage(fname, *tables)[2]
+    for options, n_files in (((), 4), (others, 3)):
+        assert stage(fname, *tables, *options, "--overwrite")[0] == 0
+        assert len(list(mine.parent.iterdir())) == n_files
+
+
 def test_only_the_same_recording_is_finished(stage, nights, tmp_path):
     """A changed file is staged again; another one of that name replaces nothing."""
     for folder in "ab":
@@ -188,6 +203,8 @@ def test_only_the_same_recording_is_finished(stage, nights, tmp_path):
     assert f"made from another recording, {ours}" in err
     assert "1 finished before" in stage(ours)[2]
     assert "1 finished before" in stage(shutil.copy2(ours, tmp_path / "b"))[2]
+    ours.with_suffix(".eeg").write_bytes(b"signals of BrainVision")
+    assert "1 of 1 staged" in stage(ours)[2]
     ours.write_bytes(shorter)
     assert "1 of 1 staged" in stage(ours)[2]
     assert len(read_hypnogram(written)) < n_epochs
