@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from yasa import Hypnogram
 
 from .. import __version__
 from .._constants import EPOCH_DURATION, SCORER, STAGES
@@ -19,6 +18,8 @@ from ._common import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from yasa import Hypnogram
 
     from ..io.recordings import Recording
 
@@ -205,6 +206,8 @@ def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:
     MNE takes the local time of a recorder for UTC. Files without a time zone show the
     clock as the recorder did, and are read as MNE reads the recording.
     """
+    from yasa import Hypnogram
+
     return Hypnogram(
         hypno.hypno.to_numpy(),
         freq=hypno.freq,

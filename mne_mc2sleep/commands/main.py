@@ -12,6 +12,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from .._utils import importing
 from ._common import OUTPUTS, PROGRAM, USER_ERRORS, log_level, show_warnings, tell
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "matplotlib" not in sys.modules:
         os.environ["MPLBACKEND"] = "agg"
     try:
-        # MNE takes seconds to import; --help does not wait for it.
-        from mne.utils import logger, use_log_level
+        # This takes seconds; --help does not wait for it.
+        with importing():
+            from mne.utils import logger, use_log_level
 
+            run = resolve_name(f"{__package__}.{args.run}")
         with use_log_level(log_level(args.verbosity)), show_warnings(args.verbosity):
             try:
-                return resolve_name(f"{__package__}.{args.run}")(args)
+                return run(args)
             except USER_ERRORS as error:
                 tell("error", error)
                 logger.debug("The error arose here:", exc_info=error)

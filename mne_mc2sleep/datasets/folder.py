@@ -62,17 +62,18 @@ def find_nights(
     if picks is not None and not isinstance(picks, str):
         picks = tuple(picks)
     records, skipped = [], {}
-    if path.is_dir():
+    if not path.is_dir():
+        records = _read_table(path, picks, trim)
+    else:
         recordings = list_recordings(path)
-        partners = pair_by_name(recordings)
-        for recording, hypnogram in zip(recordings, partners, strict=True):
-            if hypnogram is None:
+        for recording, partner in zip(
+            recordings, pair_by_name(recordings), strict=True
+        ):
+            if partner is None:
                 skipped[recording.name] = "there is no hypnogram beside it."
             else:
-                night = find_subject(recording), recording, hypnogram, picks, trim
+                night = find_subject(recording), recording, partner, picks, trim
                 records.append(NightRecord(*night))
-    else:
-        records = _read_table(path, picks, trim)
     found = report(records, skipped)
     if not records:
         raise ValueError(
@@ -185,7 +186,8 @@ def _key(fname: Path, is_beside: bool) -> tuple:
 
 def _preference(fname: Path) -> tuple:
     name, suffix = fname.stem.lower(), fname.suffix.lower()
-    rank = _HYPNOGRAMS.index(suffix) if suffix in _HYPNOGRAMS else len(_HYPNOGRAMS)
+    ranks = {suffix: rank for rank, suffix in enumerate(_HYPNOGRAMS)}
+    rank = ranks.get(suffix, len(ranks))
     return ("hypno" not in name, name.endswith("events"), rank, name)
 
 
@@ -212,14 +214,12 @@ def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     # "S1 " and "S1" are one subject.
     table = table.rename(columns=str.strip).map(str.strip)
-    missing = [name for name in _NEEDED if name not in table]
-    if missing:
+    if missing := [name for name in _NEEDED if name not in table]:
         raise ValueError(
             f"{path.name} lacks the columns {missing}; it has {list(table)}. Separate "
             "recording, subject, hypnogram and picks by commas."
         )
-    repeated = table["recording"][table["recording"].duplicated()].tolist()
-    if repeated:
+    if repeated := table["recording"][table["recording"].duplicated()].tolist():
         raise ValueError(f"{path.name} names {repeated} more than once.")
     records = []
     # The header is line 1.
@@ -230,8 +230,7 @@ def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]
                 f"{where} names no subject; without it, nights of one person could be "
                 "both trained and tested on."
             )
-        recording = path.parent / Path(row["recording"]).expanduser()
-        hypnogram = None
+        recording, hypnogram = path.parent / Path(row["recording"]).expanduser(), None
         if row.get("hypnogram"):
             hypnogram = path.parent / Path(row["hypnogram"]).expanduser()
         for fname in (recording, hypnogram):

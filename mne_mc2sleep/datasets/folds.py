@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from sklearn.model_selection import KFold
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable
     from typing import Any
 
 
@@ -29,7 +30,7 @@ class Fold(NamedTuple):
 def make_folds(
     subjects: Iterable[Hashable], n_folds: int, n_validation: int
 ) -> list[Fold]:
-    """Make the folds of a cross-validation.
+    """Make the folds of a cross-validation; each subject is tested in one of them.
 
     Each fold tests the next consecutive subjects. The validation subjects are evenly
     spaced among the others (our choice: in Sleep-EDF, where subjects are ordered by
@@ -39,36 +40,31 @@ def make_folds(
     ----------
     subjects : iterable of hashable
         The subjects in their order; repeated ones count once.
-    n_folds : int
-        The number of folds; as many as subjects leaves one subject out at a time.
-    n_validation : int
-        The number of validation subjects of each fold; it may be 0.
+    n_folds, n_validation : int
+        The number of folds, and of validation subjects in each.
 
     Returns
     -------
     folds : list of Fold
-        The folds. Every subject is tested in exactly one.
+        The folds.
     """
     subjects = list(dict.fromkeys(subjects))
-    if not 2 <= n_folds <= len(subjects):
+    n_subjects = len(subjects)
+    if not 2 <= n_folds <= n_subjects:
         raise ValueError(
-            f"{len(subjects)} subjects cannot be split into {n_folds} folds; pass a "
-            "number from 2 to the number of subjects."
+            f"{n_subjects} subjects cannot be split into {n_folds} folds; pass from 2 "
+            "to as many folds as subjects."
         )
-    largest = -(-len(subjects) // n_folds)
-    if not 0 <= n_validation < len(subjects) - largest:
+    if not 0 <= n_validation < n_subjects - -(-n_subjects // n_folds):
         raise ValueError(
-            f"With {n_validation} subjects to validate and {largest} to test, none of "
-            f"{len(subjects)} is left to train on; pass fewer, or more folds."
+            f"With {n_validation} subjects to validate in {n_folds} folds, none of "
+            f"{n_subjects} is left to train on; pass fewer, or more folds."
         )
-    tests = np.array_split(np.arange(len(subjects)), n_folds)
-    return [_make_fold(subjects, test.tolist(), n_validation) for test in tests]
-
-
-def _make_fold(subjects: Sequence, test: Sequence[int], n_validation: int) -> Fold:
-    rest = [i for i in range(len(subjects)) if i not in test]
-    middles = (2 * np.arange(n_validation) + 1) * len(rest) // (2 * n_validation or 1)
-    validation = {rest[middle] for middle in middles}
-    train = [i for i in rest if i not in validation]
-    parts = (train, sorted(validation), test)
-    return Fold(*(tuple(subjects[i] for i in part) for part in parts))
+    folds = []
+    for rest, test in KFold(n_folds).split(subjects):
+        middles = (
+            (2 * np.arange(n_validation) + 1) * len(rest) // (2 * n_validation or 1)
+        )
+        parts = np.delete(rest, middles), rest[middles], test
+        folds.append(Fold(*(tuple(subjects[i] for i in part) for part in parts)))
+    return folds

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..data.nights import StoredEpochs
 
 _WAKE = STAGES.index("WAKE")
+_MARGIN = 60  # epochs, 30 min
+_TRIMS = ("margin", "balance")
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,13 @@ def report(
     records: list[NightRecord], skipped: dict[str, str] | None = None
 ) -> FoundNights:
     """Log and return what was found, and why files were skipped."""
-    skipped = skipped or {}
-    for name, reason in skipped.items():
+    found = FoundNights(records, skipped or {})
+    for name, reason in found.skipped.items():
         logger.warning("Skipped %s: %s", name, reason)
     n_subjects = len({record.subject for record in records})
     text = "Found %d nights of %d subjects; skipped %d files."
-    logger.info(text, len(records), n_subjects, len(skipped))
-    return FoundNights(records, skipped)
+    logger.info(text, len(records), n_subjects, len(found.skipped))
+    return found
 
 
 def check_subjects(subjects: Iterable, known: Sequence, data_set: str) -> list:
@@ -148,15 +150,11 @@ def prepare_nights(
         The nights in the order of ``records``, with the signals on the disk. Those that
         cannot be prepared or trimmed are left out with a warning.
     """
-    nights = prepare_all(
-        [record.recording for record in records],
-        [record.hypnogram for record in records],
-        [record.subject for record in records],
-        [record.picks for record in records],
-        folder,
-        scaling,
-        n_jobs,
+    recordings, hypnos, subjects, picks = (
+        [getattr(record, name) for record in records]
+        for name in ("recording", "hypnogram", "subject", "picks")
     )
+    nights = prepare_all(recordings, hypnos, subjects, picks, folder, scaling, n_jobs)
     trimmed = []
     for record, night in zip(records, nights, strict=True):
         if night is None:
@@ -179,24 +177,12 @@ def trim_wake(stages: NDArray[np.int8], trim: str | None) -> slice:
     sleep = np.flatnonzero(stages > _WAKE)
     if not sleep.size:
         raise ValueError("There is no epoch of sleep, so wake cannot be trimmed.")
-    return _TRIMS[trim](stages, sleep[0], sleep[-1])
-
-
-def _keep_margin(stages: NDArray[np.int8], first: int, last: int) -> slice:
-    n_margin = 60  # epochs, 30 min
-    return slice(max(first - n_margin, 0), min(last + 1 + n_margin, stages.size))
-
-
-def _balance_wake(stages: NDArray[np.int8], first: int, last: int) -> slice:
+    first, last = sleep[[0, -1]]
+    if trim == "margin":
+        return slice(max(first - _MARGIN, 0), min(last + 1 + _MARGIN, stages.size))
     wake = np.flatnonzero(stages == _WAKE)
     evening, morning = wake[wake < first], wake[wake > last]
-    most_frequent = np.bincount(stages[stages > _WAKE]).max()
-    n_excess = max(evening.size + morning.size - most_frequent, 0)
-    n_evening = min(n_excess, evening.size)
-    n_morning = n_excess - n_evening
-    start = evening[n_evening - 1] + 1 if n_evening else 0
-    stop = morning[-n_morning] if n_morning else stages.size
-    return slice(start, stop)
-
-
-_TRIMS = {"margin": _keep_margin, "balance": _balance_wake}
+    n_kept = np.bincount(stages[sleep]).max()
+    n_excess = max(evening.size + morning.size - n_kept, 0)
+    start = evening[:n_excess].max(initial=-1) + 1
+    return slice(start, min([*morning[n_kept:], stages.size]))

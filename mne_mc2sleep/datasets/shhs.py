@@ -68,12 +68,11 @@ def find_nights(
     logger.info("Looking at %d nights in %s.", len(wanted), folder)
     records, skipped = [], {}
     for subject in sorted(wanted):
-        recording, hypnogram = recordings.get(subject), hypnograms.get(subject)
-        if reason := _find_fault(recording, hypnogram):
-            skipped[f"{_PREFIX}{subject}"] = reason
-        elif recording is not None:
-            files = recording, hypnogram
-            records.append(NightRecord(subject, *files, CHANNEL, "balance"))
+        try:
+            files = recordings.get(subject), hypnograms.get(subject)
+            records.append(_make_record(subject, *files))
+        except (ValueError, OSError) as error:
+            skipped[f"{_PREFIX}{subject}"] = str(error)
     found = report(records, skipped)
     if not records:
         raise ValueError(
@@ -127,22 +126,18 @@ def _list_files(folder: Path, suffix: str) -> dict[str, Path]:
     }
 
 
-def _find_fault(recording: Path | None, hypnogram: Path | None) -> str | None:
-    """Return why a night cannot be used, or None."""
+def _make_record(
+    subject: str, recording: Path | None, hypnogram: Path | None
+) -> NightRecord:
+    """Return a night; raise if it cannot be used."""
     if recording is None:
-        return f"there is no recording in {_RECORDINGS.as_posix()}."
+        raise ValueError(f"there is no recording in {_RECORDINGS.as_posix()}.")
     if hypnogram is None:
-        return f"there is no hypnogram in {_HYPNOGRAMS.as_posix()}."
-    try:
-        ch_names = read_whole_edf_header(recording).ch_names
-    except ValueError as error:
-        return f"{recording.name}: {error}"
+        raise ValueError(f"there is no hypnogram in {_HYPNOGRAMS.as_posix()}.")
+    ch_names = read_whole_edf_header(recording).ch_names
     if CHANNEL not in ch_names:
-        return f"{recording.name} has no channel {CHANNEL!r}; it has {ch_names}."
-    try:
-        stages = set(read_hypnogram(hypnogram).hypno)
-    except (ValueError, OSError) as error:
-        return str(error)
+        raise ValueError(f"it has no channel {CHANNEL!r}; it has {ch_names}.")
+    stages = set(read_hypnogram(hypnogram).hypno)
     if absent := [stage for stage in STAGES if stage not in stages]:
-        return f"{hypnogram.name} has no epoch of {', '.join(absent)}."
-    return None
+        raise ValueError(f"{hypnogram.name} has no epoch of {', '.join(absent)}.")
+    return NightRecord(subject, recording, hypnogram, CHANNEL, "balance")

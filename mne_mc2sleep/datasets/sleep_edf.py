@@ -30,9 +30,9 @@ SUBJECTS = {
 }
 """The subjects of each protocol, as PhysioNet numbers them (in groups of age)."""
 
-# As many as in XSleepNet (https://doi.org/10.1109/TPAMI.2021.3070057).
-_N_FOLDS = {"edf20": 20, "edf78": 10}
-_N_VALIDATION = {"edf20": 4, "edf78": 7}
+# Folds and validation subjects, as many as in XSleepNet
+# (https://doi.org/10.1109/TPAMI.2021.3070057).
+_FOLDS = {"edf20": (20, 4), "edf78": (10, 7)}
 
 
 def fetch_nights(
@@ -62,13 +62,12 @@ def fetch_nights(
     Notes
     -----
     Files are checked against MNE's list of hashes; after an error the same call
-    continues where it stopped. Stages 3 and 4 are read as N3, movement time and "?" as
-    unscored, and wake is trimmed to 30 min on each side of the sleep.
+    continues. Stages 3 and 4 are read as N3, movement time and "?" as unscored, and
+    wake is trimmed to 30 min on each side of the sleep.
     """
     from mne.datasets.sleep_physionet import age
 
-    folder = Path(age.data_path(path))
-    url = age.BASE_URL if base_url is None else base_url
+    folder, url = Path(age.data_path(path)), base_url or age.BASE_URL
     table = pd.read_csv(age.AGE_SLEEP_RECORDS)
     records = []
     for subject in check_subjects(subjects, SUBJECTS["edf78"], "Sleep-EDF"):
@@ -88,16 +87,15 @@ def get_folds(protocol: str) -> list[Fold]:
     Parameters
     ----------
     protocol : str
-        ``"edf20"``: 20 folds, one subject tested in each, 4 validate. ``"edf78"``: 10
-        folds of consecutive subjects, 7 validate.
+        ``"edf20"``: 20 folds, 4 subjects validate. ``"edf78"``: 10 folds, 7 validate.
 
     Returns
     -------
     folds : list of Fold
-        The subjects, see :func:`~mne_mc2sleep.datasets.make_folds`.
+        As of :func:`~mne_mc2sleep.datasets.make_folds`.
     """
     if protocol not in SUBJECTS:
         raise ValueError(
             f"There is no protocol {protocol!r}; pass one of {list(SUBJECTS)}."
         )
-    return make_folds(SUBJECTS[protocol], _N_FOLDS[protocol], _N_VALIDATION[protocol])
+    return make_folds(SUBJECTS[protocol], *_FOLDS[protocol])

@@ -15,6 +15,7 @@ from .records import FoundNights, NightRecord, check_subjects, report
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 BASE_URL = "https://physionet.org/files/ucddb/1.0.0/"
 
@@ -56,8 +57,7 @@ def fetch_nights(
     -----
     The recordings (``.rec``) are stored as ``.edf``, which MNE reads. R&K stages 3 and
     4 are read as N3, artefact and indeterminate epochs as unscored. Files are checked
-    against PhysioNet's list of checksums; after an error the same call continues where
-    it stopped.
+    against PhysioNet's list of checksums; after an error the same call continues.
     """
     folder = data_folder(path, "ucddb")
     picks = picks if isinstance(picks, str) else tuple(picks)
@@ -66,18 +66,17 @@ def fetch_nights(
     lines = map(str.split, listed.splitlines())
     checksums = {line[-1]: line[0] for line in lines if line}
 
+    def fetch(remote: str) -> Path:
+        if remote not in checksums:
+            raise OSError(
+                f"{folder / _CHECKSUMS} does not list {remote}. Delete it, and run the "
+                "same call again to download it from PhysioNet."
+            )
+        fname = folder / remote.replace(".rec", ".edf")
+        return download(base_url + remote, fname, f"sha256:{checksums[remote]}")
+
     records = []
-    for subject in subjects:
-        files = []
-        for remote in (f"ucddb{subject}.rec", f"ucddb{subject}_stage.txt"):
-            fname = folder / remote.replace(".rec", ".edf")
-            if remote not in checksums:
-                raise OSError(
-                    f"{folder / _CHECKSUMS} does not list {remote}. Delete it, and "
-                    "run the same call again to download it from PhysioNet."
-                )
-            sha256 = f"sha256:{checksums[remote]}"
-            files.append(download(base_url + remote, fname, sha256))
-        recording, hypnogram = files
-        records.append(NightRecord(subject, recording, hypnogram, picks))
+    for name in subjects:
+        files = fetch(f"ucddb{name}.rec"), fetch(f"ucddb{name}_stage.txt")
+        records.append(NightRecord(name, *files, picks))
     return report(records)

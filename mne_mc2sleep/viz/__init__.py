@@ -1,16 +1,9 @@
 """Figures of hypnograms, agreement, confidence, attention and training."""
 
-from .agreement import plot_confusion_matrix, plot_reliability, plot_risk_coverage
-from .attention import plot_attention
-from .history import plot_history
-from .night import plot_hypnogram, plot_night
-
-__all__ = [
-    "plot_attention",
-    "plot_confusion_matrix",
-    "plot_history",
-    "plot_hypnogram",
-    "plot_night",
-    "plot_reliability",
-    "plot_risk_coverage",
-]
+from .night import plot_hypnogram as plot_hypnogram
+from .night import plot_night as plot_night
+from .stager import plot_attention as plot_attention
+from .stager import plot_confusion_matrix as plot_confusion_matrix
+from .stager import plot_history as plot_history
+from .stager import plot_reliability as plot_reliability
+from .stager import plot_risk_coverage as plot_risk_coverage

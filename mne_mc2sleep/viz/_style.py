@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,12 +34,8 @@ def get_axes(
 ) -> list[Axes]:
     """Return the axes to draw into; if None, those of a new figure."""
     if axes is None:
-        from matplotlib import pyplot as plt
-
-        options = {"nrows": n_axes} | options
-        _, axes = plt.subplots(
-            figsize=figsize, layout="constrained", squeeze=False, **options
-        )
+        options.setdefault("nrows", n_axes)
+        _, axes = plt.subplots(figsize=figsize, layout="constrained", **options)
     axes = np.ravel(axes).tolist()
     if len(axes) != n_axes:
         raise ValueError(f"'axes' must be {n_axes} axes, got {len(axes)} instead.")
@@ -47,12 +44,9 @@ def get_axes(
 
 def finish(axes: list[Axes], show: bool) -> Figure:
     """Show the figure of ``axes`` if asked, and return it."""
-    fig = cast("Figure", axes[0].figure)
     if show:
-        from matplotlib import pyplot as plt
-
         plt.show()
-    return fig
+    return cast("Figure", axes[0].figure)
 
 
 def add_legend(ax: Axes) -> None:

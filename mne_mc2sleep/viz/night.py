@@ -5,43 +5,28 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import mne
 import numpy as np
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
-from mne.time_frequency import psd_array_multitaper
 
+from .. import metrics
 from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
 from ..data.reading import read_stages
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import Recording, read_recording
-from ..metrics import check_step, epochs_to_review
-from ._style import (
-    BLACK,
-    BLUE,
-    GREY,
-    ORANGE,
-    STAGE_COLORS,
-    VERMILION,
-    add_legend,
-    finish,
-    get_axes,
-)
+from . import _style
+from ._style import GREY, STAGE_COLORS, VERMILION, add_legend, finish, get_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from typing import Any
 
-    import mne
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from mne.io import BaseRaw
-    from numpy.typing import NDArray
     from pandas import DataFrame
     from yasa import Hypnogram
-
-    Days = NDArray[np.float64]
 
 _DAY = 86_400.0  # Matplotlib's dates are days
 # From top to bottom, as sleep laboratories draw it.
@@ -83,7 +68,7 @@ def plot_hypnogram(
 
 
 def plot_night(
-    raw: BaseRaw | str | os.PathLike | Recording,
+    raw: mne.io.BaseRaw | str | os.PathLike | Recording,
     hypno: Hypnogram,
     reference: Any = None,
     *,
@@ -99,19 +84,17 @@ def plot_night(
     Parameters
     ----------
     raw : Raw | path-like
-        The recording; it is not modified.
+        The recording.
     hypno : yasa.Hypnogram
         Its hypnogram, from `MC2SleepClassifier.predict`.
     reference : Hypnogram | Annotations | path-like | array | None
         An expert's hypnogram, to draw above with the epochs in which the two disagree.
     picks : str | list of str | None
-        The channel of the spectrogram, chosen as by `MC2SleepClassifier`.
+        The channel of the spectrogram, as in `MC2SleepClassifier`.
     proba : DataFrame | None
-        Probabilities with a finer step for the hypnodensity, from
-        `MC2SleepClassifier.predict_proba`; None draws those of ``hypno``.
+        Hypnodensity with a finer step, from `MC2SleepClassifier.predict_proba`.
     review : float
-        Share of the epochs to mark for review, the least certain first, see
-        `epochs_to_review`.
+        Share of the epochs to mark, see `epochs_to_review`.
     title : str | None
         The title; None names recording, channel and scorer.
     axes, show
@@ -155,10 +138,9 @@ def plot_night(
     _draw_density(density_ax, hypno.proba if proba is None else proba, windows)
     _draw_spectrogram(spectrogram_ax, recording, edges)
     _draw_confidence(confidence_ax, hypno, stages, edges, review)
-    unscored = _runs(stages == UNSCORED, edges)
     for ax in rows:
-        whole = ax.get_xaxis_transform()
-        ax.broken_barh(unscored, (0, 1), transform=whole, color=GREY, alpha=0.3, lw=0)
+        whole = {"transform": ax.get_xaxis_transform(), "alpha": 0.3}
+        _draw_bars(ax, stages == UNSCORED, edges, (0, 1), color=GREY, **whole)
         _draw_lights(ax, recording.annotations, edges[0], with_names=ax is rows[0])
     # Names of files may hold dollar signs.
     rows[0].set_title(title, fontsize="medium", parse_math=False)
@@ -166,21 +148,20 @@ def plot_night(
 
 
 def _mark_disagreement(
-    ax: Axes, expert: NDArray[np.int8], stages: NDArray[np.int8], edges: Days
+    ax: Axes, expert: np.ndarray, stages: np.ndarray, edges: np.ndarray
 ) -> None:
+    """Draw bars below the stages of the stager where the expert has others."""
     scored = (expert != UNSCORED) & (stages != UNSCORED)
     differs = scored & (expert != stages)
     share = differs.sum() / max(scored.sum(), 1)
     low = ax.get_ylim()[0] - 0.7
     label = f"disagree\n({share:.0%})"
-    ax.broken_barh(
-        _runs(differs, edges), (low, 0.6), color=VERMILION, lw=0, label=label
-    )
+    _draw_bars(ax, differs, edges, (low, 0.6), color=VERMILION, label=label)
     ax.set_ylim(bottom=low)
     add_legend(ax)
 
 
-def _window_edges(proba: DataFrame) -> Days:
+def _window_edges(proba: DataFrame) -> np.ndarray:
     """Return the edges of the steps around the centers of the windows."""
     onsets = proba.index.to_numpy(dtype=float)
     step = onsets[1] - onsets[0] if len(onsets) > 1 else EPOCH_DURATION
@@ -188,8 +169,16 @@ def _window_edges(proba: DataFrame) -> Days:
     return np.append(centers - step / 2, centers[-1] + step / 2) / _DAY
 
 
-def _draw_spectrogram(ax: Axes, recording: Recording, edges: Days) -> None:
-    frequencies, decibel = _spectrogram(recording)
+def _draw_spectrogram(ax: Axes, recording: Recording, edges: np.ndarray) -> None:
+    """Draw the power of each epoch in dB above the 1/f part of the night's median."""
+    parts = recording.signals.reshape(-1, round(_WINDOW * SFREQ))
+    power, frequencies = mne.time_frequency.psd_array_multitaper(
+        parts, SFREQ, *_BAND, bandwidth=_BANDWIDTH, verbose="ERROR"
+    )
+    power = power.reshape(recording.n_epochs, -1, frequencies.size).mean(axis=1)
+    decibel, octaves = 10 * np.log10(power + 1e-12), np.log2(frequencies)
+    median = np.median(decibel[recording.usable], axis=0)
+    decibel -= np.polyval(np.polyfit(octaves, median, 1), octaves)
     lowest, highest = np.percentile(decibel[recording.usable], _PERCENTILES)
     decibel[~recording.usable] = np.nan
     rows = np.append(frequencies, frequencies[-1] + 1 / _WINDOW) - 0.5 / _WINDOW
@@ -202,38 +191,18 @@ def _draw_spectrogram(ax: Axes, recording: Recording, edges: Days) -> None:
     ax.set_ylabel(f"{recording.ch_name}\nFrequency (Hz)")
 
 
-def _spectrogram(
-    recording: Recording,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return frequencies, and power in dB above 1/f, (n_epochs, n_frequencies)."""
-    parts = recording.signals.reshape(-1, round(_WINDOW * SFREQ))
-    power, frequencies = psd_array_multitaper(
-        parts, SFREQ, *_BAND, bandwidth=_BANDWIDTH, verbose="ERROR"
-    )
-    power = power.reshape(recording.n_epochs, -1, power.shape[1]).mean(axis=1)
-    decibel = 10 * np.log10(power + 1e-12)
-    octaves = np.log2(frequencies)
-    median = np.median(decibel[recording.usable], axis=0)
-    return frequencies, decibel - np.polyval(np.polyfit(octaves, median, 1), octaves)
-
-
 def _draw_confidence(
-    ax: Axes,
-    hypno: Hypnogram,
-    stages: NDArray[np.int8],
-    edges: Days,
-    review: float,
+    ax: Axes, hypno: Hypnogram, stages: np.ndarray, edges: np.ndarray, review: float
 ) -> None:
+    """Draw the highest probability of each epoch, and mark epochs to review."""
     confidence = hypno.proba[list(STAGES)].to_numpy().max(axis=1)
     confidence[stages == UNSCORED] = np.nan
-    ax.stairs(confidence, edges, baseline=None, color=BLUE, linewidth=0.8)
-    is_listed = np.zeros(len(stages), dtype=bool)
-    is_listed[epochs_to_review(hypno, review)["epoch"]] = True
-    if is_listed.any():
-        label = f"review\n({is_listed.sum()})"
-        ax.broken_barh(
-            _runs(is_listed, edges), (0, 0.15), color=ORANGE, lw=0, label=label
-        )
+    ax.stairs(confidence, edges, baseline=None, color=_style.BLUE, linewidth=0.8)
+    listed = np.zeros(len(stages), dtype=bool)
+    listed[metrics.epochs_to_review(hypno, review)["epoch"]] = True
+    if listed.any():
+        label = f"review\n({listed.sum()})"
+        _draw_bars(ax, listed, edges, (0, 0.15), color=_style.ORANGE, label=label)
         add_legend(ax)
     ax.set(ylim=(0, 1), ylabel="Confidence")
 
@@ -257,22 +226,24 @@ def _check_proba(hypno: Hypnogram) -> None:
             "The hypnogram has no probabilities to plot. Pass one from "
             "MC2SleepClassifier.predict, or use its own plot_hypnogram()."
         )
-    check_step(hypno)
+    metrics.check_step(hypno)
 
 
-def _runs(mask: NDArray[np.bool_], edges: Days) -> list[tuple[float, float]]:
-    """Return begin and duration of each run of True epochs."""
+def _draw_bars(
+    ax: Axes, mask: np.ndarray, edges: np.ndarray, rows: tuple, **style: Any
+) -> None:
+    """Draw a bar over each run of True epochs; ``rows`` are its bottom and height."""
     change = np.diff(mask.astype(np.int8), prepend=0, append=0)
     begin, end = edges[change == 1], edges[change == -1]
-    return list(zip(begin, end - begin, strict=True))
+    ax.broken_barh(list(zip(begin, end - begin, strict=True)), rows, lw=0, **style)
 
 
-def _draw_stages(ax: Axes, stages: NDArray[np.int8], edges: Days, label: str) -> None:
+def _draw_stages(ax: Axes, stages: np.ndarray, edges: np.ndarray, label: str) -> None:
     """Draw stages (positions in ``STAGES``, -1 for none) as a line of steps."""
     # Unscored epochs, -1, take the last value.
     heights = np.array([-_LEVELS.index(stage) for stage in STAGES] + [np.nan])
     values = heights[stages]
-    ax.stairs(values, edges, baseline=None, color=BLACK)
+    ax.stairs(values, edges, baseline=None, color=_style.BLACK)
     rem = np.where(stages == STAGES.index("REM"), values, np.nan)
     ax.stairs(rem, edges, baseline=None, color=STAGE_COLORS["REM"], lw=3)
     ax.set_yticks(-np.arange(len(_LEVELS)), _LEVELS)
@@ -280,7 +251,7 @@ def _draw_stages(ax: Axes, stages: NDArray[np.int8], edges: Days, label: str) ->
     ax.spines[["right", "top"]].set_visible(False)
 
 
-def _draw_density(ax: Axes, proba: DataFrame, edges: Days) -> None:
+def _draw_density(ax: Axes, proba: DataFrame, edges: np.ndarray) -> None:
     """Draw probabilities as bands above each other, the unscored epochs as ``UNS``."""
     values = np.cumsum(proba.to_numpy(), axis=1)
     # The last value is repeated: a step is drawn between two edges.
@@ -292,7 +263,9 @@ def _draw_density(ax: Axes, proba: DataFrame, edges: Days) -> None:
     add_legend(ax)
 
 
-def _share_time(axes: Sequence[Axes], n_epochs: int, start: datetime | None) -> Days:
+def _share_time(
+    axes: Sequence[Axes], n_epochs: int, start: datetime | None
+) -> np.ndarray:
     """Give all rows the same time axis; return the edges of the epochs on it.
 
     It shows the clock of the recorder or, if that is unknown, a clock that starts at 0.
