@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from .data.reading import as_list, read_channels, read_nights, run_on_recordings
 from .evaluation import evaluate
 from .inference.sliding_window import stage_in_steps
 from .io.hypnograms import make_hypnogram
+from .io.recordings import Recording
 from .network import MC2SleepConfig
 from .preprocessing.scaling import SCALINGS
 from .stager import Stager
@@ -28,14 +30,8 @@ from .training import TrainingOptions, interruptible
 from .weights.file_format import MAX_LENGTH
 from .weights.registry import KNOWN_WEIGHTS, find_weights
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, Self
-
-    from numpy.random import RandomState
+if TYPE_CHECKING:  # YASA takes seconds to import
     from yasa import Hypnogram
-
-    from .io.recordings import Recording
 
 # Parameters that are not saved: what belongs to the weights is stored with them, and
 # the others depend on the machine and the call.
@@ -146,7 +142,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         precision: str = TrainingOptions.precision,
         callback: Callable[[dict], Any] | None = None,
         device: str | torch.device | None = None,
-        random_state: int | RandomState | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.picks = picks
         self.weights = weights

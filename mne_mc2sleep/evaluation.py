@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from mne.utils import verbose
+from numpy.typing import NDArray
 
 from ._constants import STAGES, UNSCORED
 from .data.reading import pair, read_stages, run_on_recordings
@@ -17,10 +19,6 @@ from .io.recordings import read_recording
 from .metrics import as_stages, expected_calibration_error, score_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-    from pandas import DataFrame
     from yasa import Hypnogram
 
 _METRICS = ("kappa", "accuracy", "macro_f1")
@@ -37,7 +35,7 @@ def evaluate(
     average_channels: list[str] | None = None,
     n_jobs: int | None = None,
     verbose: bool | str | int | None = None,
-) -> DataFrame:
+) -> pd.DataFrame:
     """Stage scored recordings and compare with their hypnograms.
 
     Parameters
@@ -77,7 +75,7 @@ def evaluate(
 
 def tabulate_scores(
     references: Sequence, predicted: Sequence, names: Sequence, groups: Sequence = ()
-) -> DataFrame:
+) -> pd.DataFrame:
     """Return the table of `evaluate` from the stages of a scorer and of a stager."""
     nights = [
         (reference, as_stages(hypno), hypno.proba[list(STAGES)].to_numpy())

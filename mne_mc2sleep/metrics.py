@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from pandas import DataFrame
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
 from ._constants import EPOCH_DURATION, STAGES, UNSCORED
 
 if TYPE_CHECKING:
-    from typing import Any, TypeAlias
-
     from mne import Annotations
-    from numpy.typing import ArrayLike, NDArray
-    from pandas import DataFrame
     from yasa import Hypnogram
 
     AnyStages: TypeAlias = Hypnogram | Annotations | ArrayLike | str | os.PathLike

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from . import __version__, training
 from ._constants import SFREQ, STAGES
 from ._utils import find_device
-from .data.nights import Night, StoredEpochs, count_stages, hold_out_subjects
+from .data.nights import (
+    AnyNight,
+    EncodedNight,
+    Night,
+    StoredEpochs,
+    count_stages,
+    hold_out_subjects,
+)
 from .inference.sliding_window import calibrate, encode_epochs, log_posteriors
-from .network import MC2SleepConfig, make_network
+from .network import MC2SleepConfig, SleepNetwork, make_network
 from .preprocessing import novelty, short_recordings
+from .preprocessing.novelty import Novelty
 from .preprocessing.scaling import SCALINGS
-from .training import logger
+from .training import TrainingOptions, logger
 from .training.adaptation import (
     ADAPTATION_TRAIN_EPOCHS,
     MAX_SUBJECTS,
@@ -32,19 +43,8 @@ from .training.adaptation import (
 )
 from .weights.file_format import load_weights, save_weights
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from .data.nights import AnyNight, EncodedNight
-    from .network import SleepNetwork
-    from .preprocessing.novelty import Novelty
-    from .training import TrainingOptions
-
-    # Of each channel: signals (n_epochs, n_times) in µV, or which epochs are EEG.
-    Channels: TypeAlias = Sequence[NDArray]
+# Of each channel: signals (n_epochs, n_times) in µV, or which epochs are EEG.
+Channels: TypeAlias = Sequence[NDArray]
 
 # How to check values of the metadata in a file.
 _CHECKS = {

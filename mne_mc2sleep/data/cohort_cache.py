@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -20,9 +20,6 @@ from ..io.stage_intervals import as_intervals
 from ..preprocessing.scaling import SCALINGS
 from .nights import Night, StoredEpochs
 from .reading import pair, read_channel, read_stages, run_on_recordings
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
 
 _FORMAT = 3
 _MAX_LEVEL = np.iinfo(np.int16).max

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
 from .._constants import STAGES, UNSCORED
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.random import Generator
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,7 @@ class Batch(NamedTuple):
 
 
 def hold_out_subjects(
-    nights: Sequence[Night], fraction: float, rng: Generator
+    nights: Sequence[Night], fraction: float, rng: np.random.Generator
 ) -> tuple[list[Night], list[Night]]:
     """Split nights by subject into those to train on and those to validate on.
 
@@ -150,7 +146,7 @@ def iterate_batches(
     nights: Sequence[AnyNight],
     sequence_length: int,
     batch_size: int,
-    rng: Generator | None = None,
+    rng: np.random.Generator | None = None,
     shard: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Cut nights into sequences and yield them in batches.

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from mne.utils import logger, use_log_level
+from numpy.typing import NDArray
 
 from .._constants import UNSCORED
 from .._utils import collect_warnings, warn
 from ..io.hypnograms import stages_on_grid
-from ..io.recordings import read_recording
+from ..io.recordings import Recording, read_recording
 from ..io.stage_intervals import own_stages
 from ..preprocessing.scaling import scale_signals
 from .nights import Night, count_stages
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
-    from typing import Any
-
-    from numpy.typing import NDArray
-
-    from ..io.recordings import Recording
 
 # Fewer recordings for each job are worked on by threads: a new process first imports
 # MNE, torch and YASA, which takes as long as staging ten nights (see

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import os
+from typing import NamedTuple
 
+import mne
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..data.reading import read_channel
 from ..network import Embeddings, cross_attention_maps
 from .sliding_window import encode_epochs
-
-if TYPE_CHECKING:
-    import os
-
-    import numpy as np
-    from mne.io import BaseRaw
-    from numpy.typing import NDArray
 
 
 class AttentionMaps(NamedTuple):
@@ -35,7 +32,7 @@ class AttentionMaps(NamedTuple):
 
 def attention_maps(
     clf,
-    raw: BaseRaw | str | os.PathLike,
+    raw: mne.io.BaseRaw | str | os.PathLike,
     first_epoch: int = 0,
     *,
     picks: str | list[str] | None = None,

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import log
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from torch import Tensor
 
 from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
-from ..network import Embeddings, fuse
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from ..network import SleepNetwork
+from ..network import Embeddings, SleepNetwork, fuse
 
 # Epochs in one batch of the backbones, times the width of the network: 32 of "small"
 # and 16 of "base". Larger batches do not fit into the cache of a CPU (measured).
