@@ -98,9 +98,7 @@ def size_and_time(path: Path) -> tuple[int, int]:
     return sum(s.st_size for s in found), max(s.st_mtime_ns for s in found)
 
 
-def check_fname(
-    fname: str | os.PathLike, suffixes: tuple[str, ...], overwrite: bool
-) -> Path:
+def check_fname(fname: str | os.PathLike, suffixes: tuple, overwrite: bool) -> Path:
     """Return the path of a file to write; raise if it cannot be written there."""
     path = Path(fname).expanduser()
     if path.suffix.lower() not in suffixes:

@@ -349,13 +349,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def predict(self, raws: Any, **options) -> Hypnogram: ...
     @verbose
     def predict(
-        self,
-        raws,
-        *,
-        picks: str | list[str] | None = None,
-        average_channels: list[str] | None = None,
-        n_jobs: int | None = None,
-        verbose=None,
+        self, raws, *, picks=None, average_channels=None, n_jobs=None, verbose=None
     ):
         """Stage recordings.
 

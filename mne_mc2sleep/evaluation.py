@@ -91,10 +91,7 @@ def tabulate_scores(
         for name, level, members in rows
     ).set_index("name")
     if not table["n_epochs"].iloc[-1]:
-        raise ValueError(
-            "No epoch is scored both in the hypnograms and by the stager: nothing to "
-            "compare."
-        )
+        raise ValueError("No epoch has a reference and a stage: nothing to compare.")
     return table
 
 
@@ -110,8 +107,8 @@ def stage_scorer(metric: str = "kappa") -> Callable[..., float]:
     -------
     scorer : callable
         Pass it as ``scoring`` to :func:`~sklearn.model_selection.cross_val_score` and
-        the like. Do not pass scikit-learn's own ``scoring="accuracy"``: it reads a
-        ``yasa.Hypnogram`` element by element, which takes minutes, and then fails.
+        the like, instead of ``"accuracy"``, which fails after minutes of reading a
+        ``yasa.Hypnogram`` element by element.
     """
     if metric not in _METRICS:
         raise ValueError(f"'metric' must be one of {_METRICS}, got {metric!r} instead.")

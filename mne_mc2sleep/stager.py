@@ -19,14 +19,7 @@ from numpy.typing import NDArray
 from . import __version__, training
 from ._constants import SFREQ, STAGES
 from ._utils import find_device
-from .data.nights import (
-    AnyNight,
-    EncodedNight,
-    Night,
-    StoredEpochs,
-    count_stages,
-    hold_out_subjects,
-)
+from .data.nights import Night, StoredEpochs, count_stages, hold_out_subjects
 from .inference.sliding_window import calibrate, encode_epochs, log_posteriors
 from .network import MC2SleepConfig, SleepNetwork, make_network
 from .preprocessing import novelty, short_recordings
@@ -267,7 +260,7 @@ class Stager:
             training.fit_input_statistics(self.net, nights, seed)
         self.profile = novelty.fit_profile(nights, self.profile)
 
-    def _encode(self, nights: Sequence[Night], folder: Path) -> list[EncodedNight]:
+    def _encode(self, nights: Sequence[Night], folder: Path) -> list:
         """Embed nights; the embeddings of signals on the disk are stored there too."""
         encoded = []
         for number, night in enumerate(nights):
@@ -330,5 +323,5 @@ class Stager:
         self.scores = {} if np.isnan(best) else {name: best}
 
 
-def _subjects(nights: Sequence[AnyNight]) -> list[str]:
+def _subjects(nights: Sequence) -> list[str]:
     return sorted({str(night.subject) for night in nights})

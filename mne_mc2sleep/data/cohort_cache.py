@@ -101,10 +101,8 @@ def prepare_all(
     bar = ProgressBar(generator, max_value=len(recordings), mesg="Preparing nights")
     outcomes = list(bar)
     if failures := [outcome for outcome in outcomes if isinstance(outcome, str)]:
-        message = (
-            f"{len(failures)} of {len(outcomes)} recordings could not be prepared:\n"
-            + "\n".join(failures)
-        )
+        share = f"{len(failures)} of {len(outcomes)}"
+        message = "\n".join([f"{share} recordings could not be prepared:", *failures])
         if len(failures) == len(outcomes):
             raise ValueError(message)
         warn(f"{message}\nThey are left out.")

@@ -211,14 +211,8 @@ def _collate(nights, places, sequence_length) -> Batch:
             soft[row, scored, stages[row, scored]] = 1
         else:
             soft[row, :n_present] = torch.from_numpy(night.soft_stages[part])
-    indices, starts = torch.tensor(places).T[..., None]  # (batch, 1) each
-    positions = starts + torch.arange(sequence_length)
+    numbers, starts = torch.tensor(places).T[..., None]  # (batch, 1) each
+    numbers, positions = numbers.expand(shape), starts + torch.arange(sequence_length)
     is_soft = any(nights[index].soft_stages is not None for index, _ in places)
-    return Batch(
-        inputs,
-        stages,
-        usable,
-        indices.expand(shape).clone(),
-        positions,
-        soft * usable[..., None] if is_soft else None,
-    )
+    soft_stages = soft * usable[..., None] if is_soft else None
+    return Batch(inputs, stages, usable, numbers.clone(), positions, soft_stages)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-import mne
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,24 +16,18 @@ from .sliding_window import encode_epochs
 class AttentionMaps(NamedTuple):
     """The weights of the cross-attention in one sequence of epochs.
 
-    Rows are the attending epochs and sum to 1; columns are epochs of the other
-    modality, with zeros if they are not usable.
+    They have the shape (n_layers, n_heads, n_epochs, n_epochs). Rows are the attending
+    epochs and sum to 1; columns are epochs of the other modality, with zeros if they
+    are not usable.
     """
 
-    signal: NDArray[np.float32]
-    """Signal to spectrogram, of shape (n_layers, n_heads, n_epochs, n_epochs)."""
-    spectrogram: NDArray[np.float32]
-    """Spectrogram to signal, of the same shape."""
-    first_epoch: int
-    """The first epoch of the sequence in the recording."""
+    signal: NDArray[np.float32]  # to spectrogram
+    spectrogram: NDArray[np.float32]  # to signal
+    first_epoch: int  # of the sequence in the recording
 
 
 def attention_maps(
-    clf,
-    raw: mne.io.BaseRaw | str | os.PathLike,
-    first_epoch: int = 0,
-    *,
-    picks: str | list[str] | None = None,
+    clf, raw, first_epoch: int = 0, *, picks: str | list[str] | None = None
 ) -> AttentionMaps:
     """Return the cross-attention of one sequence of a recording.
 
@@ -48,7 +40,7 @@ def attention_maps(
     first_epoch : int
         The first epoch of the sequence, which has the ``sequence_length`` of the
         weights, or the length of a shorter recording.
-    picks : str | list of str | None
+    picks
         As in `MC2SleepClassifier.predict`.
 
     Returns
@@ -71,7 +63,6 @@ def attention_maps(
     encoded = encode_epochs(net, recording.signals[epochs]).to(clf.stager_.device)
     usable = torch.from_numpy(recording.usable[epochs]).to(encoded.device)
     sequence = Embeddings(*encoded[None].unbind(dim=2))
-    signal, spectrogram = cross_attention_maps(net, sequence, usable[None])
-    return AttentionMaps(
-        signal[0].cpu().numpy(), spectrogram[0].cpu().numpy(), first_epoch
-    )
+    maps = cross_attention_maps(net, sequence, usable[None])
+    signal, spectrogram = (part[0].cpu().numpy() for part in maps)
+    return AttentionMaps(signal, spectrogram, first_epoch)
