@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -189,12 +188,7 @@ class Stager:
         # After that, the stages hardly change.
         return found if scaled is None else stage(scaled)
 
-    def save(
-        self,
-        fname: str | os.PathLike,
-        parameters: dict[str, Any],
-        overwrite: bool = False,
-    ) -> None:
+    def save(self, fname, parameters: dict[str, Any], overwrite: bool = False) -> None:
         """Save the stager with the ``parameters`` of its classifier."""
         not_saved = ("net", "network", "started_from", "history")
         metadata = {k: v for k, v in vars(self).items() if k not in not_saved}
@@ -207,12 +201,7 @@ class Stager:
         save_weights(fname, self.net, metadata, overwrite, self.network)
 
     @classmethod
-    def load(
-        cls,
-        fname: str | Path,
-        device: str | torch.device | None = None,
-        network: Callable | None = None,
-    ) -> tuple[Stager, dict[str, Any]]:
+    def load(cls, fname, device=None, network=None) -> tuple[Stager, dict[str, Any]]:
         """Load what `save` wrote: the stager and the parameters of its classifier."""
         net, saved = load_weights(fname, network)
         for name, is_sound in _CHECKS.items():
