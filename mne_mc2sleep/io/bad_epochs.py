@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import mne
 import numpy as np
+from mne.utils import logger
+from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
-
-if TYPE_CHECKING:
-    import mne
-    from numpy.typing import NDArray
 
 # All of these are our choice.
 FLAT_DURATION = 1.0  # seconds without any change
@@ -34,11 +31,9 @@ def find_unusable(
 ) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
     """Find epochs that cannot be staged, and samples that hold no signal.
 
-    The ``signal`` (n_times,) is as measured; epochs begin at the samples ``edges``
-    (n_epochs + 1,), of which the last is their end. ``bad`` samples are annotated so.
-
-    Returns the reason for each epoch, "" for usable ones, and which samples are missing
-    or constant.
+    The ``signal`` (n_times,) is as measured; ``edges`` (n_epochs + 1,) are the samples
+    at which epochs begin, and the end. Returns the reason for each epoch, "" for usable
+    ones, and which samples are missing or constant.
     """
     missing = _find_missing(signal)
     not_finite = missing & ~is_pause
@@ -62,8 +57,7 @@ def find_bad(
 ) -> NDArray[np.bool_]:
     """Return which samples are annotated as BAD for the channel.
 
-    The onsets of the annotations count from the first sample; one without a time, or of
-    a negative duration, is a ValueError.
+    The onsets count from the first sample; one without a time is a ValueError.
     """
     is_bad = [
         text.upper().startswith("BAD") and (not names or ch_name in names)
@@ -86,17 +80,18 @@ def find_bad(
     return _cover(starts, stops, n_times)
 
 
-def find_near_flat(
-    signals: NDArray[np.float32], reasons: NDArray[np.str_]
-) -> NDArray[np.bool_]:
-    """Return which filtered epochs hold only the noise of the amplifier.
+def mark_near_flat(signals: NDArray[np.float32], reasons: NDArray[np.str_]) -> None:
+    """Mark filtered epochs that hold only the noise of the amplifier, in place.
 
     These have less than 1 % of the amplitude of the median epoch without a reason.
     """
     # A median, because the filter carries a little of the EEG over a flat epoch's edge.
     # Every seventh sample is enough, and not in step with any rhythm.
     levels = np.median(np.abs(signals[:, ::7]), axis=1)
-    return levels < NEAR_FLAT * np.median(levels[reasons == ""])
+    is_flat = levels < NEAR_FLAT * np.median(levels[reasons == ""])
+    reasons[is_flat & ~np.isin(reasons, [PAUSE, NOT_FINITE])] = FLAT
+    if (reasons != "").any():
+        logger.info("Unusable epochs: %s.", count_reasons(reasons))
 
 
 def bridge(signal: NDArray[np.float64], gaps: NDArray[np.bool_]) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 import mne
+from mne.io import BaseRaw
 from mne.utils import logger
 
 from .._utils import warn
-
-if TYPE_CHECKING:
-    from mne.io import BaseRaw
 
 PREFERENCE = (
     *("FPZ-CZ", "FZ*", "C4-M1", "C3-M2", "CZ*", "F4-M1", "F3-M2"),
@@ -49,16 +46,10 @@ def pick_channel(
     the first that the recording has and that is not marked as bad is taken. None takes
     the first of ``PREFERENCE`` among the channels of type EEG that are not bad; where
     it gives no reference, any is accepted. A recording's only EEG channel is taken
-    regardless of its name, unless that says it is something else.
+    regardless of its name, unless that says it is something else (EOG, ECG, ...).
 
     Spelling is free: "EEG C4-A1", "C4:M1", "c4/a1", "C4M1" and "C4-M1-0" (MNE's name
-    for the first of two) are all C4-M1; an exact name comes first. Channels whose names
-    are not such a derivation (EOG, ECG, impedances, ...) are never chosen without a
-    name, even if their type is EEG, as it is for every channel of an EDF file.
-
-    A TypeError or ValueError if ``picks`` is not a name, a list of names or None, if
-    the recording has none of these channels, or if the one that it has is bad or not of
-    type EEG.
+    for the first of two) are all C4-M1; an exact name comes first.
     """
     if picks is not None:
         return _pick_by_name(raw, picks)
@@ -164,21 +155,16 @@ def _match(ch_names: list[str], wanted: str) -> list[str]:
 
 def _eeg_channels(raw: BaseRaw) -> list[str]:
     """Return the names of the channels of type EEG, bad ones too."""
-    return [
-        ch_name
-        for index, ch_name in enumerate(raw.ch_names)
-        if mne.channel_type(raw.info, index) == "eeg"
-    ]
+    return [raw.ch_names[i] for i in mne.pick_types(raw.info, eeg=True, exclude=[])]
 
 
 def _describe_channels(raw: BaseRaw) -> str:
     """Return a sentence that lists what can be EEG among a recording's channels."""
     typed = _eeg_channels(raw)
-    named = [ch for ch in typed if standard_name(ch)]
-    others = [ch for ch in typed if not _NOT_EEG.search(ch.upper())]
-    listed = named or others
+    listed = [ch for ch in typed if standard_name(ch)]
+    listed = listed or [ch for ch in typed if not _NOT_EEG.search(ch.upper())]
+    if not listed:
+        return f"None of its channels reads as EEG; they are {raw.ch_names}."
     marked = [ch for ch in listed if ch in raw.info["bads"]]
     bads = f" (of which marked as bad: {marked})" if marked else ""
-    if listed:
-        return f"Its EEG channels are {listed}{bads}."
-    return f"None of its channels reads as EEG; they are {raw.ch_names}."
+    return f"Its EEG channels are {listed}{bads}."

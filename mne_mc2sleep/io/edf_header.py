@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from mne.io import BaseRaw
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 ANNOTATION_CHANNELS = ("EDF Annotations", "BDF Annotations")
 # Only one way to match a number: with two, thousands of digits would take hours.
@@ -28,31 +25,23 @@ class EdfHeader(NamedTuple):
     path: Path
     n_records: int
     """Data records; -1 in files whose recording was not closed properly."""
+    record_duration: float
+    """In seconds; 0 in files of annotations."""
+    record_bytes: int
     ch_names: list[str]
     n_samples: list[int]
     """Samples of each channel in one data record."""
-    record_duration: float
-    """Seconds of one data record; 0 in files of annotations."""
-    record_bytes: int
-    data_offset: int
-    prefilters: list[str]
-    """The filters of each channel, for example ``"HP:0.3Hz LP:35Hz"``."""
+    filters: list[tuple[float | None, float | None]]
+    """High-pass and low-pass of each channel in Hz, None if not stated."""
     is_discontinuous: bool
     """Whether there may be pauses between data records (EDF+D, BDF+D)."""
     start: datetime | None
     """The start in UTC, as MNE reads it but with any separator in date and time."""
     has_standard_time: bool
-    """Whether the time is written as the standard demands and MNE reads it."""
-
-    @property
-    def n_data_bytes(self) -> int:
-        """The size of the data that the file holds, which may be cut short."""
-        return max(self.path.stat().st_size - self.data_offset, 0)
-
-    def filters(self, index: int) -> tuple[float | None, float | None]:
-        """Return the high-pass and low-pass of a channel in Hz, None if not stated."""
-        prefilter = self.prefilters[index]
-        return _frequency("HP", prefilter), _frequency("LP", prefilter)
+    """Whether MNE can read the time; else it takes midnight."""
+    data_offset: int
+    n_data_bytes: int
+    """The size of the data that the file holds, which may be cut short."""
 
 
 def read_edf_header(fname: Path) -> EdfHeader:
@@ -72,17 +61,20 @@ def read_edf_header(fname: Path) -> EdfHeader:
             ) from error
     return EdfHeader(
         fname,
-        n_records=n_records,
+        n_records,
+        record_duration,
+        record_bytes=(2 if fixed[:1] == b"0" else 3) * sum(n_samples),
         ch_names=_fields(signals, 0, 16, n_signals),
         n_samples=n_samples,
-        record_duration=record_duration,
-        record_bytes=(2 if fixed[:1] == b"0" else 3) * sum(n_samples),
-        data_offset=data_offset,
-        prefilters=_fields(signals, 136, 80, n_signals),
+        filters=[
+            (_frequency("HP", prefilter), _frequency("LP", prefilter))
+            for prefilter in _fields(signals, 136, 80, n_signals)
+        ],
         is_discontinuous=fixed[192:197] in (b"EDF+D", b"BDF+D"),
         start=_read_start(fixed),
-        has_standard_time=re.fullmatch(rb"\s*\d+\.\d+\.\d+\s*", fixed[176:184])
-        is not None,
+        has_standard_time=bool(re.fullmatch(rb"\s*\d+\.\d+\.\d+\s*", fixed[176:184])),
+        data_offset=data_offset,
+        n_data_bytes=max(fname.stat().st_size - data_offset, 0),
     )
 
 
@@ -101,13 +93,10 @@ def read_whole_edf_header(fname: Path) -> EdfHeader:
 
 def header_of(raw: BaseRaw) -> EdfHeader | None:
     """Return the header of the EDF file behind a Raw, None without one."""
-    fnames = raw.filenames
-    if len(fnames) != 1 or fnames[0] is None:
-        return None
-    if fnames[0].suffix.lower() not in (".edf", ".bdf") or not fnames[0].is_file():
-        return None
-    with suppress(ValueError):
-        return read_edf_header(fnames[0])
+    fname = raw.filenames[0] if len(raw.filenames) == 1 else None
+    if fname and fname.suffix.lower() in (".edf", ".bdf") and fname.is_file():
+        with suppress(ValueError):
+            return read_edf_header(fname)
     return None
 
 
@@ -151,10 +140,9 @@ def _annotation_channels(header: EdfHeader) -> list[NDArray[np.uint8]]:
 def parse_annotations(
     records: list[list[bytes]],
 ) -> tuple[float, list[tuple[float, float, str]]]:
-    """Return the onset of the first record, and the annotations.
+    """Return the onset of the first record in s, 0 if not stated, and the annotations.
 
-    An annotation is its onset from the first record in s, its duration in s and its
-    text. A first record that does not give its onset begins at 0 s.
+    An annotation is its onset from the first record, its duration, and its text.
     """
     found = _ANNOTATION.findall(b"".join(b"".join(channel) for channel in records))
     origin = float(found[0][0]) if found and not found[0][2] else 0.0
@@ -168,14 +156,18 @@ def parse_annotations(
 
 def _read_start(fixed: bytes) -> datetime | None:
     """Return the start that the first 256 bytes of a header state."""
+
+    def numbers(field: bytes) -> list[int]:
+        return [int(number) for number in re.split(rb"[.:,/-]", field)]
+
     with suppress(ValueError):
-        hour, minute, second = _numbers(fixed[176:184])
+        hour, minute, second = numbers(fixed[176:184])
         recording = fixed[88:168].decode("latin1").split()
         # Only EDF+ gives the century.
         try:
             date = datetime.strptime(recording[1], "%d-%b-%Y")
         except (ValueError, IndexError):
-            day, month, year = _numbers(fixed[168:176])
+            day, month, year = numbers(fixed[168:176])
             date = datetime(year + (2000 if year < 85 else 1900), month, day)
         return date.replace(hour=hour, minute=minute, second=second, tzinfo=UTC)
     return None
@@ -188,11 +180,8 @@ def _decode(text: bytes) -> str:
         return text.decode("latin1")
 
 
-def _numbers(field: bytes) -> list[int]:
-    return [int(number) for number in re.split(rb"[.:,/-]", field)]
-
-
 def _frequency(kind: str, prefilter: str) -> float | None:
+    """Return a frequency of a text such as "HP:0.3Hz LP:35Hz"."""
     found = re.search(
         rf"\b{kind}\W{{0,3}}(\d+(?:[.,]\d+)?)\s*(?:hz|\W|$)", prefilter, re.I
     )

@@ -9,11 +9,8 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
@@ -30,19 +27,8 @@ from .edf_header import (
     read_annotation_records,
     read_whole_edf_header,
 )
-from .stage_intervals import (
-    StageEvents,
-    events_from_annotations,
-    events_from_hypnogram,
-    events_from_values,
-)
-from .stage_tables import (
-    clock_seconds,
-    is_number,
-    name_columns,
-    read_rows,
-    read_table,
-)
+from .stage_intervals import StageEvents, as_events, events_from_values
+from .stage_tables import name_columns, read_columns, read_rows, read_table
 
 if TYPE_CHECKING:
     from yasa import Hypnogram
@@ -63,42 +49,17 @@ _FOREIGN = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
-    """A file to read."""
-
-    path: Path
-    epoch_duration: float | None
-    """In seconds, for files that hold one stage per line."""
-
-    @cached_property
-    def content(self) -> bytes:
-        """The content of the file."""
-        content = self.path.read_bytes()
-        if not content.strip():
-            raise ValueError("The file is empty: export it again, or copy it again.")
-        return content
-
-    @cached_property
-    def text(self) -> str:
-        """The content as text, "" if it is binary."""
-        return _decode(self.content)
-
-    @property
-    def step(self) -> float:
-        """The duration of an epoch in s, where the file does not hold it."""
-        return self.epoch_duration or EPOCH_DURATION
-
-
 class Format(NamedTuple):
     """A row of the table of formats."""
 
     name: str
     globs: tuple[str, ...]
     """The names of such files, in lower case; the first is the one to write."""
-    pattern: str
-    """A regular expression that the beginning of such a file matches, as text."""
-    read: Callable[[Source], StageEvents]
+    pattern: str | None
+    """A regular expression that the beginning of such a text matches; None: no text."""
+    read: Callable[[Any, float], StageEvents]
+    """The reader of the text, or else of the path. It also gets the duration of an
+    epoch in s, for files that do not hold it."""
     write: Callable[[Hypnogram, mne.Annotations], bytes] | None = None
     """The writer, from a hypnogram and its runs as annotations."""
 
@@ -120,38 +81,34 @@ def load_hypnogram(
     for suffixes, what in _FOREIGN.items():
         if name.endswith(suffixes) and not name.endswith(".fif.gz"):
             raise ValueError(f"The file is {what}.")
-    source = Source(fname, epoch_duration)
-    for format_ in FORMATS:
-        is_named = any(fnmatchcase(name, glob) for glob in format_.globs)
-        # Without a pattern, a recording of some 100 MB is not read to be decoded.
-        start = format_.pattern and source.text.lstrip()
-        if is_named and re.match(format_.pattern, start):
-            events = format_.read(source)
-            break
-    else:
+    formats = [x for x in FORMATS if any(fnmatchcase(name, glob) for glob in x.globs)]
+    source: Any = fname
+    # Without a pattern, a recording of some 100 MB is not read to be decoded.
+    if formats[0].pattern is not None:
+        source = _decode(fname.read_bytes())
+        start = source.lstrip()
+        formats = [x for x in formats if re.match(x.pattern or "", start)]
+    if not formats:
         known = "; ".join(format_.name for format_ in FORMATS)
         raise ValueError(
             f"The file cannot be read as a hypnogram: it is none of {known}. Export "
             "the stages in one of these formats, or pass them as an array."
         )
-    if events.step is not None and source.epoch_duration not in (None, events.step):
+    events = formats[0].read(source, epoch_duration or EPOCH_DURATION)
+    if events.step is not None and epoch_duration not in (None, events.step):
         raise ValueError(
             f"The file has epochs of {events.step:g} s, but epoch_duration="
-            f"{source.epoch_duration:g} was requested."
+            f"{epoch_duration:g} was requested."
         )
     return events
 
 
 def _decode(content: bytes) -> str:
     """Decode text in UTF-8, UTF-16 or cp1252; return "" for what is not text."""
-    encodings = ["utf-8-sig", "cp1252", "latin1"]
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encodings = ["utf-16"]
-    elif b"\0" in content[:2]:
-        encodings = ["utf-16-be" if content[:1] == b"\0" else "utf-16-le"]
-    elif b"\0" in content:
-        return ""
-    for encoding in encodings:
+    if not content.strip():
+        raise ValueError("The file is empty: export it again, or copy it again.")
+    is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[1:2] == b"\0"
+    for encoding in ("utf-16",) if is_wide else ("utf-8-sig", "cp1252", "latin1"):
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:
@@ -195,21 +152,21 @@ def _write_edf(_hypno: Hypnogram, annotations: mne.Annotations) -> bytes:
     if start is not None and not 1985 <= start.year <= 2084:
         warn(f"EDF holds dates from 1985 to 2084, so the start {start} is left out.")
         start = None
-    rows = zip(
-        annotations.onset, annotations.duration, annotations.description, strict=True
-    )
     edf = edfio.Edf(
         [],
-        recording=edfio.Recording(startdate=None if start is None else start.date()),
-        starttime=None if start is None else start.time(),
-        annotations=[edfio.EdfAnnotation(*row) for row in rows],
+        recording=edfio.Recording(startdate=start and start.date()),
+        starttime=start and start.time(),
+        annotations=[
+            edfio.EdfAnnotation(row["onset"], row["duration"], row["description"])
+            for row in annotations
+        ],
     )
     return edf.to_bytes()
 
 
-def _read_edf(source: Source) -> StageEvents:
+def _read_edf(fname: Path, _step: float) -> StageEvents:
     """Read EDF+ annotations, with the start in the header, which MNE leaves out."""
-    header = read_whole_edf_header(source.path)
+    header = read_whole_edf_header(fname)
     # The fraction of a second that the header cannot hold, and the annotations.
     fraction, annotations = parse_annotations(read_annotation_records(header))
     if not annotations:
@@ -228,35 +185,28 @@ def _read_edf(source: Source) -> StageEvents:
     return StageEvents(names, onset, duration, start=start)
 
 
-def _read_xml(source: Source) -> StageEvents:
+def _read_xml(text: str, step: float) -> StageEvents:
     """Read the events of an NSRR file, or the epochs of a ProFusion file."""
     # Entities that fill the memory or read other files come from there.
-    if "<!DOCTYPE" in source.text or "<!ENTITY" in source.text:
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(
             "The XML declares a document type, which no hypnogram file does; copy the "
             "file again from its source."
         )
     try:
-        root = ElementTree.fromstring(source.text)
+        root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
         raise ValueError(
             f"The XML is damaged or cut off ({error}); copy the file again."
         ) from error
-    fields = [f"{{*}}{tag}" for tag in ("EventConcept", "Start", "Duration")]
-    events = [
-        [event.findtext(field, "").strip() for field in fields]
-        for event in root.iterfind(".//{*}ScoredEvent")
-        if event.findtext("{*}EventType", "").strip().startswith("Stages")
-    ]
-    for name, onset, duration in events:
-        if not (is_number(onset) and is_number(duration)):
-            raise ValueError(
-                f"The stage {name!r} has the onset {onset!r} and the duration "
-                f"{duration!r}; both must be numbers."
-            )
-    if events:
-        names, onsets, durations = zip(*events, strict=True)
-        return StageEvents(names, list(map(float, onsets)), list(map(float, durations)))
+    columns: dict[str, list[str]] = {"onset": [], "duration": [], "stage": []}
+    for event in root.iterfind(".//{*}ScoredEvent"):
+        if event.findtext("{*}EventType", "").strip().startswith("Stages"):
+            columns["onset"].append(event.findtext("{*}Start", "").strip())
+            columns["duration"].append(event.findtext("{*}Duration", "").strip())
+            columns["stage"].append(event.findtext("{*}EventConcept", "").strip())
+    if columns["stage"]:
+        return read_columns(columns)
     epochs = [(stage.text or "").strip() for stage in root.iterfind(".//{*}SleepStage")]
     if not epochs:
         raise ValueError(
@@ -266,26 +216,25 @@ def _read_xml(source: Source) -> StageEvents:
         )
     # A code, or a name.
     stages = [_PROFUSION.get(x, "?" if x.isdigit() else x) for x in epochs]
-    step = root.findtext(".//{*}EpochLength", "").strip()
-    return StageEvents(stages, step=float(step) if step else source.step)
+    stated = root.findtext(".//{*}EpochLength", "").strip()
+    return StageEvents(stages, step=float(stated) if stated else step)
 
 
-def _read_json(source: Source) -> StageEvents:
+def _read_json(text: str, _step: float) -> StageEvents:
     from yasa import Hypnogram
 
     try:
-        hypno = Hypnogram.from_dict(json.loads(source.text))
+        return as_events(Hypnogram.from_dict(json.loads(text)))
     except Exception as error:  # YASA raises many types
         raise ValueError(
             "The JSON is not a hypnogram of yasa.Hypnogram.to_json. Pass the stages as "
             "an array or a table."
         ) from error
-    return events_from_hypnogram(hypno)
 
 
-def _read_npy(source: Source) -> StageEvents:
+def _read_npy(fname: Path, step: float) -> StageEvents:
     try:
-        values = np.load(BytesIO(source.content), allow_pickle=False)
+        values = np.load(fname, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(
             "The file is not a NumPy array of numbers or text; save one by numpy.save."
@@ -295,112 +244,92 @@ def _read_npy(source: Source) -> StageEvents:
             f"The array has shape {values.shape}. If its columns are the probabilities "
             "of W, N1, N2, N3 and REM, pass array.argmax(axis=1)."
         )
-    return events_from_values(values.ravel(), source.step)
+    return events_from_values(values.ravel(), step)
 
 
-def _read_by_mne(source: Source) -> StageEvents:
+def _read_by_mne(fname: Path, _step: float) -> StageEvents:
     try:
-        annotations = mne.read_annotations(source.path)
+        return as_events(mne.read_annotations(fname))
     except Exception as error:  # MNE's readers raise many types
         raise ValueError(
             "The file holds no annotations that MNE can read. Save them by "
             "mne.Annotations.save, as .txt or -annot.fif."
         ) from error
-    return events_from_annotations(annotations)
 
 
-def _read_remlogic(source: Source) -> StageEvents:
+def _read_remlogic(text: str, step: float) -> StageEvents:
     """Read an event export: a table after a header, with times of day."""
-    lines = source.text.splitlines()
+    lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if "[hh:mm:ss]" in line), 0)
-    columns = name_columns(read_rows(lines[first:]))
-    times = columns.get("time") or columns.get("heure")
-    names = columns.get("event") or columns.get("événement")
-    durations = columns.get("duration") or columns.get("durée")
-    if times is None or names is None or durations is None:
+    table = name_columns(read_rows(lines[first:]))
+    names = {"time": "heure", "event": "événement", "duration": "durée"}
+    columns = {x: table.get(x) or table.get(names[x], []) for x in names}
+    if not all(columns.values()):
         raise ValueError(
-            f"The RemLogic export has the columns {[*columns]}; export the events with "
+            f"The RemLogic export has the columns {[*table]}; export the events with "
             "time, event and duration."
         )
-    times = [time.rpartition("T")[2] for time in times]
-    date = re.search(r"Recording Date:\s*(\d+)\D(\d+)\D(\d{4})", source.text)
-    return StageEvents(
-        names,
-        clock_seconds(times),
-        [float(duration) for duration in durations],
-        start=_clock_start(date, times[0]),
-    )
+    columns["time"] = [time.rpartition("T")[2] for time in columns["time"]]
+    date = re.search(r"Recording Date:\s*(\d+)\D(\d+)\D(\d{4})", text)
+    events = read_columns(columns, step)
+    return events._replace(start=_start(date, columns["time"][0]))
 
 
-def _read_domino(source: Source) -> StageEvents:
+def _read_domino(text: str, _step: float) -> StageEvents:
     """Read a sleep profile: a header, then lines such as "22:04:30,000; N2"."""
-    rows = re.findall(r"^(\d+:\d\d:\d\d)\S*;\s*(.+?)\s*$", source.text, re.MULTILINE)
-    rate = re.search(r"^Rate:\s*([\d.]+)", source.text, re.MULTILINE)
+    rows = re.findall(r"^(\d+:\d\d:\d\d)\S*;\s*(.+?)\s*$", text, re.MULTILINE)
+    rate = re.search(r"^Rate:\s*([\d.]+)", text, re.MULTILINE)
     if rate is None or not rows:
         raise ValueError(
             "The Domino export is not a sleep profile of one stage per epoch. Export "
             "'Sleep profile' ('Schlafprofil') as text."
         )
-    times, names = zip(*rows, strict=True)
-    step = float(rate[1])
-    if not np.allclose(np.diff(clock_seconds(times)), step):
-        raise ValueError(
-            f"The rows of the Domino export do not follow each other every {step:g} s, "
-            "as its header says; export it again."
-        )
-    date = re.search(r"^Start Time:\s*(\d+)\D(\d+)\D(\d{4})(.*)", source.text, re.M)
-    is_american = date is not None and date[4].strip().upper().endswith("M")
+    times, names = map(list, zip(*rows, strict=True))
     # "A" stands for epochs without a stage.
-    stages = ["?" if name == "A" else name for name in names]
-    return StageEvents(
-        stages, step=step, start=_clock_start(date, times[0], is_american)
-    )
+    columns = {"stage": ["?" if name == "A" else name for name in names]}
+    columns |= {"time": times, "duration": [rate[1]] * len(rows)}
+    columns["epoch"] = list(map(str, range(len(rows))))
+    date = re.search(r"^Start Time:\s*(\d+)\D(\d+)\D(\d{4})(.*)", text, re.M)
+    is_american = date is not None and date[4].strip().upper().endswith("M")
+    return read_columns(columns)._replace(start=_start(date, times[0], is_american))
 
 
-def _clock_start(date: re.Match | None, time: str, month_first: bool = False) -> Any:
+def _start(date: re.Match | None, time: str, month_first: bool = False) -> Any:
     """Combine a date, day or month first, and a time of day."""
     if date is None:
-        logger.info(
-            "The file holds no date: its first epoch begins with the recording."
-        )
         return None
-    first, second, year = (int(part) for part in date.groups()[:3])
-    if second > 12 or (month_first and first <= 12):
-        first, second = second, first
+    day, month, year = (int(part) for part in date.groups()[:3])
+    if month > 12 or (month_first and day <= 12):
+        day, month = month, day
     try:
-        return pd.Timestamp(f"{year}-{second:02}-{first:02} {time}", tz="UTC")
+        return pd.Timestamp(f"{year}-{month:02}-{day:02} {time}", tz="UTC")
     except ValueError as error:
         raise ValueError(
             f"The file has no valid start: {date[0].strip()!r}."
         ) from error
 
 
-def _read_ucddb(source: Source) -> StageEvents:
-    codes = source.text.split()
+def _read_ucddb(text: str, _step: float) -> StageEvents:
+    codes = text.split()
     if not set(codes) <= set(_UCDDB):
         raise ValueError("A hypnogram of UCDDB holds one code from 0 to 8 per line.")
     return StageEvents([_UCDDB[code] for code in codes], step=30.0)
 
 
-def _read_text(source: Source) -> StageEvents:
-    """Read a table, or one stage per line."""
-    return read_table(source.text, source.epoch_duration)
-
-
 FORMATS = (
-    Format("EDF+ annotations", ("*.edf", "*.bdf"), "", _read_edf, _write_edf),
+    Format("EDF+ annotations", ("*.edf", "*.bdf"), None, _read_edf, _write_edf),
     Format("NSRR or ProFusion XML", ("*.xml",), "", _read_xml),
     Format("YASA's JSON", ("*.json",), "", _read_json),
-    Format("NumPy .npy", ("*.npy",), "", _read_npy),
+    Format("NumPy .npy", ("*.npy",), None, _read_npy),
     Format(
-        "MNE annotations", ("*.fif", "*.fif.gz", "*.vmrk", "*.set"), "", _read_by_mne
+        "MNE annotations", ("*.fif", "*.fif.gz", "*.vmrk", "*.set"), None, _read_by_mne
     ),
     Format("RemLogic events", ("*.txt", "*.csv"), "RemLogic", _read_remlogic),
     Format("Domino profile", ("*.txt", "*.csv"), "Signal ID:", _read_domino),
     Format("UCDDB stages", ("ucddb???_stage.txt",), "", _read_ucddb),
-    Format("table of epochs", ("*.csv",), ".", _read_text, _write_csv),
-    Format("BIDS events", ("*.tsv",), ".", _read_text, _write_tsv),
-    Format("one stage per line", ("*",), ".", _read_text),
+    Format("table of epochs", ("*.csv",), ".", read_table, _write_csv),
+    Format("BIDS events", ("*.tsv",), ".", read_table, _write_tsv),
+    Format("one stage per line", ("*",), ".", read_table),
 )
 """The formats, in the order in which they are tried."""
 

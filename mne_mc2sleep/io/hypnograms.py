@@ -7,7 +7,9 @@ intervals with a stage, and one function puts intervals on the grid.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ import mne
 import numpy as np
 import pandas as pd
 from mne.utils import logger
+from numpy.typing import ArrayLike, NDArray
 
 from .._constants import EPOCH_DURATION, SCORER, STAGES, UNSCORED
 from .._utils import check_fname, importing, replace_file, warn
@@ -23,32 +26,23 @@ from .stage_intervals import (
     MAX_EPOCHS,
     Intervals,
     StageEvents,
+    as_events,
     as_intervals,
     as_utc,
     coverage,
-    events_from_annotations,
     events_from_hypnogram,
     put_on_grid,
     to_intervals,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from numpy.typing import ArrayLike, NDArray
     from yasa import Hypnogram
 
 # AASM names in EDF+ files; movement and unscored epochs have R&K's.
-_DESCRIPTIONS = {
-    0: "Sleep stage W",
-    1: "Sleep stage N1",
-    2: "Sleep stage N2",
-    3: "Sleep stage N3",
-    4: "Sleep stage R",
-    -1: "Movement time",
-    -2: "Sleep stage ?",
-}
+_DESCRIPTIONS = dict(
+    enumerate(f"Sleep stage {x}" for x in ("W", "N1", "N2", "N3", "R"))
+)
+_DESCRIPTIONS |= {-1: "Movement time", -2: "Sleep stage ?"}
 _HOW_TO_DROP_START = (
     "pass the hypnogram without its start (as Annotations with orig_time=None)"
 )
@@ -81,11 +75,19 @@ def stages_on_grid(
             return stages_on_grid(to_intervals(load_hypnogram(hypno)), n_epochs, start)
     intervals = as_intervals(hypno)
     if n_epochs is None:
-        intervals, n_epochs, _ = _own_grid(intervals)
+        intervals, n_epochs = _own_grid(intervals)
+        start = intervals.origin
     elif intervals.origin is None:
         _check_length(intervals, n_epochs)
     intervals = align(intervals, n_epochs, start)
-    _log_phase(intervals)
+    half = EPOCH_DURATION / 2
+    offset = np.abs(np.mod(intervals.onset + half, EPOCH_DURATION) - half).max()
+    if offset > 1e-3:
+        logger.info(
+            "The hypnogram's epochs are up to %.3g s off the recording's: each epoch "
+            "gets the stage that covers more than half of it.",
+            offset,
+        )
     values = put_on_grid(intervals, n_epochs)
     return np.where(values < 0, UNSCORED, values).astype(np.int8)
 
@@ -165,7 +167,7 @@ def annotations_to_hypnogram(
         The stages from the first to the last, ``UNS`` in gaps. With ``orig_time`` it
         starts with the first stage; without, at the recording's first sample (0 s).
     """
-    return _as_hypnogram(events_from_annotations(annotations), scorer)
+    return _as_hypnogram(as_events(annotations), scorer)
 
 
 def write_hypnogram(
@@ -230,20 +232,20 @@ def _errors_name(fname: str | os.PathLike) -> Iterator[None]:
         raise ValueError(f"{Path(fname).name}: {error}") from error
 
 
-def _own_grid(intervals: Intervals) -> tuple[Intervals, int, pd.Timestamp | None]:
-    """Return intervals on the grid that begins with them, its length and start."""
+def _own_grid(intervals: Intervals) -> tuple[Intervals, int]:
+    """Return intervals on the grid that begins with them, and its length."""
     first = 0.0 if intervals.origin is None else intervals.onset.min()
-    start = intervals.origin
-    if start is not None:
-        start = (start + pd.Timedelta(first, "s")).round("us")
-    intervals = intervals._replace(onset=intervals.onset - first, origin=None)
+    origin = intervals.origin
+    if origin is not None:
+        origin = (origin + pd.Timedelta(first, "s")).round("us")
+    intervals = intervals._replace(onset=intervals.onset - first, origin=origin)
     n_epochs = np.ceil(intervals.end / EPOCH_DURATION - 0.5)
     if not 0 < n_epochs <= MAX_EPOCHS:
         raise ValueError(
             f"The sleep stages end {intervals.end:g} s after the hypnogram's start: a "
             "hypnogram must last from one epoch to one year. Check its times."
         )
-    return intervals, int(n_epochs), start
+    return intervals, int(n_epochs)
 
 
 def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
@@ -254,8 +256,8 @@ def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
     start, step = events.start, events.step
     if step is None:
         step = EPOCH_DURATION
-        intervals, n_epochs, start = _own_grid(intervals)
-        values = put_on_grid(intervals, n_epochs)
+        intervals, n_epochs = _own_grid(intervals)
+        start, values = intervals.origin, put_on_grid(intervals, n_epochs)
     else:
         n_values = np.rint(intervals.duration / step).astype(int)
         values = np.repeat(intervals.stage, n_values)
@@ -276,15 +278,14 @@ def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
 
 def _check_length(intervals: Intervals, n_epochs: int) -> None:
     """Refuse one value per epoch in another step, and warn of another length."""
-    step = intervals.step
-    n_other = round(intervals.end / EPOCH_DURATION) - n_epochs
+    step, length = intervals.step, intervals.end / EPOCH_DURATION
+    n_other = round(length) - n_epochs
     if step is None or abs(n_other) <= _FEW_EPOCHS:
         return
-    n_values = round(intervals.end / step)
-    ratio = intervals.end / EPOCH_DURATION / n_epochs
+    n_values, ratio = round(intervals.end / step), length / n_epochs
     # An incomplete last epoch of the recording may have values.
-    longest = ratio * n_epochs / (n_epochs + 1)
-    factors = [f for f in _FACTORS if longest / 1.02 <= f <= ratio * 1.02]
+    lowest = length / (n_epochs + 1) / 1.02
+    factors = [factor for factor in _FACTORS if lowest <= factor <= ratio * 1.02]
     if ratio > _MIN_SAMPLES:
         # One value per sample; the samples after the last epoch are few.
         factors.append(30 * int(ratio / 30 + 0.02))
@@ -363,16 +364,4 @@ def _check_clock(late: float) -> None:
             "The times of the hypnogram have no date, so it begins with the recording, "
             f"but its clock differs by {late:g} s (and perhaps by hours). Write the "
             "times with their date to align it."
-        )
-
-
-def _log_phase(intervals: Intervals) -> None:
-    """Log if the scorer's epochs are not the recording's."""
-    half = EPOCH_DURATION / 2
-    offset = np.abs(np.mod(intervals.onset + half, EPOCH_DURATION) - half).max()
-    if offset > 1e-3:
-        logger.info(
-            "The hypnogram's epochs are up to %.3g s off the recording's: each epoch "
-            "gets the stage that covers more than half of it.",
-            offset,
         )

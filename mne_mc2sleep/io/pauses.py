@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import mne
 import numpy as np
 import pandas as pd
+from mne.io import BaseRaw
+from numpy.typing import NDArray
 
-from .edf_header import header_of, parse_annotations, read_annotation_records
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mne.io import BaseRaw
-    from numpy.typing import NDArray
+from .edf_header import EdfHeader, parse_annotations, read_annotation_records
 
 # Both are our choice.
 TOLERANCE = 0.1  # seconds by which parts may be off before it is a pause
@@ -37,43 +33,42 @@ class Parts(NamedTuple):
         part = np.searchsorted(self.joined, seconds, side="right").clip(1) - 1
         return seconds + (self.true - self.joined)[part]
 
-    def crop(self, tmin: float, duration: float) -> Parts:
-        """Return the parts of a section of the joined recording."""
-        inside = (self.joined > tmin) & (self.joined < tmin + duration)
-        joined = np.append(tmin, self.joined[inside])
-        true = self.to_true(joined)
-        return Parts(joined - joined[0], true - true[0])
 
-
-def find_parts(raw: BaseRaw) -> tuple[Parts, float, mne.Annotations]:
+def find_parts(
+    raw: BaseRaw, header: EdfHeader | None
+) -> tuple[Parts, float, mne.Annotations]:
     """Find where the parts of a recording begin, and its annotations in true time.
 
     Returns the parts (one if there is no pause), the true time of the first sample in
     seconds from ``meas_date``, and annotations whose onsets are true times from the
     first sample. A pause of unknown length, or records that overlap, are a ValueError.
     """
-    given, first_time = raw.annotations, raw.first_time
-    duration = raw.n_times / raw.info["sfreq"]
+    given, start = raw.annotations, raw.first_time
+    stop = start + raw.n_times / raw.info["sfreq"]
     annotations = mne.Annotations(
         given.onset, given.duration, given.description, ch_names=given.ch_names
     )
-    header = header_of(raw)
     if header and header.is_discontinuous:
         records = read_annotation_records(header)
         parts = _parts_of_records(records, header.record_duration)
         if parts.joined.size > 1:
-            of_file = _annotations_of(records, raw.ch_names)
-            stop = first_time + duration
-            annotations = _complete(annotations, of_file, parts, stop)
+            annotations = _complete(annotations, records, parts, raw.ch_names, stop)
     else:
         gaps = _gaps_of_segments(raw) or _gaps_of_boundaries(annotations)
-        parts = _parts_of_gaps(gaps, first_time, first_time + duration)
-        if parts.joined.size > 1:
-            _stretch(annotations, parts)
-    _check_pauses(parts)
-    true_time = float(parts.to_true(np.array(first_time)))
-    annotations.onset -= true_time
-    return parts.crop(first_time, duration), true_time, annotations
+        parts = _parts_of_gaps(gaps, start, stop)
+        _stretch(annotations, parts)
+    total = parts.true[-1] - parts.joined[-1]
+    if total > MAX_PAUSES:
+        raise ValueError(
+            f"The recording has pauses of {total / 3600:g} h in total, but at most "
+            f"{MAX_PAUSES / 3600:g} h can be staged. Stage its parts separately."
+        )
+    # The recording may be a section of the joined one.
+    inside = (parts.joined > start) & (parts.joined < stop)
+    joined = np.append(start, parts.joined[inside])
+    true = parts.to_true(joined)
+    annotations.onset -= true[0]
+    return Parts(joined - start, true - true[0]), float(true[0]), annotations
 
 
 def insert_pauses(
@@ -92,28 +87,16 @@ def insert_pauses(
     return spread, is_pause
 
 
-def _check_pauses(parts: Parts) -> None:
-    total = parts.true[-1] - parts.joined[-1]
-    if total > MAX_PAUSES:
-        raise ValueError(
-            f"The recording has pauses of {total / 3600:g} h in total, but at most "
-            f"{MAX_PAUSES / 3600:g} h can be staged. Stage its parts separately."
-        )
-
-
 def _parts_of_records(records: list[list[bytes]], record_duration: float) -> Parts:
-    onsets = [
-        float(found[1])
-        for record in (records[0] if records else [])
-        if (found := _ONSET.match(record))
-    ]
-    if not onsets or len(onsets) < len(records[0]):
+    found = [_ONSET.match(record) for record in (records[0] if records else [])]
+    onsets = np.array([float(match[1]) for match in found if match])
+    if not onsets.size or onsets.size < len(found):
         raise ValueError(
             "The file says that it has pauses (EDF+D), but not when each data record "
             "begins. Convert it to EDF+C, for example with EDFbrowser."
         )
-    joined = record_duration * np.arange(len(onsets), dtype=np.float64)
-    true = np.array(onsets) - onsets[0]
+    joined = record_duration * np.arange(onsets.size, dtype=np.float64)
+    true = onsets - onsets[0]
     first = [0]
     for i, shift in enumerate(true - joined):
         change = shift - (true - joined)[first[-1]]
@@ -127,34 +110,30 @@ def _parts_of_records(records: list[list[bytes]], record_duration: float) -> Par
     return Parts(joined[first], true[first])
 
 
-def _annotations_of(
-    records: list[list[bytes]], ch_names: Sequence[str]
+def _complete(
+    annotations: mne.Annotations,
+    records: list[list[bytes]],
+    parts: Parts,
+    ch_names: list[str],
+    stop: float,
 ) -> mne.Annotations:
-    """Return the annotations of an EDF+ file; onsets count from its first record."""
-    annotations = mne.Annotations([], [], [])
+    """Return the annotations of an EDF+ file, and those that were added in memory.
+
+    MNE keeps the true onsets of the file, but drops those after the joined end.
+    """
+    given = list(zip(annotations.onset, annotations.description, strict=True))
+    of_file, stated = mne.Annotations([], [], []), []
     for onset, duration, description in parse_annotations(records)[1]:
         name, _, ch_name = description.partition("@@")
         if ch_name not in ch_names:
             name, ch_name = description, ""
-        channels = (ch_name,) if ch_name else ()
-        annotations.append(onset, duration, name, ch_names=[channels])
-    return annotations
-
-
-def _complete(
-    annotations: mne.Annotations, of_file: mne.Annotations, parts: Parts, stop: float
-) -> mne.Annotations:
-    """Return the annotations of the file, and those that were added in memory.
-
-    MNE keeps the true onsets of the file, but drops those after the joined end.
-    """
-    given, stated = (
-        list(zip(a.onset, a.description, strict=True)) for a in (annotations, of_file)
-    )
-    is_kept = [key in given or key[0] >= stop for key in stated]
+        stated.append((onset, name))
+        if stated[-1] in given or onset >= stop:
+            channels = (ch_name,) if ch_name else ()
+            of_file.append(onset, duration, name, ch_names=[channels])
     added = annotations[[key not in stated for key in given]]
     _stretch(added, parts)
-    return of_file[is_kept] + added
+    return of_file + added
 
 
 def _gaps_of_segments(raw: BaseRaw) -> dict[float, float]:
@@ -191,12 +170,10 @@ def _gaps_of_boundaries(annotations: mne.Annotations) -> dict[float, float]:
     """
     gaps = {}
     for a in annotations:
-        if a["description"] == "boundary" and a["duration"] > TOLERANCE:
-            gaps[a["onset"]] = a["duration"]
-        elif a["description"] == "boundary" or (
-            a["description"] in ("BAD boundary", "EDGE boundary") and not a["duration"]
-        ):
-            gaps[a["onset"]] = np.nan
+        name, duration = a["description"], a["duration"]
+        is_joint = name in ("BAD boundary", "EDGE boundary") and not duration
+        if name == "boundary" or is_joint:
+            gaps[a["onset"]] = duration if duration > TOLERANCE else np.nan
     return gaps
 
 
@@ -222,6 +199,8 @@ def _parts_of_gaps(gaps: dict[float, float], start: float, stop: float) -> Parts
 
 def _stretch(annotations: mne.Annotations, parts: Parts) -> None:
     """Convert annotations to true time, in place."""
+    if parts.joined.size == 1:
+        return
     # An end right at a pause lies before it.
     ends = parts.to_true(annotations.onset + annotations.duration - 1e-6) + 1e-6
     annotations.onset = parts.to_true(annotations.onset)

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from fractions import Fraction
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import mne
 import numpy as np
 from mne.io import BaseRaw
 from mne.utils import logger
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
 from .._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
 from .._utils import collect_warnings, warn
-from .bad_epochs import (
-    FLAT,
-    NOT_FINITE,
-    PAUSE,
-    bridge,
-    count_reasons,
-    find_bad,
-    find_near_flat,
-    find_unusable,
-)
+from . import bad_epochs
 from .channels import pick_channel, standard_name
 from .edf_header import (
     ANNOTATION_CHANNELS,
@@ -38,12 +30,6 @@ from .edf_header import (
     read_edf_header,
 )
 from .pauses import find_parts, insert_pauses
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from typing import Any
-
-    from numpy.typing import NDArray
 
 # All of these are our choice.
 FILTER_PADDING = 10.0  # seconds; the 0.3 Hz edge has died away after that
@@ -101,51 +87,48 @@ def read_recording(
     for :func:`mne.io.read_raw`, of which only the chosen channel is read, in EDF and
     BDF at its own sampling rate. ``picks`` are as in `pick_channel`.
 
-    Pauses are brought back, so that all times are true. An epoch is unusable if a pause
-    covers more than 10 % of it; if it holds a NaN, an Inf or a value beyond any
-    voltage; if more than half of it is constant, or its amplitude is under 1 % of the
-    median epoch's; if more than 10 % of it sits on the recording's extreme values; or
-    if more than half of it is annotated as BAD for this channel. These limits are our
-    choice. What is missing or constant is bridged by a line before filtering, so that
-    the neighbouring epochs come out as without it.
-
-    A TypeError, FileNotFoundError or ValueError if ``raw`` is not a recording that can
-    be read, or no epoch of the channel can be staged. A warning if the amplitude is not
-    that of EEG in volts, the sampling rate is below 70 Hz, the channel was filtered to
-    less than 1-30 Hz before, or an EDF file is cut short.
+    Pauses are brought back, so that all times are true. What is missing or constant is
+    bridged by a line before filtering, so that the neighbouring epochs come out as
+    without it. A TypeError, FileNotFoundError or ValueError if ``raw`` is not a
+    recording that can be read, or no epoch of the channel can be staged.
     """
     if isinstance(raw, BaseRaw):
-        ch_name = pick_channel(raw, picks)
-        if (header := header_of(raw)) is not None:
+        ch_name, header = pick_channel(raw, picks), header_of(raw)
+        if header is not None:
             _check_file(header)
     else:
-        raw, ch_name = _open(raw, picks)
+        raw, ch_name, header = _open(raw, picks)
     sfreq = raw.info["sfreq"]
     _check_rate(sfreq)
-    _check_filters(raw, ch_name)
+    _check_filters(raw, ch_name, header)
     signal = _read_signal(raw, ch_name)
-    parts, first_time, annotations = find_parts(raw)
+    parts, first_time, annotations = find_parts(raw, header)
     signal, is_pause = insert_pauses(signal, sfreq, parts)
     edges = _epoch_edges(signal.size, sfreq)
 
-    bad = find_bad(annotations, ch_name, sfreq, signal.size)
-    reasons, gaps = find_unusable(signal, sfreq, edges, bad, is_pause)
+    bad = bad_epochs.find_bad(annotations, ch_name, sfreq, signal.size)
+    reasons, gaps = bad_epochs.find_unusable(signal, sfreq, edges, bad, is_pause)
     if (reasons != "").all():
         raise ValueError(
             f"Channel {ch_name!r} cannot be staged. Unusable: "
-            f"{count_reasons(reasons)}. Pass another channel as 'picks'."
+            f"{bad_epochs.count_reasons(reasons)}. Pass another channel as 'picks'."
         )
-    bridge(signal, gaps)
+    bad_epochs.bridge(signal, gaps)
     signals = _make_epochs(signal, sfreq, len(reasons))
-    _check_amplitudes(signals, reasons, ch_name)
-    start = _start(raw)
+    bad_epochs.mark_near_flat(signals, reasons)
+    _check_amplitude(signals[reasons == ""], ch_name)
+    start = raw.info["meas_date"]
+    if start and header and not header.has_standard_time and start.time() == time():
+        start = header.start
     if start is not None:
         start += timedelta(seconds=first_time)
     return Recording(signals, reasons, ch_name, start, annotations, raw.annotations)
 
 
-def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
-    """Open a file; return the recording and its channel."""
+def _open(
+    fname: str | os.PathLike, picks: Any
+) -> tuple[BaseRaw, str, EdfHeader | None]:
+    """Open a file; return the recording, its channel, and its header if it is EDF."""
     if not isinstance(fname, str | os.PathLike):
         raise TypeError(
             "A recording must be a mne.io.Raw or the path of a file that MNE can read, "
@@ -156,7 +139,7 @@ def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
         raise FileNotFoundError(f"There is no recording {str(path)!r}.")
     if path.suffix.lower() not in (".edf", ".bdf"):
         raw = _read(path)
-        return raw, pick_channel(raw, picks)
+        return raw, pick_channel(raw, picks), None
     try:
         header = read_edf_header(path)
         _check_file(header)
@@ -165,20 +148,20 @@ def _open(fname: str | os.PathLike, picks: Any) -> tuple[BaseRaw, str]:
             f"Cannot read {str(path)!r} as a recording: {error}"
         ) from error
     if is_plain(header):
-        return _open_plain(header, picks)
+        return *_open_plain(header, picks), header
     # MNE brings all channels that it reads to the highest of their rates, so the one is
     # chosen on the header and read alone if its rate is lower. The warnings of MNE are
     # about other channels, or about what is checked here.
-    whole = _read_silently(path)
-    ch_name = pick_channel(whole, picks)
+    raw = _read_silently(path)
+    ch_name = pick_channel(raw, picks)
     pairs = zip(header.ch_names, header.n_samples, strict=True)
     n_samples = [n for name, n in pairs if name not in ANNOTATION_CHANNELS]
-    if n_samples[whole.ch_names.index(ch_name)] == max(n_samples):
-        return whole, ch_name
-    raw = _read_silently(path, include=[ch_name])
-    # Annotations of other channels can only be told apart where those are known.
-    raw.set_annotations(whole.annotations, emit_warning=False, on_missing="ignore")
-    return raw, ch_name
+    if n_samples[raw.ch_names.index(ch_name)] < max(n_samples):
+        annotations = raw.annotations
+        raw = _read_silently(path, include=[ch_name])
+        # Those of other channels can only be told apart where these are known.
+        raw.set_annotations(annotations, emit_warning=False, on_missing="ignore")
+    return raw, ch_name, header
 
 
 class _Signals(FileIO):
@@ -296,15 +279,6 @@ def _read_signal(raw: BaseRaw, ch_name: str) -> NDArray[np.float64]:
     return signal
 
 
-def _start(raw: BaseRaw) -> datetime | None:
-    """Return ``meas_date``, or what an EDF file states where MNE takes midnight."""
-    start, header = raw.info["meas_date"], header_of(raw)
-    if start is None or header is None or header.has_standard_time:
-        return start
-    is_midnight = not (start.hour or start.minute or start.second)
-    return header.start if is_midnight else start
-
-
 def _epoch_edges(n_times: int, sfreq: float) -> NDArray[np.intp]:
     """Return the samples at which epochs begin, then the end: n_epochs + 1 values."""
     n_exact = n_times / sfreq / EPOCH_DURATION
@@ -335,9 +309,23 @@ def _check_rate(sfreq: float) -> None:
         )
 
 
-def _check_filters(raw: BaseRaw, ch_name: str) -> None:
-    """Warn about a recording that was filtered to less than the band before."""
-    highpass, lowpass = _filters(raw, ch_name)
+def _check_filters(raw: BaseRaw, ch_name: str, header: EdfHeader | None) -> None:
+    """Warn about a recording that was filtered to less than the band before.
+
+    MNE keeps one pair of filters for all channels, which may be that of another one.
+    """
+    highpass, lowpass = raw.info["highpass"], raw.info["lowpass"]
+    if header is not None:
+        filters = dict(zip(header.ch_names, header.filters, strict=True))
+        own = filters.get(ch_name, (None, None))
+        highpasses, lowpasses = zip(*filters.values(), strict=True)
+        # What no channel of the file has was applied in memory, to all channels.
+        if highpass in (0, *highpasses):
+            highpass = own[0]
+        if lowpass in (raw.info["sfreq"] / 2, *lowpasses):
+            lowpass = own[1]
+    elif not all(map(standard_name, raw.ch_names)):
+        return
     found = []
     # A low-pass near the Nyquist frequency comes with the rate, which warned already.
     if lowpass and lowpass < min(MIN_LOWPASS, 0.75 * raw.info["sfreq"] / 2):
@@ -349,25 +337,6 @@ def _check_filters(raw: BaseRaw, ch_name: str) -> None:
             f"Channel {ch_name!r} was {' and '.join(found)} before; stage the "
             "unfiltered recording if you can."
         )
-
-
-def _filters(raw: BaseRaw, ch_name: str) -> tuple[float | None, ...]:
-    """Return the high-pass and low-pass of a channel in Hz, None if not known.
-
-    MNE keeps one of each for all channels, which may be that of another channel.
-    """
-    in_info = raw.info["highpass"], raw.info["lowpass"]
-    if (header := header_of(raw)) is None:
-        return in_info if all(map(standard_name, raw.ch_names)) else (None, None)
-    ch_names = header.ch_names
-    of_channels = [header.filters(i) for i in range(len(ch_names))]
-    own = of_channels[ch_names.index(ch_name)] if ch_name in ch_names else (None, None)
-    unfiltered = 0.0, raw.info["sfreq"] / 2
-    # What no channel of the file has was applied in memory, to all channels.
-    return tuple(
-        own[i] if in_info[i] in [unfiltered[i], *of_file] else in_info[i]
-        for i, of_file in enumerate(zip(*of_channels, strict=True))
-    )
 
 
 def _make_epochs(
@@ -398,15 +367,9 @@ def _make_epochs(
     return sliding_window_view(signal, N_TIMES)[starts]
 
 
-def _check_amplitudes(
-    signals: NDArray[np.float32], reasons: NDArray[np.str_], ch_name: str
-) -> None:
-    """Mark epochs that are flat but for noise, and warn if all amplitudes are odd."""
-    is_known = np.isin(reasons, [PAUSE, NOT_FINITE])
-    reasons[find_near_flat(signals, reasons) & ~is_known] = FLAT
-    if (reasons != "").any():
-        logger.info("Unusable epochs: %s.", count_reasons(reasons))
-    typical = np.median(signals[reasons == ""].std(axis=1))
+def _check_amplitude(signals: NDArray[np.float32], ch_name: str) -> None:
+    """Warn if the amplitude of the usable epochs is not that of EEG in volts."""
+    typical = np.median(signals.std(axis=1))
     if not AMPLITUDE_RANGE[0] <= typical <= AMPLITUDE_RANGE[1]:
         warn(
             f"Channel {ch_name!r} has an amplitude of {typical:.3g} µV (median over "

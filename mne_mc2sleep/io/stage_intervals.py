@@ -6,20 +6,19 @@ Every form of a scoring (a Hypnogram, Annotations, an array, a file) becomes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import mne
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from .._constants import EPOCH_DURATION, STAGES
 from .._utils import warn
 from .stage_names import INTEGERS, parse_stage
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    Seconds = NDArray[np.float64]
+Seconds = NDArray[np.float64]
 
 MAX_EPOCHS = 366 * 24 * 120  # a year; more would be a typing error
 _MAJORITY = EPOCH_DURATION / 2 + 1e-6
@@ -78,8 +77,19 @@ def as_utc(time: Any) -> pd.Timestamp | None:
     return time.tz_localize("UTC") if time.tz is None else time.tz_convert("UTC")
 
 
+def as_events(hypno: object) -> StageEvents:
+    """Return the events of a hypnogram in memory, of any type, stages or not."""
+    if isinstance(hypno, mne.Annotations):
+        return StageEvents(
+            hypno.description, hypno.onset, hypno.duration, start=hypno.orig_time
+        )
+    if isinstance(hypno, list | tuple | np.ndarray | pd.Series | pd.Index):
+        return events_from_values(hypno)
+    return events_from_hypnogram(hypno)
+
+
 def events_from_hypnogram(hypno: object) -> StageEvents:
-    """Return the epochs of a Hypnogram, which may have any duration."""
+    """Return the epochs of a yasa.Hypnogram, which may have any duration."""
     from yasa import Hypnogram
 
     if not isinstance(hypno, Hypnogram):
@@ -92,27 +102,13 @@ def events_from_hypnogram(hypno: object) -> StageEvents:
             f"The hypnogram has {hypno.n_stages} stages, which do not correspond to "
             f"{', '.join(STAGES)}; pass one of {len(STAGES)} stages."
         )
-    # By name: a Hypnogram may have integers of its own (hypno.mapping).
     return StageEvents(
+        # By name: a Hypnogram may have integers of its own (hypno.mapping).
         names=hypno.hypno.array,
         step=pd.Timedelta(hypno.freq).total_seconds(),
         start=hypno.start,
         scorer=hypno.scorer,
         proba=hypno.proba,
-    )
-
-
-def events_from_annotations(annotations: mne.Annotations) -> StageEvents:
-    """Return the annotations, stages or not."""
-    if not isinstance(annotations, mne.Annotations):
-        raise TypeError(
-            f"Annotations must be mne.Annotations; found {type(annotations).__name__}."
-        )
-    return StageEvents(
-        annotations.description,
-        annotations.onset,
-        annotations.duration,
-        start=annotations.orig_time,
     )
 
 
@@ -127,17 +123,15 @@ def events_from_values(values: object, step: float = EPOCH_DURATION) -> StageEve
             "Stages must be a one-dimensional array with one value per epoch; found "
             f"shape {array.shape}."
         )
-    try:
+    numbers = None
+    with suppress(TypeError, ValueError):
         numbers = array.astype(np.float64)
-    except (TypeError, ValueError):
-        numbers = None
-    is_text = numbers is None and all(isinstance(name, str) for name in array)
-    if array.dtype == bool or (numbers is None and not is_text):
+    if numbers is None and all(isinstance(name, str) for name in array):
+        return StageEvents(array, step=step)
+    if numbers is None or array.dtype == bool:
         raise TypeError(
             f"Stages must be integers or names; found {array[:5].tolist()}."
         )
-    if numbers is None:
-        return StageEvents(array, step=step)
     wrong = ~np.isin(numbers, list(INTEGERS.values()))
     if wrong.any():
         found = np.unique(numbers[wrong]).tolist()[:10]
@@ -199,13 +193,7 @@ def to_intervals(events: StageEvents) -> Intervals:
 
 def as_intervals(hypno: object) -> Intervals:
     """Turn a hypnogram in memory, of any type, into intervals."""
-    if isinstance(hypno, Intervals):
-        return hypno
-    if isinstance(hypno, mne.Annotations):
-        return to_intervals(events_from_annotations(hypno))
-    if isinstance(hypno, list | tuple | np.ndarray | pd.Series | pd.Index):
-        return to_intervals(events_from_values(hypno))
-    return to_intervals(events_from_hypnogram(hypno))
+    return hypno if isinstance(hypno, Intervals) else to_intervals(as_events(hypno))
 
 
 def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
@@ -216,35 +204,32 @@ def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
     stage N2", "Stage 2", NSRR's "REM sleep|5"), or if they tile at least half of the
     recording.
     """
-    events = events_from_annotations(annotations)._replace(start=None)
-    names, onset, duration = map(np.asarray, events[:3])
+    names, onset, duration = map(np.asarray, as_events(annotations)[:3])
     # Strings of NumPy would look odd in messages.
     names = np.array([str(name) for name in names], dtype=object)
+    events = StageEvents(names, onset, duration)
     parsed = [parse_stage(name) for name in names]
-    if not any(name.is_marked for name in parsed):
-        is_stage = np.array([name.integer is not None for name in parsed], dtype=bool)
-        is_stage &= np.isfinite(onset) & np.isfinite(duration) & (duration > 0)
-        if not is_stage.any():
-            return None
-        bare = to_intervals(
-            StageEvents(names[is_stage], onset[is_stage], duration[is_stage])
+    if any(name.is_marked for name in parsed):
+        return to_intervals(events)
+    is_stage = np.array([name.integer is not None for name in parsed], dtype=bool)
+    is_stage &= np.isfinite(onset + duration) & (duration > 0)
+    if not is_stage.any():
+        return None
+    bare = to_intervals(StageEvents(*(x[is_stage] for x in (names, onset, duration))))
+    covered = np.flatnonzero(coverage(bare, n_epochs) > _MAJORITY)
+    if not covered.size:
+        return None
+    n_tiled = max(n_epochs / 2, _MIN_TILED * (covered[-1] - covered[0] + 1))
+    if covered.size >= n_tiled and np.unique(bare.stage[bare.stage >= 0]).size > 1:
+        return to_intervals(events)
+    if covered.size >= _MANY:
+        warn(
+            f"The annotations {sorted(set(names[is_stage]))[:10]} cover "
+            f"{covered.size / 2:g} min of the recording but do not cover it by several "
+            "stages, so they are not read as sleep stages. If they are, rename them "
+            "(as 'Sleep stage N2') or pass raw.annotations as hypnogram."
         )
-        covered = np.flatnonzero(coverage(bare, n_epochs) > _MAJORITY)
-        if not covered.size:
-            return None
-        n_tiled = max(n_epochs / 2, _MIN_TILED * (covered[-1] - covered[0] + 1))
-        is_one = len(set(bare.stage[bare.stage >= 0].tolist())) < 2
-        if is_one or covered.size < n_tiled:
-            if covered.size >= _MANY:
-                warn(
-                    f"The annotations {sorted(set(names[is_stage]))[:10]} cover "
-                    f"{covered.size / 2:g} min of the recording but do not cover it by "
-                    "several stages, so they are not read as sleep stages. If they "
-                    "are, rename them (as 'Sleep stage N2') or pass raw.annotations "
-                    "as hypnogram."
-                )
-            return None
-    return to_intervals(events)
+    return None
 
 
 def coverage(intervals: Intervals, n_epochs: int) -> Seconds:
@@ -305,19 +290,16 @@ def _mark_unknown(events: Intervals, names: NDArray[np.object_]) -> Intervals:
     """
     is_stage = events.stage != _NO_STAGE
     stages = events.onset[is_stage], events.duration[is_stage]
-    limits = np.array([stages[0].min() - _DAY, np.add(*stages).max() + _DAY])
+    first = stages[0].min()
+    limits = np.array([first - _DAY, np.add(*stages).max() + _DAY])
     onset = events.onset.clip(*limits)
     end = (events.onset + events.duration).clip(*limits)
     before, after = np.split(_covered_until(np.append(onset, end), *stages), 2)
     lost = pd.Series(np.where(is_stage, 0.0, end - onset - (after - before)))
-    lost_by_name = lost.groupby(names).sum()
-    is_unknown = lost_by_name > (events.step or EPOCH_DURATION) / 2
-    unknown = lost_by_name.index[is_unknown].tolist()
-    known = events._replace(
-        onset=onset,
-        duration=end - onset,
-        stage=np.where(is_stage, events.stage, INTEGERS["UNS"]).astype(np.int8),
-    )
+    lost = lost.groupby(names).sum()
+    unknown = lost.index[lost > (events.step or EPOCH_DURATION) / 2].tolist()
+    stage = np.where(is_stage, events.stage, INTEGERS["UNS"]).astype(np.int8)
+    known = events._replace(onset=onset, duration=end - onset, stage=stage)
     known = _take(known, is_stage | np.isin(names, unknown))
     if not unknown:
         return known
@@ -334,12 +316,10 @@ def _mark_unknown(events: Intervals, names: NDArray[np.object_]) -> Intervals:
         f"Unknown stage names {text} cover {seconds / 60:.3g} min, which become "
         "unscored. Rename them (as 'Sleep stage N2') if they are stages."
     )
-    if events.step is not None:
-        return known
     # A hypnogram may begin with an unknown event, and must keep the scorer's epochs.
-    first = stages[0].min()
-    n_early = np.ceil((first - known.onset) / EPOCH_DURATION - 1e-6)
-    earlier = np.where(n_early > 0, first - EPOCH_DURATION * n_early, known.onset)
+    step = events.step or EPOCH_DURATION
+    n_early = np.ceil((first - known.onset) / step - 1e-6)
+    earlier = np.where(n_early > 0, first - step * n_early, known.onset)
     duration = known.duration + known.onset - earlier
     return known._replace(onset=earlier, duration=duration)
 

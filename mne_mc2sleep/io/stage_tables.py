@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import csv
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from mne.utils import logger
+from numpy.typing import NDArray
 
 from .._constants import EPOCH_DURATION
 from .stage_intervals import StageEvents, events_from_values
 from .stage_names import INTEGERS, parse_stage
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Columns = dict[str, list[str]]
-    Seconds = NDArray[np.float64]
+Columns = dict[str, list[str]]
+Seconds = NDArray[np.float64]
 
 # What columns are called, without case, blanks and units.
 _EPOCH = ["epoch", "epochs", "epochnumber", "index", "unnamed", "number"]
@@ -35,17 +31,18 @@ _OTHERS = {*_EPOCH, *_ONSET, *_DURATION, *_END, *_TIME, "date", "scorer"}
 # Without a time, it is midnight: MNE writes an only row so.
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d+)? ?(Z|[+-]\d\d:?\d\d)?)?")
 _CLOCK = re.compile(r"\d{1,2}:\d\d:\d\d([.,]\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)  # finite
 _MISSING = ("n/a", "N/A", "nan", "NaN", "NA")
 _STEPS = (0.001, 120.0)  # seconds between which the epochs of a hypnogram last
 
 
-def read_table(text: str, epoch_duration: float | None = None) -> StageEvents:
+def read_table(text: str, step: float = EPOCH_DURATION) -> StageEvents:
     """Find the stages of a table, or of a text with one stage per line.
 
     The table is separated by tabs, semicolons, commas or blanks, with or without a
-    header; comments begin with "#". ``epoch_duration`` in s is used where the table
-    does not hold it. A ValueError if the table is damaged, contradicts itself, or holds
-    no stages.
+    header; comments begin with "#". ``step`` is the duration of an epoch in s where the
+    table does not hold it. A ValueError if the table is damaged, contradicts itself, or
+    holds no stages.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     n_comments = next((i for i, x in enumerate(lines) if x[0] not in "#%["), len(lines))
@@ -57,13 +54,12 @@ def read_table(text: str, epoch_duration: float | None = None) -> StageEvents:
     if len(rows) == 1 and all(map(_is_stage, rows[0])):  # a night in one line
         rows = [[cell] for cell in rows[0]]
     if len(rows[0]) == 1:
-        cells = _drop_title([row[0] for row in rows])
-        return events_from_values(cells, epoch_duration or EPOCH_DURATION)
+        return events_from_values(_drop_title([row[0] for row in rows]), step)
     columns = name_columns(rows)
     if ";" in lines[0]:  # a decimal comma
         columns = {x: [c.replace(",", ".") for c in columns[x]] for x in columns}
     origin = re.search(r"orig_time\s*:\s*(\S.*\S)", "\n".join(comments))
-    return _read_columns(columns, origin and origin[1], epoch_duration)
+    return read_columns(columns, step, origin and origin[1])
 
 
 def read_rows(lines: Sequence[str]) -> list[list[str]]:
@@ -78,15 +74,10 @@ def read_rows(lines: Sequence[str]) -> list[list[str]]:
     except csv.Error as error:
         raise ValueError(f"It is not a table ({error}).") from error
     width = len(rows[0])
-    if any(len(row) > width and any(row[width:]) for row in rows):
+    if any(any(row[width:]) for row in rows):
         raise ValueError("The rows of the table have more cells than its header.")
     if any(len(row) < width for row in rows):
-        if not any(_is_stage(cell) or is_number(cell) for row in rows for cell in row):
-            raise ValueError(
-                "The file cannot be read as a hypnogram: it begins with "
-                f"{lines[0][:50]!r} and holds no stage."
-            )
-        raise _missing_cell("in the last column")
+        raise _missing_cell(f"of the table that begins with {lines[0][:50]!r}")
     return [[cell.strip() for cell in row[:width]] for row in rows]
 
 
@@ -94,13 +85,13 @@ def name_columns(rows: list[list[str]]) -> Columns:
     """Return the columns by their names, or by their content without a header."""
     header = [_fold(x) or "unnamed" for x in rows[0]]
     is_known = not _OTHERS.union(_STAGE).isdisjoint(header)
-    is_value = any(is_number(x) or _CLOCK.fullmatch(x) for x in rows[0])
+    is_value = any(_NUMBER.fullmatch(x) or _CLOCK.fullmatch(x) for x in rows[0])
     is_header = is_known or not any(map(_is_stage, rows[0]))
     if rows[0][0] and (is_value or not is_header):  # pandas leaves the index unnamed
         header, numbers = [], iter(["onset", "duration"])
         for i, column in enumerate(zip(*rows, strict=True)):
             name = "time" if _CLOCK.search(column[0]) else f"column{i}"
-            if all(map(is_number, column)):
+            if all(map(_NUMBER.fullmatch, column)):
                 is_count = column[:2] in (("0", "1"), ("1", "2"))
                 name = "epoch" if is_count else next(numbers, name)
             header.append(name)
@@ -114,20 +105,57 @@ def name_columns(rows: list[list[str]]) -> Columns:
     return columns
 
 
-def clock_seconds(times: Sequence[str]) -> Seconds:
-    """Turn times of day into seconds from the first, across midnight."""
-    parts = [time.replace(",", ".").split(":") for time in times]
-    try:
-        seconds = [3600 * int(h) + 60 * int(m) + float(s) for h, m, s in parts]
-    except ValueError as error:
-        raise ValueError("The times must be written as hh:mm:ss.") from error
-    days = np.append(0, np.cumsum(np.diff(seconds) < -43_200))
-    return np.array(seconds) - seconds[0] + 86_400.0 * days
+def read_columns(
+    columns: Columns, step: float = EPOCH_DURATION, origin: str | None = None
+) -> StageEvents:
+    """Bring the columns together, and refuse what contradicts itself.
 
-
-def is_number(cell: str) -> bool:
-    """Return whether a cell holds a finite number."""
-    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", cell, re.I) is not None
+    ``origin`` is the time from which MNE counts the onsets.
+    """
+    events = events_from_values(_find_stages(columns), step)
+    start, times, clock = _read_times(columns)
+    scorer = columns["scorer"][0] if "scorer" in columns else None
+    events = events._replace(scorer=scorer, clock=clock)
+    epoch = _numbers(columns, _EPOCH)
+    is_from_start = start is None and (times is None or times[0] == 0)
+    if epoch is not None and (
+        (np.diff(epoch) != 1).any() or (epoch[0] > 1 and is_from_start)
+    ):
+        raise ValueError(
+            f"The column 'epoch' does not count 0, 1, 2, ... (it begins with "
+            f"{epoch[0]:g}): rows are missing or out of order. Write an unscored epoch "
+            "as UNS instead of leaving it out, or delete the column."
+        )
+    if times is None:
+        return events._replace(proba=_find_probabilities(columns))
+    duration, end = _numbers(columns, _DURATION), _numbers(columns, _END)
+    if duration is None and end is not None:
+        duration = end - times
+    is_per_epoch = epoch is not None or duration is None
+    if duration is None:
+        step = step if times.size == 1 else round(float(times[1] - times[0]), 6)
+        duration = np.full(times.size, step)
+    times, duration = _check_unit(times, duration)
+    step = float(duration[0])
+    if is_per_epoch:
+        differs = np.abs(times - times[0] - step * np.arange(times.size)) > 1e-3
+        differs |= duration != step
+        if differs.any():
+            raise ValueError(
+                "The epochs do not follow each other at one duration: row "
+                f"{differs.argmax() + 1} is not {step:g} s after the one before, or "
+                "does not last as long. If a spreadsheet dropped the seconds, use the "
+                "original file; if these are events, write them as BIDS events (.tsv)."
+            )
+    is_complete = is_from_start or start is not None  # from the first row on
+    if is_per_epoch and is_complete and _STEPS[0] <= step <= _STEPS[1]:
+        proba = _find_probabilities(columns)
+        return events._replace(step=step, start=start, proba=proba)
+    if origin is not None:
+        start, _ = _parse_iso([origin], "orig_time")
+    elif start is not None:
+        start -= pd.Timedelta(times[0], "s")
+    return events._replace(onset=times, duration=duration, step=None, start=start)
 
 
 def _missing_cell(where: str) -> ValueError:
@@ -139,24 +167,22 @@ def _missing_cell(where: str) -> ValueError:
 
 def _drop_title(cells: list[str]) -> list[str]:
     """Drop a header from one stage per line."""
-    title, *others = cells
-    if _is_stage(title) or is_number(title):
+    is_value = [_is_stage(x) or _NUMBER.fullmatch(x) is not None for x in cells]
+    title, is_header = cells[0], _fold(cells[0]) in _STAGE
+    if is_value[0]:
         return cells
-    is_header = _fold(title) in _STAGE
-    if is_header and not others:
-        raise ValueError(f"The file holds a header, {title!r}, but no rows.")
-    if not any(_is_stage(cell) or is_number(cell) for cell in others):
+    if not any(is_value):
         raise ValueError(
             f"The file cannot be read as a hypnogram: it holds {title[:50]!r} where a "
             "stage is expected. Pass a file of one stage per line, a table of stages, "
             "or EDF+ annotations."
         )
-    if not is_header and title not in others:
+    if not is_header and title not in cells[1:]:
         raise ValueError(
             f"The first line, {title[:50]!r}, is neither a stage nor a known header; "
             "call it 'stage' if it is a header, or 'UNS' if it is an epoch."
         )
-    return others if is_header else cells
+    return cells[1:] if is_header else cells
 
 
 def _find(columns: Columns, names: list[str]) -> list[str] | None:
@@ -185,7 +211,8 @@ def _find_stages(columns: Columns) -> list[str]:
     if not any(n_stages.values()):
         for name in free:
             codes = ["-2" if cell in _MISSING else cell for cell in columns[name]]
-            if (name in _STAGE or len(free) == 1) and all(map(is_number, codes)):
+            is_known = name in _STAGE or len(free) == 1
+            if is_known and all(map(_NUMBER.fullmatch, codes)):
                 return codes
         raise ValueError(
             f"No column of the table holds sleep stages; found {[*columns][:20]}. "
@@ -209,61 +236,10 @@ def _find_stages(columns: Columns) -> list[str]:
 
 def _find_probabilities(columns: Columns) -> pd.DataFrame | None:
     cells = {x.upper(): columns[x] for x in columns if x.upper() in INTEGERS}
-    if not cells or not all(is_number(x) for c in cells.values() for x in c):
+    if not cells or not all(_NUMBER.fullmatch(x) for c in cells.values() for x in c):
         return None
     # pandas 2 reads floats to some digits only.
     return pd.DataFrame({x: list(map(float, c)) for x, c in cells.items()})
-
-
-def _read_columns(
-    columns: Columns, origin: str | None, epoch_duration: float | None
-) -> StageEvents:
-    """Bring the columns together, and refuse what contradicts itself."""
-    events = events_from_values(_find_stages(columns))
-    if "scorer" in columns:
-        events = events._replace(scorer=columns["scorer"][0])
-    epoch = _numbers(columns, _EPOCH)
-    if epoch is not None and not (np.diff(epoch) == 1).all():
-        raise ValueError(
-            "The column 'epoch' does not count 0, 1, 2, ...: rows are missing or out "
-            "of order. Write an unscored epoch as UNS instead of leaving it out."
-        )
-    start, times, clock = _read_times(columns)
-    events = events._replace(clock=clock)
-    is_from_start = start is None and (times is None or times[0] == 0)
-    if epoch is not None and epoch[0] > 1 and is_from_start:
-        raise ValueError(
-            f"The column 'epoch' begins with {epoch[0]:g}: earlier epochs are missing. "
-            "Write them as UNS, or delete the column if there are none."
-        )
-    if times is None:
-        step = epoch_duration or EPOCH_DURATION
-        return events._replace(step=step, proba=_find_probabilities(columns))
-    duration, end = _numbers(columns, _DURATION), _numbers(columns, _END)
-    is_per_epoch = epoch is not None or (duration is None and end is None)
-    if duration is None and end is not None:
-        duration = end - times
-    if duration is None:
-        duration = _find_durations(times, epoch_duration)
-    times, duration = _check_unit(times, duration)
-    step = float(duration[0])
-    is_regular = (duration == step).all() and np.allclose(
-        times - times[0], step * np.arange(times.size), rtol=0, atol=1e-3
-    )
-    if epoch is not None and not is_regular:
-        raise ValueError(
-            "The epochs do not follow each other at one duration; correct the columns "
-            "'onset' and 'duration', or write the table as BIDS events (.tsv)."
-        )
-    begins = is_from_start or start is not None  # with the first row
-    if is_regular and is_per_epoch and begins and _STEPS[0] <= step <= _STEPS[1]:
-        proba = _find_probabilities(columns)
-        return events._replace(step=step, start=start, proba=proba)
-    if origin is not None:
-        start, _ = _parse_iso([origin], "orig_time")
-    elif start is not None:
-        start -= pd.Timedelta(times[0], "s")
-    return events._replace(onset=times, duration=duration, step=None, start=start)
 
 
 def _read_times(
@@ -274,25 +250,36 @@ def _read_times(
     The onsets count from the first row if only a clock gives them. The clock, in s from
     midnight, is None if the date or the onset is known.
     """
-    cells, time_cells = _find(columns, _ONSET), _find(columns, _TIME)
-    onset = None
-    if cells is None or re.search(r"\d[:-]\d", cells[0]):
-        time_cells = cells or time_cells
-    else:
+    onset, cells = None, _find(columns, _TIME)
+    onset_cells = _find(columns, _ONSET)
+    if onset_cells is not None and not re.search(r"\d[:-]\d", onset_cells[0]):
         onset = _numbers(columns, _ONSET)
-    if time_cells is None:
+    elif onset_cells is not None:
+        cells = onset_cells
+    elif cells is not None and all(map(_NUMBER.fullmatch, cells)):
+        onset, cells = _numbers(columns, _TIME), None
+    if cells is None:
         return None, onset, None
-    if onset is None and all(map(is_number, time_cells)):
-        return None, np.array(list(map(float, time_cells))), None
-    if all(map(_CLOCK.fullmatch, time_cells)):
-        start, clock = None, clock_seconds(time_cells)
+    start = first = None
+    if all(map(_CLOCK.fullmatch, cells)):
+        parts = [cell.replace(",", ".") for cell in cells]
+        clock = pd.to_timedelta(parts).total_seconds().to_numpy(np.float64)
         # From 0:00:00 on, it is the time since the start of the recording.
-        first = pd.Timedelta(time_cells[0].replace(",", ".")).total_seconds() or None
+        first = float(clock[0]) or None
+        days = np.append(0, np.cumsum(np.diff(clock) < -43_200))  # across midnight
+        clock = clock - clock[0] + 86_400.0 * days
     else:
-        start, clock = _parse_iso(time_cells, "time")
-        first = None
+        start, clock = _parse_iso(cells, "time")
     if onset is not None:
-        _check_agreement(onset - onset[0], clock)
+        differs = ~(np.abs(onset - onset[0] - clock) <= 0.5)
+        if differs.any():
+            row = int(differs.argmax())
+            raise ValueError(
+                "The columns of onsets and of times do not follow each other: row "
+                f"{row + 1} is {onset[row] - onset[0]:g} s and {clock[row]:g} s after "
+                "the first. A spreadsheet may have changed the times: use the original "
+                "file, or delete one of the columns."
+            )
         return start, onset, None
     # MNE writes annotations without a date as from this day on.
     if start is not None and start.date() == pd.Timestamp(0).date():
@@ -315,35 +302,6 @@ def _parse_iso(cells: list[str], name: str) -> tuple[pd.Timestamp, Seconds]:
             "'2024-02-05 22:00:30'. A spreadsheet may have changed it: use the "
             "original file, or delete the column."
         ) from error
-
-
-def _check_agreement(onset: Seconds, clock: Seconds) -> None:
-    differs = ~(np.abs(onset - clock) <= 0.5)
-    if differs.any():
-        row = int(differs.argmax())
-        raise ValueError(
-            f"The columns of onsets and of times do not follow each other: row "
-            f"{row + 1} is {onset[row]:g} s and {clock[row]:g} s after the first. A "
-            "spreadsheet may have changed the times: use the original file, or delete "
-            "one of the columns."
-        )
-
-
-def _find_durations(times: Seconds, epoch_duration: float | None) -> Seconds:
-    """Return the duration of each row of a table that holds none."""
-    steps = np.diff(times)
-    if not steps.size:
-        return np.array([epoch_duration or EPOCH_DURATION])
-    differs = np.abs(steps - steps[0]) > 1e-3
-    if differs.any():
-        row = int(differs.argmax())
-        raise ValueError(
-            "There is no column 'duration', and the rows do not follow each other at "
-            f"one step: rows {row + 1} and {row + 2} are {steps[row]:g} s apart, those "
-            f"before {steps[0]:g} s. If a spreadsheet dropped the seconds, use the "
-            "original file."
-        )
-    return np.full(times.size, round(float(steps[0]), 6))
 
 
 def _check_unit(onset: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
