@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,15 +24,7 @@ from .network import MC2SleepConfig, SleepNetwork, make_network
 from .preprocessing import novelty, short_recordings
 from .preprocessing.novelty import Novelty
 from .preprocessing.scaling import SCALINGS
-from .training import TrainingOptions, logger
-from .training.adaptation import (
-    ADAPTATION_TRAIN_EPOCHS,
-    MAX_SUBJECTS,
-    SHARES,
-    average_weights,
-    choose_on,
-    cross_validate,
-)
+from .training import TrainingOptions, adaptation, logger
 from .weights.file_format import load_weights, save_weights
 
 # Of each channel: signals (n_epochs, n_times) in µV, or which epochs are EEG.
@@ -112,16 +104,17 @@ class Stager:
     ) -> None:
         """Train the sequence level, see `training.Finetuning`, and calibrate.
 
-        Weights that were fine-tuned before are averaged with the new ones, see
-        ``options.adaptation``. Then, if ``held_out`` is None and the subjects are few,
+        Weights that were fine-tuned before are adapted, see ``options.adaptation`` and
+        `training.adaptation`. Then, if ``held_out`` is None and the subjects are few,
         nobody is held out. The parameters are those of `pretrain`.
         """
         nights = [night for night in nights if night.is_scored]
         if held_out is not None:
             held_out = [night for night in held_out if night.is_scored]
         shares = self._shares(options)
-        if self.was_finetuned and options.finetune_train_epochs is None:
-            options = replace(options, finetune_train_epochs=ADAPTATION_TRAIN_EPOCHS)
+        is_adaptation = self.was_finetuned
+        if is_adaptation:
+            options = adaptation.limit(options)
         leave_out = (
             len(shares) > 1 and held_out is None and self._are_few(nights, options)
         )
@@ -131,19 +124,27 @@ class Stager:
             self.levels = short_recordings.fit_levels(novelty.sample_nights(train))
         net, before = self.net, deepcopy(self.net.state_dict())
         temperature, chosen = self.calibration_temperature, None
+        choose = partial(
+            adaptation.choose, net, before, shares=shares, temperature=temperature
+        )
         with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
             encoded = self._encode([*train, *held_out], Path(folder))
             encoded, validation = encoded[: len(train)], encoded[len(train) :]
+            if is_adaptation:
+                encoded = adaptation.blend_targets(net, encoded, temperature)
             if leave_out and len(_subjects(train)) > 1:
-                chosen = cross_validate(net, encoded, options, temperature)
+                chosen = choose(adaptation.leave_out(net, encoded, options))
             try:
                 phase = training.Finetuning(net, options)
                 self._train(phase, encoded, validation, run)
             finally:
-                if chosen is None:
-                    chosen = choose_on(net, before, validation, shares, temperature)
+                after = deepcopy(net.state_dict())
+                if validation:
+                    chosen = choose([(after, validation)])
+                elif chosen is None:
+                    chosen = adaptation.without_held_out(shares, temperature)
                 logger.info("Share of the fine-tuned weights: %g.", chosen.share)
-                average_weights(net, before, net.state_dict(), chosen.share)
+                adaptation.average_weights(net, before, after, chosen.share)
                 self.calibration_temperature = chosen.temperature
                 if chosen.macro_f1 is not None:
                     self.scores = {"validation_macro_f1": chosen.macro_f1}
@@ -266,14 +267,15 @@ class Stager:
         if not self.was_finetuned:
             return (1.0,)
         auto = options.adaptation == "auto"
-        return SHARES if auto else (float(options.adaptation),)
+        return adaptation.SHARES if auto else (float(options.adaptation),)
 
     def _are_few(self, nights: Sequence[Night], options: TrainingOptions) -> bool:
         """Return whether subjects are few, and none was held out before."""
         subjects = _subjects(nights)
         if set(subjects).intersection(self.validation_subjects):
             return False
-        return len(subjects) <= MAX_SUBJECTS or options.validation_fraction == 0
+        are_few = len(subjects) <= adaptation.MAX_SUBJECTS
+        return are_few or options.validation_fraction == 0
 
     def _train(self, phase, nights, held_out, run) -> None:
         """Run a phase, and add it to the provenance, also if it is interrupted."""

@@ -4,10 +4,11 @@ import copy
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
-from mne_mc2sleep.training.adaptation import SHARES
+from mne_mc2sleep.training.adaptation import SHARES, blend_targets
 
 assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
 
