@@ -69,9 +69,21 @@ def test_scores_are_of_the_weights_that_are_kept(finetune, short_nights):
 
 @pytest.mark.parametrize("adaptation", [0.5, "auto"])
 def test_one_subject_keeps_the_temperature(finetune, trained, strangers, adaptation):
-    """Nobody can be left out to choose by or to calibrate on."""
+    """Nobody can be left out to choose by, so "auto" keeps the weights too."""
     stager = finetune(strangers[:1], adaptation=adaptation)
     assert stager.calibration_temperature == trained.calibration_temperature != 1
+    if adaptation == "auto":
+        assert_equal(weights(stager), weights(trained))
+
+
+def test_old_weights_count_as_two_subjects(trained, strangers, as_embeddings):
+    nights = as_embeddings(trained.net, strangers[:2])
+    temperature = trained.calibration_temperature
+    blended = blend_targets(trained.net, nights, temperature)
+    for night, found in zip(strangers, blended, strict=False):
+        old = trained.stage([night.signals], [night.usable])
+        expected = (old + np.eye(5)[night.stages]) / 2
+        np.testing.assert_allclose(found.soft_stages, expected, atol=1e-6)
 
 
 def test_harmful_finetuning_is_not_used(finetune, trained, strangers):
