@@ -75,7 +75,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         fine-tuned before; 0 fits the calibration only. ``"auto"`` chooses it by
         subjects that are left out, see :doc:`/finetune`.
     batch_size : int
-        Sequences in one step.
+        Sequences in one step; at most 8 for weights that were fine-tuned before.
     learning_rate, weight_decay : float
         Learning rate and weight decay of AdamW.
     patience : int

@@ -84,10 +84,7 @@ def blend_targets(
 def leave_out(
     net: SleepNetwork, nights: Sequence[EncodedNight], options: TrainingOptions
 ) -> Iterator[tuple[dict[str, Tensor], list[EncodedNight]]]:
-    """Fine-tune without some subjects in turn.
-
-    Yield the weights and the nights that were left out.
-    """
+    """Fine-tune without some subjects in turn: yield weights and nights left out."""
     # Staging does without it.
     from sklearn.model_selection import GroupKFold
 
