@@ -57,33 +57,29 @@ def attempt(action: Callable, *args: Any) -> tuple[Any, str, list[str]]:
 
 def find_scored(args: Namespace) -> list[NightRecord]:
     """Find recordings, hypnograms and subjects; report what has no partner."""
-    from ..datasets import NightRecord, folder
+    from ..datasets import folder
 
-    nights, recordings, hypnograms = [], [], None
+    nights, recordings = [], []
     for name in args.recordings:
         if name.lower().endswith(".csv"):
             nights += folder.find_nights(name).records
         else:
             recordings += folder.list_recordings(name)
-    if args.hypnograms:
-        hypnograms = [
-            f for name in args.hypnograms for f in folder.list_hypnograms(name)
-        ]
-    partners = folder.pair_by_name(recordings, hypnograms)
-    if hypnograms and recordings and not any(partners):
+    given = [f for name in args.hypnograms for f in folder.list_hypnograms(name)]
+    found = folder.make_records(recordings, given or None)
+    partners = {night.hypnogram for night in found}
+    if given and partners == {None}:
         raise ValueError(
-            f"None of the {len(hypnograms)} --hypnograms has the name of one of the "
+            f"None of the {len(given)} --hypnograms has the name of one of the "
             f"{len(recordings)} recordings. Pass one for each, in the same order."
         )
-    for fname in set(hypnograms or []) - set(partners):
+    for fname in set(given) - partners:
         tell("warning", "no recording has this name; it is not used.", str(fname))
-    for recording, hypnogram in zip(recordings, partners, strict=True):
-        if hypnogram is None and (hypnograms or any(partners)):
+    for night in found if partners != {None} else ():
+        if night.hypnogram is None:
             message = "it has no hypnogram; its own annotations are used."
-            tell("warning", message, str(recording))
-        subject = folder.find_subject(recording)
-        nights.append(NightRecord(subject, recording, hypnogram))
-    return nights
+            tell("warning", message, str(night.recording))
+    return nights + found
 
 
 def load_stager(args: Namespace) -> MC2SleepClassifier:

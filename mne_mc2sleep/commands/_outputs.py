@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,46 +15,15 @@ from .. import __version__
 from .._constants import EPOCH_DURATION, SCORER, STAGES
 from .._utils import check_fname, replace_file, size_and_time
 from ..io.hypnograms import write_hypnogram
+from ..io.recordings import Recording
 from ._common import OUTPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from yasa import Hypnogram
 
-    from ..io.recordings import Recording
-
 _PACKAGE = "mne_mc2sleep"
-_LEVELS = {
-    "Sleep stage W": "Wakefulness",
-    "Sleep stage N1": "Non-REM sleep, stage N1 (AASM)",
-    "Sleep stage N2": "Non-REM sleep, stage N2 (AASM)",
-    "Sleep stage N3": "Non-REM sleep, stage N3 (AASM)",
-    "Sleep stage R": "REM sleep (AASM)",
-    "Sleep stage ?": "Not scored: the epoch holds no usable EEG",
-}
-# Of the HED library SCORE 2.1.0.
-_TAGS = [
-    "(Experiment-participant, Awake)",
-    *(f"Sleep-stage-{stage}" for stage in ("N1", "N2", "N3", "REM")),
-    "Property-not-possible-to-determine",
-]
-_COLUMNS = {
-    "onset": {
-        "Description": "Begin of a run of one stage, from the recording's start",
-        "Units": "s",
-    },
-    "duration": {
-        "Description": f"Duration of the run, in epochs of {EPOCH_DURATION:g} s",
-        "Units": "s",
-    },
-    "trial_type": {
-        "LongName": "Sleep stage",
-        "Description": "Sleep stage, staged automatically from one EEG channel",
-        "Levels": _LEVELS,
-        "HED": dict(zip(_LEVELS, _TAGS, strict=True)),
-    },
-}
+# The columns of the BIDS events and the HED tags of the stages.
+_COLUMNS = json.loads(Path(__file__).with_name("sidecar.json").read_text("utf-8"))
 
 
 def made_by(weights: str, sha256: str, channels: str | list[str] | None) -> dict:
@@ -166,7 +136,6 @@ class NightFiles:
             "Channel": summary["channel"],
             "SamplingFrequency": 1 / EPOCH_DURATION,
             "StartTime": summary["start"] or None,
-            "HEDVersion": "score_2.1.0",
             **_COLUMNS,
             "Summary": summary,
         }
@@ -268,10 +237,22 @@ class Summary:
     def __init__(self, fname: str | None, recordings: Sequence[str], overwrite: bool):
         self.rows: dict[str, dict[str, Any]] = {}
         self._recordings, self._fname = recordings, None
-        if fname is not None:
-            self._fname = check_fname(fname, (".csv", ".json"), overwrite=True)
-            if not overwrite and self._fname.exists():
-                self._check_content(self._fname)
+        if fname is None:
+            return
+        self._fname = check_fname(fname, (".csv", ".json"), overwrite=True)
+        self._is_json = self._fname.suffix.lower() == ".json"
+        if overwrite or not self._fname.exists():
+            return
+        try:
+            read = pd.read_json if self._is_json else pd.read_csv
+            others = set(read(self._fname)["file"]) - set(recordings)
+        except (ValueError, KeyError):
+            others = {"anything else"}
+        if others:
+            raise FileExistsError(
+                f"{fname} exists and holds more than the recordings of this run. Pass "
+                "--overwrite to replace it, or another --summary."
+            )
 
     def count(self) -> str:
         """Return how many recordings were staged, skipped and failed."""
@@ -285,24 +266,11 @@ class Summary:
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Add rows of recordings, and write the file with all rows so far."""
         self.rows |= {row["file"]: row for row in rows}
-        if self._fname is None or not self.rows:
-            return
         rows = [self.rows[name] for name in self._recordings if name in self.rows]
-        if self._fname.suffix.lower() == ".json":
+        if self._fname is None or not rows:
+            return
+        if self._is_json:
             content = json.dumps(rows, indent=2, ensure_ascii=False)
         else:
             content = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
         replace_file(self._fname, content.encode())
-
-    def _check_content(self, path: Path) -> None:
-        """Raise if rows of other recordings, or another file, would be lost."""
-        try:
-            read = pd.read_json if path.suffix.lower() == ".json" else pd.read_csv
-            known = set(read(path)["file"])
-        except (ValueError, KeyError):
-            known = {"anything else"}
-        if not known <= set(self._recordings):
-            raise FileExistsError(
-                f"{path} exists and holds more than the recordings of this run. Pass "
-                "--overwrite to replace it, or another --summary."
-            )

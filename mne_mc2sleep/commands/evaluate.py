@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
 from joblib import Parallel, delayed
 
 from .._utils import check_fname, replace_file
+from ..classifier import MC2SleepClassifier
+from ..datasets import NightRecord
 from ..evaluation import read_reference, tabulate_scores
 from ._common import attempt, find_scored, load_stager, tell
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from numpy.typing import NDArray
-    from yasa import Hypnogram
-
-    from ..classifier import MC2SleepClassifier
-    from ..datasets import NightRecord
 
 
 def run(args: Namespace) -> int:
@@ -55,7 +48,8 @@ def run(args: Namespace) -> int:
 
 def _stage(
     clf: MC2SleepClassifier, night: NightRecord, average_channels: list[str] | None
-) -> tuple[NDArray, Hypnogram]:
+) -> tuple:
+    """Return the stages of the scorer and the hypnogram of the stager."""
     recording = str(night.recording)
     predicted = clf.predict(recording, average_channels=average_channels)
     picks = average_channels[0] if average_channels else clf.picks

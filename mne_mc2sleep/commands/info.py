@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import platform
 import sys
+from argparse import Namespace
 from importlib.metadata import version
-from typing import IO, TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from argparse import Namespace
+from typing import IO
 
 _PACKAGES = ("mne", "yasa", "torch", "numpy", "scipy", "pandas", "scikit-learn")
 

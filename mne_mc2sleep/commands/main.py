@@ -8,16 +8,14 @@ import gc
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from functools import partial
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 from .. import __version__
 from .._utils import importing
 from ._common import OUTPUTS, PROGRAM, USER_ERRORS, log_level, show_warnings, tell
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
 
 _WRONG_USAGE = 2
 # The exit status that shells give to a program that SIGINT ended: 128 + 2.
@@ -25,6 +23,7 @@ _INTERRUPTED = 130
 
 _RECORDINGS = "a recording that MNE can read, or a folder of recordings"
 _PICKS = "the EEG channel; of several, the first that a recording has (default: "
+_DEVICE = "the torch device: cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
 _STAGE = """\
 Stage recordings and write NAME_hypnogram.csv (stage and probabilities of each epoch),
 .tsv (BIDS events), .edf (EDF+ annotations), .png, and .json (the BIDS sidecar).
@@ -94,8 +93,8 @@ def _make_parser() -> ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_weights(commands)
-    example, text = [""], "print versions, for bug reports"
-    _add_command(commands, "sys-info", "info:run_sys_info", example, help=text)
+    text = "print versions, for bug reports"
+    _add_command(commands, "sys-info", text, "", run="info:run_sys_info")
     try:
         import argcomplete
     except ImportError:
@@ -106,15 +105,14 @@ def _make_parser() -> ArgumentParser:
 
 
 def _add_command(
-    subparsers: Any, name: str, run: str, examples: list[str], **texts: str
+    subparsers: Any, name: str, text: str, *examples: str, more: str = "", run: str = ""
 ) -> ArgumentParser:
     """Add a sub-command with examples below its help, ``-q`` and ``-v``."""
-    parser = subparsers.add_parser(
-        name, formatter_class=RawDescriptionHelpFormatter, **texts
-    )
+    kwargs = {"formatter_class": RawDescriptionHelpFormatter, "description": more}
+    parser = subparsers.add_parser(name, help=text, **kwargs)
     lines = [f"  {parser.prog} {example}".rstrip() for example in examples]
     parser.epilog = "\n".join(["examples:", *lines])
-    parser.set_defaults(run=run, verbosity=0)
+    parser.set_defaults(run=run or f"{name}:run", verbosity=0)
     add = parser.add_mutually_exclusive_group().add_argument
     quiet = {"action": "store_const", "const": -1, "help": "report errors only"}
     add("-q", "--quiet", dest="verbosity", **quiet)
@@ -124,49 +122,48 @@ def _add_command(
 
 
 def _add_stage(subparsers: Any) -> None:
-    examples = [
+    parser = _add_command(
+        subparsers,
+        "stage",
+        "stage recordings",
         "night.edf --out-dir staged/",
         "recordings/ --out-dir staged/ --summary summary.csv --n-jobs 2",
         '*.bdf --picks "C4-M1,C3-M2" --outputs tsv,png --out-dir staged/',
-    ]
-    texts = {"help": "stage recordings", "description": _STAGE}
-    parser = _add_command(subparsers, "stage", "stage:run", examples, **texts)
+        more=_STAGE,
+    )
     add = parser.add_argument
     add("recordings", nargs="+", metavar="RECORDING", help=_RECORDINGS)
     _add_stager(parser)
     add("--out-dir", default=".", metavar="DIR", help="where to write (default: here)")
     text = f"the files to write (default: {','.join(OUTPUTS)})"
-    every = list(OUTPUTS)
-    add("--outputs", type=_outputs, default=every, metavar="A,B,...", help=text)
+    split = partial(_names, known=OUTPUTS)
+    add("--outputs", type=split, default=OUTPUTS, metavar="A,B,...", help=text)
     text = "also write a table with a row per recording to this *.csv or *.json"
     add("--summary", metavar="FILE", help=text)
-    text = "stage finished recordings again and replace existing files"
-    add("--overwrite", action="store_true", help=text)
+    add("--overwrite", action="store_true", help="stage again, replace existing files")
 
 
 def _add_train(subparsers: Any) -> None:
-    examples = [
+    parser = _add_command(
+        subparsers,
+        "train",
+        "train a stager on scored recordings, or fine-tune one",
         "recordings/ --weights small --out lab.safetensors",
         "*-PSG.edf --hypnograms *-Hypnogram.edf --out lab.safetensors",
         "nights.csv --size base --picks C4-M1 --out lab.safetensors",
-    ]
-    text = "train a stager on scored recordings, or fine-tune one"
-    texts = {"help": text, "description": _TRAIN}
-    parser = _add_command(subparsers, "train", "train:run", examples, **texts)
+        more=_TRAIN,
+    )
     _add_scored(parser)
     add = parser.add_argument
-    text = "the weights file to write, *.safetensors"
-    add("--out", required=True, metavar="FILE", help=text)
+    add("--out", required=True, metavar="FILE", help="the *.safetensors to write")
     add("--overwrite", action="store_true", help="replace the weights file")
     text = f"{_PICKS}the channel of --weights, or by an order of preference)"
     add("--picks", type=_names, metavar="A,B,...", help=text)
     start = parser.add_mutually_exclusive_group()
     text = "fine-tune these weights (a name or a file)"
     start.add_argument("--weights", metavar="WEIGHTS", help=text)
-    text = "the network to train from scratch: small for a CPU, base as in the paper "
-    text += "(default: %(default)s)"
-    sizes = ("small", "base")
-    start.add_argument("--size", choices=sizes, default="small", help=text)
+    text = "train from scratch: small for a CPU, base as in the paper (default: small)"
+    start.add_argument("--size", choices=["small", "base"], default="small", help=text)
     text = "the maximum number of passes over the recordings in each phase of the "
     text += "training (default: as in MC2SleepClassifier, or as for the --weights)"
     add("--train-epochs", type=int, metavar="N", help=text)
@@ -175,23 +172,24 @@ def _add_train(subparsers: Any) -> None:
     add("--random-state", type=int, default=0, metavar="N", help=text)
     text = "write the losses and the validation score here after each pass"
     add("--history", metavar="FILE.csv", help=text)
-    _add_device(parser)
+    add("--device", help=_DEVICE)
 
 
 def _add_evaluate(subparsers: Any) -> None:
-    examples = [
+    parser = _add_command(
+        subparsers,
+        "evaluate",
+        "compare a stager with scored recordings",
         "recordings/ --out scores.csv",
         "*-PSG.edf --hypnograms *-Hypnogram.edf --weights lab.safetensors",
         'nights.csv --picks "C4-M1,C3-M2"',
-    ]
-    text = "compare a stager with scored recordings"
-    texts = {"help": text, "description": _EVALUATE}
-    parser = _add_command(subparsers, "evaluate", "evaluate:run", examples, **texts)
+        more=_EVALUATE,
+    )
     _add_scored(parser)
     _add_stager(parser)
-    text = "also write the table to this *.csv"
-    parser.add_argument("--out", metavar="FILE", help=text)
-    parser.add_argument("--overwrite", action="store_true", help="replace the table")
+    add = parser.add_argument
+    add("--out", metavar="FILE", help="also write the table to this *.csv")
+    add("--overwrite", action="store_true", help="replace the table")
 
 
 def _add_weights(subparsers: Any) -> None:
@@ -199,14 +197,11 @@ def _add_weights(subparsers: Any) -> None:
     parser = subparsers.add_parser("weights", help=text, description=text)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     text = "list the weights with a name"
-    _add_command(actions, "list", "info:run_list", [""], help=text)
-    examples = [
-        "small",
-        "lab.safetensors",
-        "https://example.org/lab.safetensors --sha256 4f5c...",
-    ]
+    _add_command(actions, "list", text, "", run="info:run_list")
     text = "print the path, the settings and each step of the training"
-    card = _add_command(actions, "card", "info:run_card", examples, help=text)
+    url = "https://example.org/lab.safetensors --sha256 4f5c..."
+    examples = "small", "lab.safetensors", url
+    card = _add_command(actions, "card", text, *examples, run="info:run_card")
     text = "a name, the path of a file, or an address (https://...) to download"
     card.add_argument("weights", metavar="WEIGHTS", help=text)
     card.add_argument("--sha256", help="the checksum of a file to download")
@@ -224,7 +219,7 @@ def _add_scored(parser: ArgumentParser) -> None:
         "names match, by order (default: files beside the recordings, or the "
         "recordings' own 'Sleep stage ...' annotations)"
     )
-    add("--hypnograms", nargs="+", metavar="FILE", help=text)
+    add("--hypnograms", nargs="+", default=[], metavar="FILE", help=text)
 
 
 def _add_stager(parser: ArgumentParser) -> None:
@@ -238,14 +233,9 @@ def _add_stager(parser: ArgumentParser) -> None:
     channels.add_argument("--picks", help=text, **names)
     text = "stage each of these channels and average their log-probabilities"
     channels.add_argument("--average-channels", help=text, **names)
-    _add_device(parser)
+    parser.add_argument("--device", help=_DEVICE)
     text = "recordings staged at once; -1 for one per core (default: 1)"
     parser.add_argument("--n-jobs", type=integer, default=1, metavar="N", help=text)
-
-
-def _add_device(parser: ArgumentParser) -> None:
-    text = "the torch device: cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
-    parser.add_argument("--device", help=text)
 
 
 def integer(text: str) -> int:
@@ -255,18 +245,12 @@ def integer(text: str) -> int:
     return number
 
 
-def _names(text: str) -> list[str]:
-    """Split an argument at its commas; raise if a name is empty."""
+def _names(text: str, known: Sequence[str] = ()) -> list[str]:
+    """Split an argument at its commas; raise if a name is empty or not known."""
     found = [name.strip() for name in text.split(",")]
     if not all(found):
         raise ArgumentTypeError(f"{text!r} has an empty name between its commas")
-    return found
-
-
-def _outputs(text: str) -> list[str]:
-    found = _names(text)
-    if unknown := set(found) - set(OUTPUTS):
-        raise ArgumentTypeError(
-            f"invalid choice: {sorted(unknown)} (choose from {', '.join(OUTPUTS)})"
-        )
+    if known and (unknown := sorted(set(found) - set(known))):
+        choices = ", ".join(known)
+        raise ArgumentTypeError(f"invalid choice: {unknown} (choose from {choices})")
     return found

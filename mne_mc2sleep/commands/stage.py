@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from argparse import Namespace
 from collections import Counter
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Any
 
 from joblib import Parallel, delayed
 from mne.utils import use_log_level
 
+from ..classifier import MC2SleepClassifier
 from ..datasets.folder import list_recordings
-from ..io.recordings import read_recording
+from ..io.recordings import Recording, read_recording
 from ..preprocessing.scaling import scale_signals
 from ._common import attempt, load_stager, log_level, tell
 from ._outputs import NightFiles, Summary, made_by, relabel, scorer, stem, summarize
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from typing import Any
-
-    from ..classifier import MC2SleepClassifier
-    from ..io.recordings import Recording
 
 
 def run(args: Namespace) -> int:

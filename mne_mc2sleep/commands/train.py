@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from mne.utils import use_log_level
@@ -10,11 +12,6 @@ from mne.utils import use_log_level
 from .._utils import check_fname, find_device, replace_file
 from ..classifier import MC2SleepClassifier
 from ._common import find_scored, load_stager, log_level, tell
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Callable
-    from typing import Any
 
 
 def run(args: Namespace) -> int:

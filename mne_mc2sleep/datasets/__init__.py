@@ -1,8 +1,14 @@
 """Scored nights: Sleep-EDF, SHHS, UCDDB, or your own folder."""
 
 from . import folder, shhs, sleep_edf, ucddb
-from .folds import Fold, make_folds
-from .records import FoundNights, NightRecord, prepare_nights, read_night
+from .records import (
+    Fold,
+    FoundNights,
+    NightRecord,
+    make_folds,
+    prepare_nights,
+    read_night,
+)
 from .sample import fetch_sample
 
 __all__ = [

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
 from .._utils import warn
 from ..io.stage_tables import read_table
 from .records import FoundNights, NightRecord, report
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
-
-    Picks = str | tuple[str, ...] | None
 
 RECORDINGS: tuple[str, ...] = (".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".fif")
 RECORDINGS += (".fif.gz", ".set", ".cnt", ".mff", ".nedf", ".nxe", ".cdt", ".lay")
@@ -61,19 +57,15 @@ def find_nights(
     path = Path(path).expanduser()
     if picks is not None and not isinstance(picks, str):
         picks = tuple(picks)
-    records, skipped = [], {}
-    if not path.is_dir():
-        records = _read_table(path, picks, trim)
+    options: dict[str, Any] = {"picks": picks, "trim": trim}
+    skipped = {}
+    if path.is_dir():
+        every = make_records(list_recordings(path), **options)
+        records = [record for record in every if record.hypnogram]
+        reason = "there is no hypnogram beside it."
+        skipped = {r.recording.name: reason for r in every if not r.hypnogram}
     else:
-        recordings = list_recordings(path)
-        for recording, partner in zip(
-            recordings, pair_by_name(recordings), strict=True
-        ):
-            if partner is None:
-                skipped[recording.name] = "there is no hypnogram beside it."
-            else:
-                night = find_subject(recording), recording, partner, picks, trim
-                records.append(NightRecord(*night))
+        records = _read_table(path, **options)
     found = report(records, skipped)
     if not records:
         raise ValueError(
@@ -122,14 +114,20 @@ def list_hypnograms(path: str | os.PathLike) -> list[Path]:
     path = Path(path).expanduser()
     if not path.is_dir():
         return [path]
-    return [
-        fname
-        for fname in sorted(path.iterdir())
-        if fname.suffix.lower() in _HYPNOGRAMS
-        and not fname.name.startswith(".")
-        and not _is_from_stager(fname)
-        and not _holds_triggers(fname)
-    ]
+    return list(filter(_may_be_hypnogram, sorted(path.iterdir())))
+
+
+def make_records(
+    recordings: Sequence[Path], hypnograms: Sequence[Path] | None = None, **options: Any
+) -> list[NightRecord]:
+    """Pair recordings by `pair_by_name`; the subject is that of BIDS or the path."""
+    records = []
+    partners = pair_by_name(recordings, hypnograms)
+    for recording, hypnogram in zip(recordings, partners, strict=True):
+        bids = re.match(r"sub-([a-zA-Z0-9]+)", recording.name)
+        subject = bids[1] if bids else str(recording)
+        records.append(NightRecord(subject, recording, hypnogram, **options))
+    return records
 
 
 def pair_by_name(
@@ -146,69 +144,62 @@ def pair_by_name(
     if candidates is None:
         folders = dict.fromkeys(fname.parent for fname in recordings)
         candidates = [fname for folder in folders for fname in list_hypnograms(folder)]
-    ordered = sorted(set(candidates) - set(recordings), key=_preference, reverse=True)
-
-    def pair(is_beside: bool) -> list[Path | None]:
-        by_key = {_key(fname, is_beside): fname for fname in ordered}
-        return [by_key.get(_key(fname, is_beside)) for fname in recordings]
-
-    partners = pair(is_beside=True)
+    found: dict[tuple, Path] = {}
+    # The last is the one to prefer.
+    for fname in sorted(set(candidates) - set(recordings), key=_rank, reverse=True):
+        found[fname.parent, _key(fname)] = found[None, _key(fname)] = fname
+    keys = list(map(_key, recordings))
+    partners = [
+        found.get((fname.parent, key))
+        for fname, key in zip(recordings, keys, strict=True)
+    ]
     if hypnograms is None or all(partners):
         return partners
-    keys, others = ([_key(f, False) for f in part] for part in (recordings, hypnograms))
+    others = list(map(_key, hypnograms))
     if len(keys) == len(others) and all(
         key == other or (key not in others and other not in keys)
         for key, other in zip(keys, others, strict=True)
     ):
         return list(hypnograms)
-    partners = pair(is_beside=False)
-    for fname, key, partner in zip(recordings, keys, partners, strict=True):
-        if partner and keys.count(key) > 1:
+    for fname, key in zip(recordings, keys, strict=True):
+        if key in others and keys.count(key) > 1:
             raise ValueError(
-                f"Several recordings have the name of {fname}, so {partner} cannot be "
-                "paired by its name. Pass one hypnogram for each recording, in the "
-                "same order, or a table."
+                f"Several recordings have the name of {fname}, so {found[None, key]} "
+                "cannot be paired by its name. Pass one hypnogram for each recording, "
+                "in the same order, or a table."
             )
-    return partners
+    return [found.get((None, key)) for key in keys]
 
 
-def find_subject(recording: Path) -> str:
-    """Return the BIDS subject in a file name, else the path."""
-    found = re.match(r"sub-([a-zA-Z0-9]+)", recording.name)
-    return found[1] if found else str(recording)
-
-
-def _key(fname: Path, is_beside: bool) -> tuple:
+def _key(fname: Path) -> str:
+    """Return the part of a name that a recording and its hypnogram share."""
     name = fname.with_suffix("") if fname.suffix.lower() == ".gz" else fname
-    key = _ROLE.sub("", name.stem.lower())
-    return (fname.parent if is_beside else None, _SLEEP_EDF.sub(r"\1", key))
+    return _SLEEP_EDF.sub(r"\1", _ROLE.sub("", name.stem.lower()))
 
 
-def _preference(fname: Path) -> tuple:
+def _rank(fname: Path) -> tuple:
+    """Return what sorts the hypnograms of a recording by preference."""
     name, suffix = fname.stem.lower(), fname.suffix.lower()
-    ranks = {suffix: rank for rank, suffix in enumerate(_HYPNOGRAMS)}
-    rank = ranks.get(suffix, len(ranks))
+    rank = _HYPNOGRAMS.index(suffix) if suffix in _HYPNOGRAMS else len(_HYPNOGRAMS)
     return ("hypno" not in name, name.endswith("events"), rank, name)
 
 
-def _is_from_stager(fname: Path) -> bool:
-    """Return whether ``mne-mc2sleep stage`` wrote a file, as its sidecar says."""
-    sidecar = fname.with_suffix(".json")
-    return sidecar.is_file() and b'"mne_mc2sleep"' in sidecar.read_bytes()[:1000]
-
-
-def _holds_triggers(fname: Path) -> bool:
-    """Return whether a file is BIDS events without sleep stages."""
-    if not fname.name.endswith("_events.tsv"):
+def _may_be_hypnogram(fname: Path) -> bool:
+    """Return False for triggers and for what ``mne-mc2sleep stage`` wrote."""
+    if fname.suffix.lower() not in _HYPNOGRAMS or fname.name.startswith("."):
         return False
-    try:
-        read_table(fname.read_text("utf-8-sig", errors="replace"))
-    except ValueError:
-        return True
-    return False
+    sidecar = fname.with_suffix(".json")
+    if sidecar.is_file() and b'"mne_mc2sleep"' in sidecar.read_bytes()[:1000]:
+        return False
+    if fname.name.endswith("_events.tsv"):
+        try:
+            read_table(fname.read_text("utf-8-sig", errors="replace"))
+        except ValueError:
+            return False
+    return True
 
 
-def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]:
+def _read_table(path: Path, **options: Any) -> list[NightRecord]:
     if not path.exists():
         raise FileNotFoundError(f"There is no table or folder {path}.")
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
@@ -236,6 +227,6 @@ def _read_table(path: Path, picks: Picks, trim: str | None) -> list[NightRecord]
         for fname in (recording, hypnogram):
             if fname is not None and not fname.is_file():
                 raise FileNotFoundError(f"{where}: there is no file {fname}.")
-        night = row["subject"], recording, hypnogram, row.get("picks") or picks, trim
-        records.append(NightRecord(*night))
+        own = options | ({"picks": row["picks"]} if row.get("picks") else {})
+        records.append(NightRecord(row["subject"], recording, hypnogram, **own))
     return records

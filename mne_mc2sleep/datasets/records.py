@@ -1,27 +1,22 @@
-"""Scored nights of any cohort on disk, and their reading."""
+"""Scored nights of any cohort on disk: their reading and their folds."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from mne.utils import logger, warn
+from sklearn.model_selection import KFold
 
 from .._constants import STAGES
 from ..data.cohort_cache import prepare_all
-from ..data.nights import Night
+from ..data.nights import Night, StoredEpochs
 from ..data.reading import read_channel, read_stages
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Hashable, Iterable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ..data.nights import StoredEpochs
 
 _WAKE = STAGES.index("WAKE")
 _MARGIN = 60  # epochs, 30 min
@@ -75,6 +70,62 @@ class FoundNights(NamedTuple):
     records: list[NightRecord]
     skipped: dict[str, str]
     """The reason for each file, by its name."""
+
+
+class Fold(NamedTuple):
+    """The training, validation and test subjects of one fold."""
+
+    train: tuple[Hashable, ...]
+    validation: tuple[Hashable, ...]
+    test: tuple[Hashable, ...]
+
+    def split(self, nights: Iterable[Any]) -> tuple[list, ...]:
+        """Split nights by their subject, into training, validation and test nights."""
+        nights = list(nights)
+        return tuple([n for n in nights if n.subject in part] for part in self)
+
+
+def make_folds(
+    subjects: Iterable[Hashable], n_folds: int, n_validation: int
+) -> list[Fold]:
+    """Make the folds of a cross-validation; each subject is tested in one of them.
+
+    Each fold tests the next consecutive subjects. The validation subjects are evenly
+    spaced among the others (our choice: in Sleep-EDF, where subjects are ordered by
+    age, all ages validate, and no seed is needed).
+
+    Parameters
+    ----------
+    subjects : iterable of hashable
+        The subjects in their order; repeated ones count once.
+    n_folds, n_validation : int
+        The number of folds, and of validation subjects in each.
+
+    Returns
+    -------
+    folds : list of Fold
+        The folds.
+    """
+    subjects = list(dict.fromkeys(subjects))
+    n_subjects = len(subjects)
+    if not 2 <= n_folds <= n_subjects:
+        raise ValueError(
+            f"{n_subjects} subjects cannot be split into {n_folds} folds; pass from 2 "
+            "to as many folds as subjects."
+        )
+    if not 0 <= n_validation < n_subjects - -(-n_subjects // n_folds):
+        raise ValueError(
+            f"With {n_validation} subjects to validate in {n_folds} folds, none of "
+            f"{n_subjects} is left to train on; pass fewer, or more folds."
+        )
+    folds = []
+    for rest, test in KFold(n_folds).split(subjects):
+        middles = (
+            (2 * np.arange(n_validation) + 1) * len(rest) // (2 * n_validation or 1)
+        )
+        parts = np.delete(rest, middles), rest[middles], test
+        folds.append(Fold(*(tuple(subjects[i] for i in part) for part in parts)))
+    return folds
 
 
 def report(
@@ -164,13 +215,13 @@ def prepare_nights(
         except ValueError as error:
             warn(f"{record.name} is left out: {error}")
             continue
-        signals = cast("StoredEpochs", night.signals).crop(part.start, part.stop)
+        signals = cast(StoredEpochs, night.inputs).crop(part.start, part.stop)
         stages, usable = night.stages[part], night.usable[part]
         trimmed.append(Night(signals, stages, usable, night.subject))
     return trimmed
 
 
-def trim_wake(stages: NDArray[np.int8], trim: str | None) -> slice:
+def trim_wake(stages: np.ndarray, trim: str | None) -> slice:
     """Return the epochs to keep; unscored epochs do not count as sleep."""
     if trim is None:
         return slice(0, stages.size)

@@ -21,12 +21,8 @@ BASE_URL = (
     "c593cfa36c1ebe2dbb130143175e2d49be80898f/examples/_example_data/"
 )
 _SHA256 = {
-    "segment_data.csv": (
-        "a8f4490ffb5e0b6c92f09415b45acfb3950cce629834755bdb7e4823cc3590e1"
-    ),
-    "segment_stages.csv": (
-        "25a7d5ff1542d35103a5353c3cb10f23d91435fd773a6659f28e1b243c973621"
-    ),
+    "data": "a8f4490ffb5e0b6c92f09415b45acfb3950cce629834755bdb7e4823cc3590e1",
+    "stages": "25a7d5ff1542d35103a5353c3cb10f23d91435fd773a6659f28e1b243c973621",
 }
 _SFREQ = 100.0
 _FIRST_TIME = 10.01  # s; the stages change on a grid that begins here
@@ -60,9 +56,10 @@ def fetch_sample(
     import yasa
 
     folder = data_folder(path, "mne_mc2sleep_sample")
+    names = {f"segment_{part}.csv": sha256 for part, sha256 in _SHA256.items()}
     data, changes = (
         download(base_url + name, folder / name, f"sha256:{sha256}")
-        for name, sha256 in _SHA256.items()
+        for name, sha256 in names.items()
     )
     signal = np.loadtxt(data, dtype=np.float64)  # µV
     table = pd.read_csv(changes)

@@ -9,8 +9,9 @@ subjects follow the public code of SleepTransformer
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from mne.utils import logger
@@ -19,21 +20,17 @@ from sklearn.utils import check_random_state
 from .._constants import STAGES
 from ..io.edf_header import read_whole_edf_header
 from ..io.hypnograms import read_hypnogram
-from .folds import Fold
-from .records import FoundNights, NightRecord, report
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
-
-    from numpy.random import RandomState
+from .records import Fold, FoundNights, NightRecord, report
 
 CHANNEL = "EEG"
 """The name of C4-A1 in these files."""
 
-_RECORDINGS = Path("polysomnography", "edfs", "shhs1")
-_HYPNOGRAMS = Path("polysomnography", "annotations-events-nsrr", "shhs1")
-_PREFIX, _SUFFIX = "shhs1-", "-nsrr.xml"
+_PREFIX = "shhs1-"
+# The folder of each kind of file, and how its file names end.
+_PLACES = {
+    "recording": ("polysomnography/edfs/shhs1", ".edf"),
+    "hypnogram": ("polysomnography/annotations-events-nsrr/shhs1", "-nsrr.xml"),
+}
 
 _TEST_FRACTION = 0.3
 _N_VALIDATION = 100
@@ -60,19 +57,29 @@ def find_nights(
         The nights, and why each other file was skipped.
     """
     folder = Path(folder).expanduser()
-    recordings = _list_files(folder / _RECORDINGS, ".edf")
-    hypnograms = _list_files(folder / _HYPNOGRAMS, _SUFFIX)
-    wanted = recordings.keys() | hypnograms.keys()
-    if subjects is not None:
-        wanted &= set(map(str, subjects))
+    files: dict[str, dict[str, Path]] = {}
+    for kind, (place, suffix) in _PLACES.items():
+        if not (folder / place).is_dir():
+            raise FileNotFoundError(
+                f"There is no folder {folder / place}. Pass the folder that "
+                "contains 'polysomnography'."
+            )
+        for fname in (folder / place).glob(f"{_PREFIX}*{suffix}"):
+            subject = fname.name.removeprefix(_PREFIX).removesuffix(suffix)
+            files.setdefault(subject, {})[kind] = fname
+    wanted = files.keys() if subjects is None else files.keys() & map(str, subjects)
     logger.info("Looking at %d nights in %s.", len(wanted), folder)
     records, skipped = [], {}
     for subject in sorted(wanted):
         try:
-            files = recordings.get(subject), hypnograms.get(subject)
-            records.append(_make_record(subject, *files))
+            _check_files(files[subject])
         except (ValueError, OSError) as error:
             skipped[f"{_PREFIX}{subject}"] = str(error)
+        else:
+            night = NightRecord(
+                subject, **files[subject], picks=CHANNEL, trim="balance"
+            )
+            records.append(night)
     found = report(records, skipped)
     if not records:
         raise ValueError(
@@ -82,7 +89,7 @@ def find_nights(
 
 
 def split_subjects(
-    subjects: Iterable[str | int], random_state: int | RandomState | None = 0
+    subjects: Iterable[str | int], random_state: int | np.random.RandomState | None = 0
 ) -> Fold:
     """Draw test subjects (30 %), validation subjects (100) and training subjects.
 
@@ -90,7 +97,7 @@ def split_subjects(
     ----------
     subjects : iterable of hashable
         The subjects, in any order; repeated ones count once.
-    random_state : int | RandomState | None
+    random_state : int | np.random.RandomState | None
         The seed of the draw.
 
     Returns
@@ -113,31 +120,16 @@ def split_subjects(
     return Fold(train, validation, test)
 
 
-def _list_files(folder: Path, suffix: str) -> dict[str, Path]:
-    """Return the file of each subject."""
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {folder}; pass the NSRR's folder that holds "
-            f"{_RECORDINGS.as_posix()} and {_HYPNOGRAMS.as_posix()}."
-        )
-    return {
-        fname.name.removeprefix(_PREFIX).removesuffix(suffix): fname
-        for fname in folder.glob(f"{_PREFIX}*{suffix}")
-    }
-
-
-def _make_record(
-    subject: str, recording: Path | None, hypnogram: Path | None
-) -> NightRecord:
-    """Return a night; raise if it cannot be used."""
-    if recording is None:
-        raise ValueError(f"there is no recording in {_RECORDINGS.as_posix()}.")
-    if hypnogram is None:
-        raise ValueError(f"there is no hypnogram in {_HYPNOGRAMS.as_posix()}.")
-    ch_names = read_whole_edf_header(recording).ch_names
+def _check_files(files: dict[str, Path]) -> None:
+    """Raise if the night of these files cannot be used."""
+    for kind, (place, _) in _PLACES.items():
+        if kind not in files:
+            raise ValueError(f"there is no {kind} in {place}.")
+    ch_names = read_whole_edf_header(files["recording"]).ch_names
     if CHANNEL not in ch_names:
         raise ValueError(f"it has no channel {CHANNEL!r}; it has {ch_names}.")
-    stages = set(read_hypnogram(hypnogram).hypno)
+    stages = set(read_hypnogram(files["hypnogram"]).hypno)
     if absent := [stage for stage in STAGES if stage not in stages]:
-        raise ValueError(f"{hypnogram.name} has no epoch of {', '.join(absent)}.")
-    return NightRecord(subject, recording, hypnogram, CHANNEL, "balance")
+        raise ValueError(
+            f"{files['hypnogram'].name} has no epoch of {', '.join(absent)}."
+        )

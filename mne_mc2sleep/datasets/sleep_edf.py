@@ -6,20 +6,14 @@ Attribution 1.0. EDF-20 is the subjects 0 to 19 (39 nights), EDF-78 all (153 nig
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from .._utils import download
-from .folds import make_folds
-from .records import FoundNights, NightRecord, check_subjects, report
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
-
-    from .folds import Fold
+from .records import Fold, FoundNights, NightRecord, check_subjects, make_folds, report
 
 CHANNEL = "EEG Fpz-Cz"
 
@@ -51,8 +45,8 @@ def fetch_nights(
         The folder of the data sets. None is ``MNE_DATA``.
     base_url : str | None
         A mirror; None is PhysioNet.
-    picks : str
-        The channel.
+    picks
+        As in `MC2SleepClassifier`.
 
     Returns
     -------

@@ -7,15 +7,12 @@ University Hospital / University College Dublin Sleep Apnea Database, PhysioNet 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from .._utils import data_folder, download
 from .records import FoundNights, NightRecord, check_subjects, report
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 BASE_URL = "https://physionet.org/files/ucddb/1.0.0/"
 

@@ -141,7 +141,7 @@ def plot_night(
     for ax in rows:
         whole = {"transform": ax.get_xaxis_transform(), "alpha": 0.3}
         _draw_bars(ax, stages == UNSCORED, edges, (0, 1), color=GREY, **whole)
-        _draw_lights(ax, recording.annotations, edges[0], with_names=ax is rows[0])
+    _draw_lights(rows, recording.annotations, edges[0])
     # Names of files may hold dollar signs.
     rows[0].set_title(title, fontsize="medium", parse_math=False)
     return finish(rows, show)
@@ -207,16 +207,13 @@ def _draw_confidence(
     ax.set(ylim=(0, 1), ylabel="Confidence")
 
 
-def _draw_lights(
-    ax: Axes, annotations: mne.Annotations, begin: float, with_names: bool
-) -> None:
+def _draw_lights(rows: list[Axes], annotations: mne.Annotations, begin: float) -> None:
     for onset, text in zip(annotations.onset, annotations.description, strict=True):
         if found := _LIGHTS.search(text):
-            time = begin + onset / _DAY
-            ax.axvline(time, color=VERMILION, ls="--", lw=1)
-            if with_names:
-                name = f"lights {found[1].lower()}"
-                ax.annotate(name, (time, 1), xycoords=("data", "axes fraction"))
+            time, name = begin + onset / _DAY, f"lights {found[1].lower()}"
+            rows[0].annotate(name, (time, 1), xycoords=("data", "axes fraction"))
+            for ax in rows:
+                ax.axvline(time, color=VERMILION, ls="--", lw=1)
 
 
 def _check_proba(hypno: Hypnogram) -> None:

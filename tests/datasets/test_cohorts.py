@@ -286,8 +286,8 @@ def test_sample_is_cut_to_its_scoring_grid(tmp_path, monkeypatch):
         "Time,Stage\n0,5\n40.0100000000002,3\n70.01,2\n100.01,1\n130.01,4\n"
     )
     for name in sample._SHA256:
-        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        monkeypatch.setitem(sample._SHA256, name, digest)
+        content = (folder / f"segment_{name}.csv").read_bytes()
+        monkeypatch.setitem(sample._SHA256, name, hashlib.sha256(content).hexdigest())
     with serve(folder) as server:
         raw, hypno = fetch_sample(tmp_path, server.url)
     assert hypno.hypno.tolist() == ["WAKE", "N1", "N2", "N3"]
