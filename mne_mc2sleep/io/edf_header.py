@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from mne.io import BaseRaw
-from numpy.typing import NDArray
 
 ANNOTATION_CHANNELS = ("EDF Annotations", "BDF Annotations")
 # Only one way to match a number: with two, thousands of digits would take hours.
@@ -102,26 +101,6 @@ def header_of(raw: BaseRaw) -> EdfHeader | None:
 
 def read_annotation_records(header: EdfHeader) -> list[list[bytes]]:
     """Return what each annotation channel holds, one item per data record."""
-    return [[r.tobytes() for r in records] for records in _annotation_channels(header)]
-
-
-def is_plain(header: EdfHeader) -> bool:
-    """Return whether channels have proper, different names and nothing is annotated."""
-    with header.path.open("rb") as file:
-        names = file.read(header.data_offset)
-    # Of the annotations that give the time of each data record, no text follows.
-    return (
-        b"\0" not in names
-        and len({*header.ch_names}) == len(header.ch_names)
-        and not any(
-            re.search(rb"\x14[^\x14\0]", records.tobytes())
-            for records in _annotation_channels(header)
-        )
-    )
-
-
-def _annotation_channels(header: EdfHeader) -> list[NDArray[np.uint8]]:
-    """Map the bytes of each annotation channel, of shape (n_records, n_bytes)."""
     # Mapped, because only a small part of a recording is read; an empty file cannot be.
     content = np.empty(0, np.uint8)
     if header.n_data_bytes:
@@ -131,10 +110,21 @@ def _annotation_channels(header: EdfHeader) -> list[NDArray[np.uint8]]:
     width = header.record_bytes // max(sum(header.n_samples), 1)
     ends = np.cumsum(header.n_samples, dtype=int) * width
     return [
-        records[:, end - width * n : end]
+        [record.tobytes() for record in records[:, end - width * n : end]]
         for name, n, end in zip(header.ch_names, header.n_samples, ends, strict=True)
         if name in ANNOTATION_CHANNELS
     ]
+
+
+def is_plain(header: EdfHeader) -> bool:
+    """Return whether channels have proper, different names and nothing is annotated."""
+    with header.path.open("rb") as file:
+        has_nul = b"\0" in file.read(header.data_offset)
+    records = b"".join(map(b"".join, read_annotation_records(header)))
+    # Of the annotations that give the time of each data record, no text follows.
+    is_annotated = re.search(rb"\x14[^\x14\0]", records) is not None
+    are_different = len({*header.ch_names}) == len(header.ch_names)
+    return are_different and not has_nul and not is_annotated
 
 
 def parse_annotations(

@@ -22,11 +22,7 @@ from mne.utils import logger
 
 from .._constants import EPOCH_DURATION
 from .._utils import warn
-from .edf_header import (
-    parse_annotations,
-    read_annotation_records,
-    read_whole_edf_header,
-)
+from . import edf_header
 from .stage_intervals import StageEvents, as_events, events_from_values
 from .stage_tables import name_columns, read_columns, read_rows, read_table
 
@@ -50,18 +46,19 @@ _FOREIGN = {
 
 
 class Format(NamedTuple):
-    """A row of the table of formats."""
+    """A row of the table of formats.
+
+    The reader gets the text, or the path if there is no ``pattern`` for the beginning
+    of a text, and the duration of an epoch in s for files that do not hold it. The
+    writer gets a hypnogram and its runs as annotations.
+    """
 
     name: str
     globs: tuple[str, ...]
     """The names of such files, in lower case; the first is the one to write."""
     pattern: str | None
-    """A regular expression that the beginning of such a text matches; None: no text."""
     read: Callable[[Any, float], StageEvents]
-    """The reader of the text, or else of the path. It also gets the duration of an
-    epoch in s, for files that do not hold it."""
     write: Callable[[Hypnogram, mne.Annotations], bytes] | None = None
-    """The writer, from a hypnogram and its runs as annotations."""
 
 
 def load_hypnogram(
@@ -69,8 +66,7 @@ def load_hypnogram(
 ) -> StageEvents:
     """Read a hypnogram file.
 
-    A ValueError if it is empty, damaged, or of no format in the table, or if its epochs
-    have another duration than ``epoch_duration`` (s).
+    A ValueError if its epochs have another duration than ``epoch_duration`` (s).
     """
     fname = Path(fname).expanduser()
     if not fname.exists():
@@ -135,12 +131,13 @@ def _write_csv(hypno: Hypnogram, _annotations: mne.Annotations) -> bytes:
 
 def _write_tsv(_hypno: Hypnogram, annotations: mne.Annotations) -> bytes:
     """Write BIDS events; the start is left out, as BIDS keeps dates elsewhere."""
-    columns = {
-        "onset": annotations.onset,
-        "duration": annotations.duration,
-        "trial_type": annotations.description.astype(object),
-    }
-    table = pd.DataFrame(columns)
+    table = pd.DataFrame(
+        {
+            "onset": annotations.onset,
+            "duration": annotations.duration,
+            "trial_type": annotations.description.astype(object),
+        }
+    )
     return table.to_csv(sep="\t", index=False, lineterminator="\n").encode()
 
 
@@ -166,9 +163,10 @@ def _write_edf(_hypno: Hypnogram, annotations: mne.Annotations) -> bytes:
 
 def _read_edf(fname: Path, _step: float) -> StageEvents:
     """Read EDF+ annotations, with the start in the header, which MNE leaves out."""
-    header = read_whole_edf_header(fname)
+    header = edf_header.read_whole_edf_header(fname)
     # The fraction of a second that the header cannot hold, and the annotations.
-    fraction, annotations = parse_annotations(read_annotation_records(header))
+    records = edf_header.read_annotation_records(header)
+    fraction, annotations = edf_header.parse_annotations(records)
     if not annotations:
         raise ValueError(
             "The EDF file holds no annotations. Pass the file with the scoring; in "
@@ -199,14 +197,19 @@ def _read_xml(text: str, step: float) -> StageEvents:
         raise ValueError(
             f"The XML is damaged or cut off ({error}); copy the file again."
         ) from error
-    columns: dict[str, list[str]] = {"onset": [], "duration": [], "stage": []}
-    for event in root.iterfind(".//{*}ScoredEvent"):
-        if event.findtext("{*}EventType", "").strip().startswith("Stages"):
-            columns["onset"].append(event.findtext("{*}Start", "").strip())
-            columns["duration"].append(event.findtext("{*}Duration", "").strip())
-            columns["stage"].append(event.findtext("{*}EventConcept", "").strip())
-    if columns["stage"]:
-        return read_columns(columns)
+    events = [
+        event
+        for event in root.iterfind(".//{*}ScoredEvent")
+        if event.findtext("{*}EventType", "").strip().startswith("Stages")
+    ]
+    if events:
+        fields = {"onset": "Start", "duration": "Duration", "stage": "EventConcept"}
+        return read_columns(
+            {
+                name: [event.findtext(f"{{*}}{field}", "").strip() for event in events]
+                for name, field in fields.items()
+            }
+        )
     epochs = [(stage.text or "").strip() for stage in root.iterfind(".//{*}SleepStage")]
     if not epochs:
         raise ValueError(
@@ -216,8 +219,8 @@ def _read_xml(text: str, step: float) -> StageEvents:
         )
     # A code, or a name.
     stages = [_PROFUSION.get(x, "?" if x.isdigit() else x) for x in epochs]
-    stated = root.findtext(".//{*}EpochLength", "").strip()
-    return StageEvents(stages, step=float(stated) if stated else step)
+    step = float(root.findtext(".//{*}EpochLength", "").strip() or step)
+    return StageEvents(stages, step=step)
 
 
 def _read_json(text: str, _step: float) -> StageEvents:

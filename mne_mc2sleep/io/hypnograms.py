@@ -1,8 +1,4 @@
-"""Put stages onto the recording's grid, and read and write hypnograms.
-
-Every form of a scoring (a Hypnogram, Annotations, a file, integers, names) becomes
-intervals with a stage, and one function puts intervals on the grid.
-"""
+"""Put stages onto the recording's grid, and read and write hypnograms."""
 
 from __future__ import annotations
 
@@ -62,13 +58,12 @@ def stages_on_grid(
     ``hypno`` is a Hypnogram with epochs of any length, Annotations in R&K or AASM
     spelling, a file for :func:`read_hypnogram`, or one of YASA's integers or a name for
     each epoch of 30 s. If it knows its start, it is aligned by time with ``start``, the
-    time of the recording's first sample (UTC, as in MNE, if it has no zone); any other
-    begins with the recording. ``n_epochs=None`` takes the hypnogram's own epochs.
+    time of the recording's first sample; any other begins with the recording.
+    ``n_epochs=None`` takes the hypnogram's own epochs.
 
-    Returns int8 of shape (n_epochs,): positions in ``STAGES``, or -1 outside the
-    hypnogram and where it is unscored, artefact or movement. An epoch gets the stage
-    that covers more than half of it (our choice; scorers' epochs need not begin with
-    the recording). What contradicts itself or cannot be aligned is a ValueError.
+    Returns int8 of shape (n_epochs,): positions in ``STAGES``, or -1 where unscored,
+    artefact or movement. An epoch gets the stage that covers more than half of it (our
+    choice; scorers' epochs need not begin with the recording).
     """
     if isinstance(hypno, str | os.PathLike):
         with _errors_name(hypno):
@@ -97,30 +92,26 @@ def make_hypnogram(
 ) -> Hypnogram:
     """Turn stage probabilities (n_epochs, 5) into a hypnogram.
 
-    Its ``proba``, ``start`` and ``scorer`` are set as YASA does. Epochs that are not
-    ``usable`` (n_epochs,) become ``UNS``; their probabilities are not looked at, and
-    ``proba`` has a column ``UNS`` only if there are any.
+    Epochs that are not ``usable`` (n_epochs,) become ``UNS``, whatever their
+    probabilities; ``proba`` has a column ``UNS`` only if there are any.
     """
     with importing():
         from yasa import Hypnogram
 
     usable = np.asarray(usable, dtype=bool)
     proba = np.where(usable[:, None], np.asarray(probabilities, np.float64), 0.0)
-    with np.errstate(invalid="ignore"):
-        total = proba.sum(axis=1)
+    table = pd.DataFrame(proba, columns=STAGES)
+    if not usable.all():
+        table["UNS"] = (~usable).astype(np.float64)
+    total = table.sum(axis=1)
     # Half-precision probabilities may be off by some 1e-3.
-    valid = (proba >= 0).all(axis=1) & (np.abs(total - usable) < 1e-2)
+    valid = (table >= 0).all(axis=1) & ((total - 1).abs() < 1e-2)
     if not valid.all():
         raise ValueError(
             "Probabilities must be finite, not negative and sum to 1; found "
             f"{proba[valid.argmin()]} in epoch {valid.argmin()}."
         )
-    values = np.array(STAGES, dtype=object)[proba.argmax(axis=1)]
-    proba /= np.where(usable, total, 1.0)[:, None]
-    table = pd.DataFrame(proba, columns=STAGES)
-    if not usable.all():
-        values[~usable] = "UNS"
-        table["UNS"] = (~usable).astype(np.float64)
+    values, table = table.idxmax(axis=1).to_numpy(), table.div(total, axis=0)
     return Hypnogram(values, start=start, scorer=SCORER, proba=table)
 
 
@@ -135,9 +126,8 @@ def hypnogram_to_annotations(hypno: Hypnogram) -> mne.Annotations:
     Returns
     -------
     annotations : Annotations
-        AASM names, with ``"Sleep stage ?"`` for unscored and ``"Movement time"``
-        for artefact epochs; ``orig_time`` is the hypnogram's start in UTC (to
-        the µs), or None.
+        AASM names, ``"Sleep stage ?"`` (unscored) and ``"Movement time"`` (artefact);
+        ``orig_time`` is the hypnogram's start in UTC (to the µs), or None.
     """
     intervals = to_intervals(events_from_hypnogram(hypno))
     origin = intervals.origin
@@ -178,10 +168,9 @@ def write_hypnogram(
     Parameters
     ----------
     fname : path-like
-        The file. Its suffix is the format: ``.csv``, a table with everything in it
-        (one row per epoch, probabilities to the last digit); ``.tsv``, BIDS events
-        (runs of a stage, without start and probabilities: BIDS keeps dates elsewhere);
-        ``.edf``, EDF+ annotations (runs of a stage, with start, in UTC).
+        The file. Its suffix is the format: ``.csv``, a table with everything in it (one
+        row per epoch); ``.tsv``, BIDS events (runs of a stage, without start and
+        probabilities); ``.edf``, EDF+ annotations (runs, with the start in UTC).
     hypno : Hypnogram
         A hypnogram of five stages.
     overwrite : bool
@@ -202,15 +191,12 @@ def read_hypnogram(
     Parameters
     ----------
     fname : path-like
-        A file of :func:`write_hypnogram`, EDF+ with sleep stage annotations (the
-        hypnograms of Sleep-EDF), BIDS events, a table or a text with one stage per
-        line, an ``.xml`` of the NSRR or ProFusion, or another file of those that the
-        page "Hypnogram formats" lists.
+        A file of those that the page "Hypnogram formats" lists, such as EDF+ with sleep
+        stage annotations, BIDS events, a table, or a text with one stage per line.
     scorer : str | None
         The scorer to name, if the file names none.
     epoch_duration : float | None
-        The duration of an epoch in s in files that hold one stage per line without
-        times; None means 30 s.
+        The duration of an epoch in s in files of one stage per line; None means 30 s.
 
     Returns
     -------
@@ -307,7 +293,7 @@ def _check_length(intervals: Intervals, n_epochs: int) -> None:
 
 def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Intervals:
     """Count the onsets from the recording's first sample; raise without an overlap."""
-    origin, begin = intervals.origin, as_utc(start)
+    origin, begin, shift = intervals.origin, as_utc(start), 0.0
     if origin is not None:
         if begin is None:
             raise ValueError(
@@ -320,32 +306,36 @@ def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Interv
     elif intervals.clock is not None and begin is not None:
         _check_clock(intervals.clock - (begin - begin.normalize()).total_seconds())
     n_outside = np.count_nonzero(coverage(intervals, n_epochs) <= EPOCH_DURATION / 2)
+    end = n_epochs * EPOCH_DURATION
     if n_outside == n_epochs:
-        times = [intervals.onset.min(), intervals.end, 0.0, n_epochs * EPOCH_DURATION]
-        texts = [f"{time:g} s" for time in times]
-        if origin is not None and begin is not None:
-            texts = [str(begin + pd.Timedelta(time, "s")) for time in times]
+        times = [intervals.onset.min(), intervals.end, 0.0, end]
+        first, last, *recording = [
+            f"{t:g} s"
+            if begin is None or origin is None
+            else str(begin + pd.Timedelta(t, "s"))
+            for t in times
+        ]
         raise ValueError(
-            f"The hypnogram ({texts[0]} to {texts[1]}) and the recording ({texts[2]} "
-            f"to {texts[3]}) have no epoch in common; check that they belong together "
-            f"and, if both start together, {_HOW_TO_DROP_START}."
+            f"The hypnogram ({first} to {last}) and the recording "
+            f"({' to '.join(recording)}) have no epoch in common; check that they "
+            f"belong together and, if both start together, {_HOW_TO_DROP_START}."
         )
-    if origin is None or not shift:
+    if not shift:
         return intervals
     ends = intervals.onset, intervals.onset + intervals.duration
-    inside = np.diff(np.clip(ends, 0, n_epochs * EPOCH_DURATION), axis=0)[0]
-    lost = (intervals.duration - inside)[intervals.stage >= 0].sum() / EPOCH_DURATION
+    lost = intervals.duration - np.diff(np.clip(ends, 0, end), axis=0)[0]
+    n_lost = lost[intervals.stage >= 0].sum() / EPOCH_DURATION
     message = (
         f"The hypnogram's clock starts {abs(shift):g} s "
         f"{'after' if shift > 0 else 'before'} the recording's, by which it was "
         f"aligned: {n_outside} of {n_epochs} epochs are outside the hypnogram, and "
-        f"{lost:.0f} scored ones outside the recording."
+        f"{n_lost:.0f} scored ones outside the recording."
     )
     # A scoring is not expected to begin on the hour after the recording, nor to leave
     # out one end of it and to exceed the other.
     hours = round(shift / 3600)
     is_hours = hours != 0 and abs(shift - 3600 * hours) <= 1
-    if n_outside > _FEW_EPOCHS and (is_hours or lost > _FEW_EPOCHS):
+    if n_outside > _FEW_EPOCHS and (is_hours or n_lost > _FEW_EPOCHS):
         warn(
             f"{message} The clocks may be of different time zones: if both start "
             f"together, {_HOW_TO_DROP_START}."

@@ -20,15 +20,9 @@ from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
 from .._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
 from .._utils import collect_warnings, warn
-from . import bad_epochs
+from . import bad_epochs, edf_header
 from .channels import pick_channel, standard_name
-from .edf_header import (
-    ANNOTATION_CHANNELS,
-    EdfHeader,
-    header_of,
-    is_plain,
-    read_edf_header,
-)
+from .edf_header import ANNOTATION_CHANNELS, EdfHeader, header_of, read_edf_header
 from .pauses import find_parts, insert_pauses
 
 # All of these are our choice.
@@ -147,7 +141,7 @@ def _open(
         raise ValueError(
             f"Cannot read {str(path)!r} as a recording: {error}"
         ) from error
-    if is_plain(header):
+    if edf_header.is_plain(header):
         return *_open_plain(header, picks), header
     # MNE brings all channels that it reads to the highest of their rates, so the one is
     # chosen on the header and read alone if its rate is lower. The warnings of MNE are

@@ -1,8 +1,4 @@
-"""Turn stages in any form into intervals, and put intervals on a grid of epochs.
-
-Every form of a scoring (a Hypnogram, Annotations, an array, a file) becomes
-`StageEvents`; `to_intervals` alone decides what they mean in time.
-"""
+"""Turn stages in any form into intervals, and put intervals on a grid of epochs."""
 
 from __future__ import annotations
 
@@ -32,15 +28,16 @@ _NAMES = np.array([*STAGES, "UNS", "ART"], dtype=object)  # by YASA's integers
 
 
 class StageEvents(NamedTuple):
-    """The names of stages as they were scored, with their times."""
+    """The names of stages as they were scored, with their times in seconds.
+
+    Without onsets, there is one event per epoch of ``step`` seconds.
+    """
 
     names: ArrayLike
-    """Names of any spelling, shape (n_events,)."""
     onset: ArrayLike | None = None
-    """In seconds, shape (n_events,). None: one event per epoch of ``step`` seconds."""
     duration: ArrayLike | None = None
     step: float | None = None
-    """The duration of each event in s, where these are epochs."""
+    """The duration of each event, where these are epochs."""
     start: Any = None
     """The time of onset 0, in UTC if it has no zone. None: the first sample."""
     scorer: str | None = None
@@ -50,18 +47,16 @@ class StageEvents(NamedTuple):
 
 
 class Intervals(NamedTuple):
-    """Stages in time."""
+    """Stages in time; the fields are those of `StageEvents`."""
 
     onset: Seconds
     duration: Seconds
     stage: NDArray[np.int8]
     """YASA's integers: 0 to 4, -1 artefact, -2 unscored."""
     origin: pd.Timestamp | None = None
-    """The time (UTC) of onset 0. None: the recording's first sample."""
+    """The start in UTC."""
     step: float | None = None
-    """The duration of one value in s, if there is one value for each epoch."""
     clock: float | None = None
-    """As in `StageEvents`."""
 
     @property
     def end(self) -> float:
@@ -146,9 +141,7 @@ def events_from_values(values: object, step: float = EPOCH_DURATION) -> StageEve
 def to_intervals(events: StageEvents) -> Intervals:
     """Pick the sleep stages among events by their names.
 
-    Time that only unknown names cover is unscored, with a warning. A ValueError if no
-    name is a stage, a stage has no valid time, or unknown names cover more time than
-    the stages.
+    Time that only unknown names cover is unscored, with a warning.
     """
     names: Any = events.names
     if not isinstance(names, pd.Categorical):
@@ -199,10 +192,9 @@ def as_intervals(hypno: object) -> Intervals:
 def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
     """Pick the stages among a recording's own annotations, None if there are none.
 
-    The onsets count from the first sample. Names such as "W" or "S1" may be event
-    markers. They count as stages only if another name is marked as a stage ("Sleep
-    stage N2", "Stage 2", NSRR's "REM sleep|5"), or if they tile at least half of the
-    recording.
+    Names such as "W" or "S1" may be event markers. They count as stages only if another
+    name is marked as a stage ("Sleep stage N2", "Stage 2", NSRR's "REM sleep|5"), or if
+    they tile at least half of the recording.
     """
     names, onset, duration = map(np.asarray, as_events(annotations)[:3])
     # Strings of NumPy would look odd in messages.
@@ -233,20 +225,13 @@ def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
 
 
 def coverage(intervals: Intervals, n_epochs: int) -> Seconds:
-    """Return how many seconds of each epoch the intervals cover, (n_epochs,).
-
-    Intervals may overlap: what is covered twice counts once.
-    """
+    """Return how many seconds of each epoch the intervals cover, overlaps once."""
     grid = EPOCH_DURATION * np.arange(n_epochs + 1, dtype=np.float64)
     return np.diff(_covered_until(grid, intervals.onset, intervals.duration))
 
 
 def put_on_grid(intervals: Intervals, n_epochs: int) -> NDArray[np.int8]:
-    """Give each epoch the stage that covers more than half of it, (n_epochs,).
-
-    These are YASA's integers, -2 where no stage covers more than half. Two stages that
-    cover more than half of the same epoch are a ValueError.
-    """
+    """Give each epoch the stage that covers more than half of it, -2 if none does."""
     values = np.full(n_epochs, INTEGERS["UNS"], dtype=np.int8)
     for integer in (INTEGERS["ART"], *range(len(STAGES))):
         of_stage = intervals.stage == integer

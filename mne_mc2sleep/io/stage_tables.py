@@ -39,10 +39,8 @@ _STEPS = (0.001, 120.0)  # seconds between which the epochs of a hypnogram last
 def read_table(text: str, step: float = EPOCH_DURATION) -> StageEvents:
     """Find the stages of a table, or of a text with one stage per line.
 
-    The table is separated by tabs, semicolons, commas or blanks, with or without a
-    header; comments begin with "#". ``step`` is the duration of an epoch in s where the
-    table does not hold it. A ValueError if the table is damaged, contradicts itself, or
-    holds no stages.
+    The cells are separated by tabs, semicolons, commas or blanks, with or without a
+    header; ``step`` is the duration of an epoch in s where the table does not hold it.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     n_comments = next((i for i, x in enumerate(lines) if x[0] not in "#%["), len(lines))
@@ -289,19 +287,17 @@ def _read_times(
 
 def _parse_iso(cells: list[str], name: str) -> tuple[pd.Timestamp, Seconds]:
     """Return the first of ISO 8601 times, and the seconds from it to each."""
-    wrong = next((x for x in cells if not _ISO.fullmatch(x)), None)
-    try:
-        if wrong is not None:
-            raise ValueError
-        times = pd.to_datetime(cells, format="ISO8601", utc=True)
-        seconds = (times - times[0]).total_seconds().to_numpy(np.float64)
-        return pd.Timestamp(cells[0]), seconds
-    except ValueError as error:
+    times = pd.to_datetime(cells, format="ISO8601", utc=True, errors="coerce")
+    is_iso = np.array([_ISO.fullmatch(cell) is not None for cell in cells])
+    is_wrong = times.isna() | ~is_iso
+    if is_wrong.any():
         raise ValueError(
-            f"The column {name!r} holds {wrong or cells[0]!r}, which is not a time as "
-            "'2024-02-05 22:00:30'. A spreadsheet may have changed it: use the "
+            f"The column {name!r} holds {cells[is_wrong.argmax()]!r}, which is not a "
+            "time as '2024-02-05 22:00:30'. A spreadsheet may have changed it: use the "
             "original file, or delete the column."
-        ) from error
+        )
+    seconds = (times - times[0]).total_seconds().to_numpy(np.float64)
+    return pd.Timestamp(cells[0]), seconds
 
 
 def _check_unit(onset: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
