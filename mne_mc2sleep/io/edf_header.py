@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import mne
 import numpy as np
 from mne.io import BaseRaw
 
@@ -42,6 +43,11 @@ class EdfHeader(NamedTuple):
     n_data_bytes: int
     """The size of the data that the file holds, which may be cut short."""
 
+    @property
+    def signal_names(self) -> list[str]:
+        """The names of the channels that are not annotations."""
+        return [name for name in self.ch_names if name not in ANNOTATION_CHANNELS]
+
 
 def read_edf_header(fname: Path) -> EdfHeader:
     """Read the header of an EDF or BDF file; a ValueError if it has none."""
@@ -63,7 +69,11 @@ def read_edf_header(fname: Path) -> EdfHeader:
         n_records,
         record_duration,
         record_bytes=(2 if fixed[:1] == b"0" else 3) * sum(n_samples),
-        ch_names=_fields(signals, 0, 16, n_signals),
+        # NULs belong to a name, as in MNE, but not to that of annotations.
+        ch_names=[
+            re.sub("(?<=DF Annotations)\0", "", name)
+            for name in _fields(signals, 0, 16, n_signals)
+        ],
         n_samples=n_samples,
         filters=[
             (_frequency("HP", prefilter), _frequency("LP", prefilter))
@@ -116,17 +126,6 @@ def read_annotation_records(header: EdfHeader) -> list[list[bytes]]:
     ]
 
 
-def is_plain(header: EdfHeader) -> bool:
-    """Return whether channels have proper, different names and nothing is annotated."""
-    with header.path.open("rb") as file:
-        has_nul = b"\0" in file.read(header.data_offset)
-    records = b"".join(map(b"".join, read_annotation_records(header)))
-    # Of the annotations that give the time of each data record, no text follows.
-    is_annotated = re.search(rb"\x14[^\x14\0]", records) is not None
-    are_different = len({*header.ch_names}) == len(header.ch_names)
-    return are_different and not has_nul and not is_annotated
-
-
 def parse_annotations(
     records: list[list[bytes]],
 ) -> tuple[float, list[tuple[float, float, str]]]:
@@ -142,6 +141,18 @@ def parse_annotations(
         for text in texts.split(b"\x14")
         if text
     ]
+
+
+def read_annotations(header: EdfHeader) -> mne.Annotations:
+    """Return the annotations of a file, as MNE does; the first record begins at 0 s."""
+    rows = []
+    for onset, duration, text in parse_annotations(read_annotation_records(header))[1]:
+        name, _, ch_name = text.partition("@@")
+        of_channel = ch_name in header.signal_names
+        channels = (ch_name,) if of_channel else ()
+        rows.append((onset, duration, name if of_channel else text, channels))
+    onsets, durations, names, ch_names = zip(*rows, strict=True) if rows else ([],) * 4
+    return mne.Annotations(onsets, durations, names, ch_names=ch_names)
 
 
 def _read_start(fixed: bytes) -> datetime | None:
@@ -182,4 +193,4 @@ def _fields(content: bytes, first: int, width: int, n_fields: int) -> list[str]:
     """Return a field of each signal; those before take ``first`` bytes per signal."""
     first *= n_fields
     fields = [content[first + width * i :][:width] for i in range(n_fields)]
-    return [field.decode("latin1").strip("\0 \t") for field in fields]
+    return [field.strip().decode("latin1") for field in fields]

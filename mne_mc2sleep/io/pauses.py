@@ -11,7 +11,7 @@ import pandas as pd
 from mne.io import BaseRaw
 from numpy.typing import NDArray
 
-from .edf_header import EdfHeader, parse_annotations, read_annotation_records
+from .edf_header import EdfHeader, read_annotation_records, read_annotations
 
 # Both are our choice.
 TOLERANCE = 0.1  # seconds by which parts may be off before it is a pause
@@ -52,7 +52,7 @@ def find_parts(
         records = read_annotation_records(header)
         parts = _parts_of_records(records, header.record_duration)
         if parts.joined.size > 1:
-            annotations = _complete(annotations, records, parts, raw.ch_names, stop)
+            annotations = _complete(annotations, read_annotations(header), parts, stop)
     else:
         gaps = _gaps_of_segments(raw) or _gaps_of_boundaries(annotations)
         parts = _parts_of_gaps(gaps, start, stop)
@@ -111,29 +111,19 @@ def _parts_of_records(records: list[list[bytes]], record_duration: float) -> Par
 
 
 def _complete(
-    annotations: mne.Annotations,
-    records: list[list[bytes]],
-    parts: Parts,
-    ch_names: list[str],
-    stop: float,
+    annotations: mne.Annotations, of_file: mne.Annotations, parts: Parts, stop: float
 ) -> mne.Annotations:
-    """Return the annotations of an EDF+ file, and those that were added in memory.
+    """Return the annotations of the file, and those that were added in memory.
 
     MNE keeps the true onsets of the file, but drops those after the joined end.
     """
-    given = list(zip(annotations.onset, annotations.description, strict=True))
-    of_file, stated = mne.Annotations([], [], []), []
-    for onset, duration, description in parse_annotations(records)[1]:
-        name, _, ch_name = description.partition("@@")
-        if ch_name not in ch_names:
-            name, ch_name = description, ""
-        stated.append((onset, name))
-        if stated[-1] in given or onset >= stop:
-            channels = (ch_name,) if ch_name else ()
-            of_file.append(onset, duration, name, ch_names=[channels])
+    given, stated = (
+        list(zip(a.onset, a.description, strict=True)) for a in (annotations, of_file)
+    )
+    is_kept = [key in given or key[0] >= stop for key in stated]
     added = annotations[[key not in stated for key in given]]
     _stretch(added, parts)
-    return of_file + added
+    return of_file[is_kept] + added
 
 
 def _gaps_of_segments(raw: BaseRaw) -> dict[float, float]:

@@ -20,9 +20,9 @@ from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
 from .._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
 from .._utils import collect_warnings, warn
-from . import bad_epochs, edf_header
+from . import bad_epochs
 from .channels import pick_channel, standard_name
-from .edf_header import ANNOTATION_CHANNELS, EdfHeader, header_of, read_edf_header
+from .edf_header import EdfHeader, header_of, read_annotations, read_edf_header
 from .pauses import find_parts, insert_pauses
 
 # All of these are our choice.
@@ -141,21 +141,14 @@ def _open(
         raise ValueError(
             f"Cannot read {str(path)!r} as a recording: {error}"
         ) from error
-    if edf_header.is_plain(header):
-        return *_open_plain(header, picks), header
-    # MNE brings all channels that it reads to the highest of their rates, so the one is
-    # chosen on the header and read alone if its rate is lower. The warnings of MNE are
-    # about other channels, or about what is checked here.
-    raw = _read_silently(path)
-    ch_name = pick_channel(raw, picks)
-    pairs = zip(header.ch_names, header.n_samples, strict=True)
-    n_samples = [n for name, n in pairs if name not in ANNOTATION_CHANNELS]
-    if n_samples[raw.ch_names.index(ch_name)] < max(n_samples):
-        annotations = raw.annotations
-        raw = _read_silently(path, include=[ch_name])
-        # Those of other channels can only be told apart where these are known.
-        raw.set_annotations(annotations, emit_warning=False, on_missing="ignore")
-    return raw, ch_name, header
+    # The one channel is chosen on the header, because MNE brings all channels that it
+    # reads to the highest of their rates. It numbers names that are there twice.
+    with collect_warnings():
+        info = mne.create_info(header.signal_names, sfreq=1.0, ch_types="eeg")
+    channels = mne.io.RawArray(np.zeros((len(info.ch_names), 1)), info, verbose="error")
+    raw = _read(path, header, pick_channel(channels, picks))
+    # MNE knows the names of triggers.
+    return raw, pick_channel(raw, raw.ch_names[0]), header
 
 
 class _Signals(FileIO):
@@ -169,29 +162,9 @@ class _Signals(FileIO):
         return super().read(size).replace(b"DF Annotations ", b"DF annotations ")
 
 
-def _open_plain(header: EdfHeader, picks: Any) -> tuple[BaseRaw, str]:
-    """Read the one channel of a file without annotations; return it and its name."""
-    names = [name for name in header.ch_names if name not in ANNOTATION_CHANNELS]
-    info = mne.create_info(names, sfreq=1.0, ch_types="eeg")
-    channels = mne.io.RawArray(np.zeros((len(names), 1)), info, verbose="error")
-    ch_name = pick_channel(channels, picks)
-    with _Signals(header.path) as file:
-        raw = _read_silently(header.path, file, include=[ch_name], preload=True)
-    # MNE knows the names of triggers.
-    return raw, pick_channel(raw, ch_name)
-
-
-def _read_silently(path: Path, file: FileIO | None = None, **options) -> BaseRaw:
-    """Read an EDF file without the warnings of MNE."""
-    # The level "ERROR" would be that of all threads, and silence their warnings too.
-    with collect_warnings():
-        options |= {"exclude_after_unique": True, "verbose": "WARNING"}
-        return _read(path, file, **options)
-
-
 def _check_file(header: EdfHeader) -> None:
     """Refuse an EDF file without signals, and warn about one that is cut short."""
-    if set(header.ch_names) <= set(ANNOTATION_CHANNELS):
+    if not header.signal_names:
         raise ValueError(
             "It holds annotations but no signals, as hypnograms do. Pass the recording "
             "that it belongs to, and this file as its hypnogram."
@@ -225,20 +198,22 @@ def _in_words(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def _read(path: Path, file: FileIO | None = None, **kwargs: Any) -> BaseRaw:
-    """Open a recording without its data, unless they are preloaded."""
+def _read(
+    path: Path, header: EdfHeader | None = None, ch_name: str | None = None
+) -> BaseRaw:
+    """Open a recording; of an EDF file, read one channel and the annotations."""
     try:
-        if file is not None:
-            is_edf = path.suffix.lower() == ".edf"
-            read = mne.io.read_raw_edf if is_edf else mne.io.read_raw_bdf
-            return read(file, **kwargs)
-        try:
-            return mne.io.read_raw(path, **kwargs)
-        except Exception as error:
-            if "invalid byte" not in str(error):
-                raise
-            # Annotations in Latin-1: only names of stages and BAD matter, in ASCII.
-            return mne.io.read_raw(path, encoding="latin1", **kwargs)
+        if header is None:
+            return mne.io.read_raw(path)
+        is_edf = path.suffix.lower() == ".edf"
+        read = mne.io.read_raw_edf if is_edf else mne.io.read_raw_bdf
+        options = {"exclude_after_unique": True, "preload": True, "verbose": "WARNING"}
+        # The warnings of MNE are about other channels, or about what is checked here.
+        # The level "ERROR" would be that of all threads, and silence theirs too.
+        with collect_warnings(), _Signals(path) as file:
+            raw = read(file, include=[ch_name], **options)
+        annotations = read_annotations(header)
+        return raw.set_annotations(annotations, emit_warning=False, on_missing="ignore")
     except Exception as error:
         if path.suffix.lower() in _HYPNOGRAMS:
             raise ValueError(
