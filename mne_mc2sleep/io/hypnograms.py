@@ -92,8 +92,8 @@ def make_hypnogram(
 ) -> Hypnogram:
     """Turn stage probabilities (n_epochs, 5) into a hypnogram.
 
-    Epochs that are not ``usable`` (n_epochs,) become ``UNS``, whatever their
-    probabilities; ``proba`` has a column ``UNS`` only if there are any.
+    Epochs that are not ``usable`` (n_epochs,) become ``UNS``, regardless
+    of their probabilities; ``proba`` has a column ``UNS`` only if there are any.
     """
     with importing():
         from yasa import Hypnogram
