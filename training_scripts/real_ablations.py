@@ -53,7 +53,11 @@ from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.inference.sliding_window import encode_epochs
 from mne_mc2sleep.io.recordings import read_recording
 from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
-from mne_mc2sleep.preprocessing.scaling import scale_signals
+from mne_mc2sleep.preprocessing.scaling import (
+    approach_reference,
+    median_distances,
+    scale_signals,
+)
 from mne_mc2sleep.preprocessing.short_recordings import fit_levels
 from mne_mc2sleep.stager import Stager
 from mne_mc2sleep.training import TrainingOptions
@@ -114,7 +118,10 @@ MECHANISMS = {
     "as shipped": set(),
     "no rescaling by stages": {"rescaling"},
     "no lowering by novelty": {"novelty"},
+    "no limit of the gain": {"limit"},
 }
+# Recordings in another unit, or with much larger amplitudes.
+ENLARGED, ENLARGEMENT = ("022", "heads, validation", "pyDYNAM-O"), 5
 # The names of EEG and EOG channels in a polysomnography by Nox Medical.
 _EEG = re.compile(r"[CFOE]\d(-M\d)?")
 # Not part of the difference from the whole method.
@@ -253,7 +260,11 @@ def read_set(recordings, sfreq):
 
 def stage(stager, recording, without=frozenset()):
     """Stage a recording; return its probabilities and whether it is novel."""
-    signals = [scale_signals(recording.signals, recording.usable, stager.scaling)]
+    if "limit" in without:
+        distances = median_distances(recording.signals[recording.usable])
+        signals = [approach_reference(recording.signals, distances, distances)]
+    else:
+        signals = [scale_signals(recording.signals, recording.usable, stager.scaling)]
     usable = [recording.usable]
     novelties = stager.novelty(signals, usable)
     if "rescaling" in without:
@@ -307,6 +318,12 @@ def do_mechanisms(args, results):
             sets[f"heads, {part}, {N_WAKE // 120} h awake"] = days
     if args.ucddb:
         sets["other patients"] = read_set(read_patients(args.ucddb), 128)
+    for name in ENLARGED:
+        if name in sets:
+            sets[f"{name}, {ENLARGEMENT} times as large"] = [
+                (replace(recording, signals=ENLARGEMENT * recording.signals), stages)
+                for recording, stages in sets[name]
+            ]
     stager = MC2SleepClassifier.from_pretrained("small").stager_
     for (name, without), of in product(MECHANISMS.items(), sets):
         scores = results.setdefault(name, {"scores": {}})["scores"]
@@ -360,7 +377,7 @@ def _confidences(stager, recordings):
     found = {
         name: [stage(stager, recording, without) for recording in recordings]
         for name, without in MECHANISMS.items()
-        if "rescaling" not in without
+        if not without - {"novelty"}
     }
     confidences = {
         name: round(float(np.mean([proba.max(axis=1).mean() for proba, _ in each])), 4)

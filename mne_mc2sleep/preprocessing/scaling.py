@@ -20,6 +20,10 @@ ROBUST_IQR = 20.0  # µV, about the interquartile range of a night of EEG
 SHARE = 0.75
 _EDGES = (0.5, 1.2, 2, 3, 4.5, 6.5, 9, 12, 16, 19, 22, 25, 28, 32)  # Hz
 N_BANDS = len(_EDGES) - 1
+# Of EEG relative to the reference, in log power. What exceeds the usual gain is removed
+# entirely (docs/ablations.md shows what this is worth), unless it is impossible: then
+# the signal is not EEG in µV, which the novelty is to find.
+_USUAL_LOG_GAIN, _POSSIBLE_LOG_GAIN = (-2.0, 2.0), (-4.0, 4.0)
 _MAX_LOG_DISTANCE = 6.0
 _MISSING_LOG_DISTANCE = 2.5  # below the others: a band that was not recorded
 _N_NEAREST = 2  # bands that the noise in a missing band follows
@@ -49,7 +53,10 @@ def _scale_range(signals: NDArray, usable: NDArray) -> NDArray:
 def _scale_spectrum(signals: NDArray, usable: NDArray) -> NDArray:
     """Filter a recording so that its median spectrum is closer to the reference."""
     distances = median_distances(signals[usable])
-    return approach_reference(signals, distances, distances)
+    gain = np.median(distances)
+    excess = gain.clip(*_POSSIBLE_LOG_GAIN) - gain.clip(*_USUAL_LOG_GAIN)
+    signals = signals * np.float32(np.exp(-0.5 * excess))
+    return approach_reference(signals, distances - excess, distances - excess)
 
 
 SCALINGS: dict[str, Callable] = {

@@ -57,6 +57,13 @@ def test_spectrum_removes_three_quarters_of_a_difference():
     assert_allclose(after, before / 4, atol=0.2)
 
 
+@pytest.mark.parametrize("gains", [(0.2, 0.1), (2.0, 4.0)])
+def test_spectrum_removes_an_unusual_gain_entirely(gains):
+    usual, unusual = (scale(make_signals(gain=gain)) for gain in gains)
+    assert_allclose(unusual, usual, atol=1e-3)
+    assert 0.5 < usual.std() / scale(make_signals()).std() < 2
+
+
 def test_spectrum_keeps_times():
     signals = make_signals()
     signals[20, 1500] += 5000

@@ -35,7 +35,7 @@ def make_signals(stages=STAGES, seed=0):
     rng = np.random.default_rng(seed)
     sos = butter(1, 2, fs=SFREQ, output="sos")
     noise = sosfilt(sos, rng.standard_normal((len(stages), N_TIMES)))
-    return (60 * GAINS[stages][:, None] * noise).astype(np.float32)
+    return (30 * GAINS[stages][:, None] * noise).astype(np.float32)
 
 
 def everywhere(signals):
