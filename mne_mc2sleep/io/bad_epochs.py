@@ -59,11 +59,10 @@ def find_bad(
 
     The onsets count from the first sample; one without a time is a ValueError.
     """
+    pairs = zip(annotations.description, annotations.ch_names, strict=True)
     is_bad = [
         text.upper().startswith("BAD") and (not names or ch_name in names)
-        for text, names in zip(
-            annotations.description, annotations.ch_names, strict=True
-        )
+        for text, names in pairs
     ]
     starts, durations = annotations.onset[is_bad], annotations.duration[is_bad]
     invalid = ~(np.isfinite(starts) & (durations >= 0))

@@ -54,17 +54,12 @@ def pick_channel(
     if picks is not None:
         return _pick_by_name(raw, picks)
     candidates = [ch for ch in _eeg_channels(raw) if ch not in raw.info["bads"]]
-    names = {ch: standard_name(ch) for ch in candidates}
-    for pattern in PREFERENCE:
-        for ch_name, name in names.items():
-            if fnmatchcase(name, pattern):
-                logger.info(
-                    "Chose channel %r: first in the order of preference.", ch_name
-                )
+    is_only = len(candidates) == 1 and not _NOT_EEG.search(candidates[0].upper())
+    for pattern in PREFERENCE + ("*",) * is_only:
+        for ch_name in candidates:
+            if fnmatchcase(standard_name(ch_name), pattern):
+                logger.info("Chose channel %r by the order of preference.", ch_name)
                 return ch_name
-    if len(candidates) == 1 and not _NOT_EEG.search(candidates[0].upper()):
-        logger.info("Chose channel %r: the only EEG channel.", candidates[0])
-        return candidates[0]
     raise ValueError(
         f"No channel could be chosen by its name. {_describe_channels(raw)} Pass the "
         "name of one as 'picks'."

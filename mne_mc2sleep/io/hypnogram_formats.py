@@ -227,12 +227,13 @@ def _read_json(text: str, _step: float) -> StageEvents:
     from yasa import Hypnogram
 
     try:
-        return as_events(Hypnogram.from_dict(json.loads(text)))
+        hypno = Hypnogram.from_dict(json.loads(text))
     except Exception as error:  # YASA raises many types
         raise ValueError(
             "The JSON is not a hypnogram of yasa.Hypnogram.to_json. Pass the stages as "
             "an array or a table."
         ) from error
+    return as_events(hypno)
 
 
 def _read_npy(fname: Path, step: float) -> StageEvents:

@@ -196,9 +196,9 @@ def own_stages(annotations: mne.Annotations, n_epochs: int) -> Intervals | None:
     name is marked as a stage ("Sleep stage N2", "Stage 2", NSRR's "REM sleep|5"), or if
     they tile at least half of the recording.
     """
-    names, onset, duration = map(np.asarray, as_events(annotations)[:3])
     # Strings of NumPy would look odd in messages.
-    names = np.array([str(name) for name in names], dtype=object)
+    names = np.array([str(name) for name in annotations.description], dtype=object)
+    onset, duration = annotations.onset, annotations.duration
     events = StageEvents(names, onset, duration)
     parsed = [parse_stage(name) for name in names]
     if any(name.is_marked for name in parsed):

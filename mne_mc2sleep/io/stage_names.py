@@ -17,6 +17,7 @@ INTEGERS = {stage: i for i, stage in enumerate(STAGES)} | {"ART": -1, "UNS": -2}
 _NAMES = {
     0: "w wk wake awake wakefulness waking wach wachheit eveil eveille veille vigile "
     "vigilia despierto despierta acordado veglia sveglio wakker waak vaken s0 n0 nrem0",
+    3: "sws slowwave slowwaves n3n4 s3s4",
     4: "r rem rapideyemovement paradoxical paradoxal paradoxale paradojico sp mor",
     -1: "art artefact artifact artefakt artefacto artefatto mt mvt movement "
     "movementtime bodymovement bewegung bewegungszeit mouvement movimiento movimento",
@@ -24,7 +25,6 @@ _NAMES = {
     "indeterminate unclassified nostage nd na nan none",
 }
 _INTEGER_OF_NAME = {name: i for i, names in _NAMES.items() for name in names.split()}
-_SLOW_WAVES = {"sws", "slowwave", "slowwaves", "n3n4", "s3s4"}  # N3
 # Only after a word for "stage": alone they may be triggers.
 _AFTER_STAGE = {"0": 0, "m": -1}
 _NREM = re.compile(r"(nrem|nonrem)?(?:stage)?([ns])?(34|[1-4]|iv|i{1,3})")
@@ -61,18 +61,9 @@ def parse_stage(name: str) -> StageName:
     integer = _INTEGER_OF_NAME.get(body)
     if integer is None and is_stage:
         integer = _AFTER_STAGE.get(body)
-    if integer is None:
-        integer = _parse_nrem(body, is_stage)
+    if integer is None and (match := _NREM.fullmatch(body)):
+        nrem, letter, digit = match.groups()
+        if is_stage or nrem or (letter and digit.isdigit()):
+            integer = _DIGITS.get(digit, INTEGERS["N3"])
     is_marked = is_stage or words["sleep"] is not None or has_code > 0
     return StageName(integer, is_marked and integer is not None)
-
-
-def _parse_nrem(body: str, is_stage: bool) -> int | None:
-    if body in _SLOW_WAVES:
-        return INTEGERS["N3"]
-    match = _NREM.fullmatch(body)
-    if match is None:
-        return None
-    nrem, letter, digit = match.groups()
-    is_sure = is_stage or nrem or (letter and digit.isdigit())
-    return _DIGITS.get(digit, INTEGERS["N3"]) if is_sure else None

@@ -165,22 +165,17 @@ def _missing_cell(where: str) -> ValueError:
 
 def _drop_title(cells: list[str]) -> list[str]:
     """Drop a header from one stage per line."""
-    is_value = [_is_stage(x) or _NUMBER.fullmatch(x) is not None for x in cells]
-    title, is_header = cells[0], _fold(cells[0]) in _STAGE
-    if is_value[0]:
-        return cells
-    if not any(is_value):
+    title, *others = cells
+    if _fold(title) in _STAGE:
+        return others or cells
+    # An unknown name that comes again is one.
+    if not (_is_stage(title) or _NUMBER.fullmatch(title) or title in others):
         raise ValueError(
-            f"The file cannot be read as a hypnogram: it holds {title[:50]!r} where a "
-            "stage is expected. Pass a file of one stage per line, a table of stages, "
-            "or EDF+ annotations."
+            f"The file cannot be read as a hypnogram: its first line, {title[:50]!r}, "
+            "is neither a stage nor a known header. Call it 'stage' if it is a header, "
+            "or 'UNS' if it is an epoch."
         )
-    if not is_header and title not in cells[1:]:
-        raise ValueError(
-            f"The first line, {title[:50]!r}, is neither a stage nor a known header; "
-            "call it 'stage' if it is a header, or 'UNS' if it is an epoch."
-        )
-    return cells[1:] if is_header else cells
+    return cells
 
 
 def _find(columns: Columns, names: list[str]) -> list[str] | None:
