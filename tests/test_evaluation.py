@@ -44,8 +44,7 @@ def test_one_recording_by_its_path(staged, tmp_path):
     """A path is the name of its row; its own annotations are the reference."""
     clf, raws, stages, _ = staged
     raw = raws[0].copy()
-    names = np.array(["WAKE", "N1", "N2", "N3", "REM"])[stages[0]]
-    raw.set_annotations(hypnogram_to_annotations(Hypnogram(names)))
+    raw.set_annotations(hypnogram_to_annotations(Hypnogram.from_integers(stages[0])))
     fname = tmp_path / "night_raw.fif"
     raw.save(fname)
     table = evaluate(clf, fname)
@@ -58,8 +57,8 @@ def test_annotations_of_a_cropped_recording_without_a_date(staged):
     """MNE counts their times from before the recording was cropped."""
     clf, raws, stages, _ = staged
     raw = raws[0].copy().set_meas_date(None)
-    names = np.array(["WAKE", "N1", "N2", "N3", "REM"])[stages[0]]
-    raw.set_annotations(hypnogram_to_annotations(Hypnogram(names))).crop(300)
+    raw.set_annotations(hypnogram_to_annotations(Hypnogram.from_integers(stages[0])))
+    raw.crop(300)
     expected = evaluate(clf, raw, stages[0][10:])
     for hypno in (None, raw.annotations):
         pd.testing.assert_frame_equal(evaluate(clf, raw, hypno), expected)
@@ -97,8 +96,7 @@ def test_an_unscored_recording_has_no_scores(staged):
 def test_scorer_is_the_metric_of_the_pooled_epochs(staged, metric):
     """It takes any form of hypnogram."""
     clf, raws, stages, _ = staged
-    names = [np.array(["WAKE", "N1", "N2", "N3", "REM"])[night] for night in stages]
-    hypnos = [Hypnogram(night) for night in names]
+    hypnos = [Hypnogram.from_integers(night) for night in stages]
     expected = evaluate(clf, raws, stages).loc["pooled", metric]
     # Other processes get the scorers pickled.
     scorer = pickle.loads(pickle.dumps(stage_scorer(metric)))

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -44,9 +45,7 @@ def assert_same(found, expected):
         assert_frame_equal(one.proba, other.proba, check_exact=True)
 
 
-def processes():
-    """Let joblib work in processes, as it does with many recordings."""
-    return parallel_config(backend="loky")
+processes = partial(parallel_config, backend="loky")  # as with many recordings
 
 
 @pytest.mark.parametrize(
