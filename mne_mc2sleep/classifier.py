@@ -26,7 +26,7 @@ from .io.recordings import Recording
 from .network import MC2SleepConfig
 from .preprocessing.scaling import SCALINGS
 from .stager import Stager
-from .training import TrainingOptions, interruptible
+from .training import TrainingOptions
 from .weights.file_format import MAX_LENGTH
 from .weights.registry import KNOWN_WEIGHTS, find_weights
 
@@ -260,7 +260,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         self : MC2SleepClassifier
-            The trained stager. After a KeyboardInterrupt, the best one so far.
+            The trained stager. After a KeyboardInterrupt, it has the best weights.
         """
         phases = ["pretrain", "finetune"] if self.weights is None else ["finetune"]
         return self._train(phases, raws, hypnos, groups, restart=True)
@@ -299,10 +299,13 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         )
         # Only now: an error above leaves the current weights.
         self.stager_ = stager
-        with interruptible():
+        try:
             for phase in phases:
                 train = getattr(stager, phase)
                 train(nights, options, progress=ProgressBar, callback=self.callback)
+        except KeyboardInterrupt:
+            logger.warning("Training was interrupted: the best weights are kept.")
+            raise
         return self
 
     def _new_stager(self, seed: int) -> Stager:

@@ -10,6 +10,7 @@ import yasa
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import cohen_kappa_score
+from sklearn.model_selection import cross_val_score
 from sklearn.utils import estimator_checks
 from stagers import QUICK, is_equal, learnt
 
@@ -77,6 +78,20 @@ def test_training_can_be_watched(scored_raws, tmp_path):
     clf.save(tmp_path / "watched.safetensors")
     loaded = MC2SleepClassifier.from_pretrained(tmp_path / "watched.safetensors")
     assert loaded.callback is None
+
+
+def test_ctrl_c_ends_a_cross_validation(scored_raws):
+    """An interrupted fit raises, and keeps the best weights; others stay."""
+
+    def interrupt(row):
+        raise KeyboardInterrupt
+
+    clf = MC2SleepClassifier(**QUICK, callback=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_score(clf, *scored_raws, cv=3)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*scored_raws)
+    assert len(clf.history_) == 1
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,11 @@ def run(args: Namespace) -> int:
         except (ValueError, OSError) as error:
             tell("error", error)
             return 1
+        except KeyboardInterrupt:
+            if not hasattr(clf, "stager_") or clf.history_.empty:
+                text = "no weights were trained, and no file was written."
+                raise KeyboardInterrupt(text) from None
     history = clf.history_
-    if history.empty:
-        raise KeyboardInterrupt("no weights were trained, and no file was written.")
     clf.save(out, overwrite=args.overwrite)
     columns = ["phase", "train_epoch", "loss", "validation_macro_f1"]
     print(history[columns].to_string(index=False, float_format="{:.3f}".format))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
+import mne
 import numpy as np
 import pandas as pd
 import torch
@@ -20,7 +21,7 @@ from .._constants import UNSCORED
 from .._utils import collect_warnings, warn
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import Recording, read_recording
-from ..io.stage_intervals import own_stages
+from ..io.stage_intervals import Intervals, as_intervals, own_stages
 from ..preprocessing.scaling import scale_signals
 from .nights import Night, count_stages
 
@@ -157,6 +158,11 @@ def read_channels(raw, picks, average_channels, scaling) -> list[Recording]:
     return channels
 
 
+def is_own(hypno: Any, annotations: mne.Annotations | None) -> bool:
+    """Return whether a hypnogram is a recording's own annotations, or a copy."""
+    return isinstance(hypno, mne.Annotations) and hypno == annotations
+
+
 def read_stages(recording: Recording, hypno: Any, is_needed: bool = True) -> NDArray:
     """Put a hypnogram, or the recording's own annotations, on the recording's grid.
 
@@ -164,11 +170,13 @@ def read_stages(recording: Recording, hypno: Any, is_needed: bool = True) -> NDA
     (n_epochs,), are -1 where unscored. A recording without stages is an error if
     ``is_needed``.
     """
-    if hypno is not None and hypno is recording.given_annotations:
-        return stages_on_grid(recording.annotations, recording.n_epochs)
-    if hypno is not None:
+    intervals: Intervals | None
+    if is_own(hypno, recording.given_annotations):
+        intervals = as_intervals(recording.annotations)
+    elif hypno is not None:
         return stages_on_grid(hypno, recording.n_epochs, recording.start)
-    intervals = own_stages(recording.annotations, recording.n_epochs)
+    else:
+        intervals = own_stages(recording.annotations, recording.n_epochs)
     if intervals is not None:
         return stages_on_grid(intervals, recording.n_epochs)
     if is_needed:

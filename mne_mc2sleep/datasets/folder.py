@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from .._utils import warn
+from ..io.recordings import first_part
 from ..io.stage_tables import read_table
 from .records import FoundNights, NightRecord, report
 
@@ -106,7 +107,8 @@ def list_recordings(path: str | os.PathLike) -> list[Path]:
 def _is_recording(fname: Path) -> bool:
     name, is_hidden = fname.name.lower(), fname.name.startswith(".")
     is_hypnogram = _IS_HYPNOGRAM.search(fname.stem) is not None
-    return name.endswith(RECORDINGS) and not is_hidden and not is_hypnogram
+    is_left_out = is_hidden or is_hypnogram or first_part(fname)
+    return name.endswith(RECORDINGS) and not is_left_out
 
 
 def list_hypnograms(path: str | os.PathLike) -> list[Path]:
@@ -160,6 +162,16 @@ def pair_by_name(
         key == other or (key not in others and other not in keys)
         for key, other in zip(keys, others, strict=True)
     ):
+        # As of P1, P2, P10 and score-01, score-10, score-2.
+        numbers = [
+            [list(map(int, re.findall(r"\d+", fname.stem))) for fname in fnames]
+            for fnames in (recordings, hypnograms)
+        ]
+        if numbers[0] != numbers[1] and sorted(numbers[0]) == sorted(numbers[1]):
+            raise ValueError(
+                "The numbers in the names of the recordings and the hypnograms are in "
+                "another order. Pass both in the same order, or a table."
+            )
         return list(hypnograms)
     for fname, key in zip(recordings, keys, strict=True):
         if key in others and keys.count(key) > 1:
@@ -212,6 +224,9 @@ def _read_table(path: Path, **options: Any) -> list[NightRecord]:
         )
     if repeated := table["recording"][table["recording"].duplicated()].tolist():
         raise ValueError(f"{path.name} names {repeated} more than once.")
+    hypnograms = table.get("hypnogram", table["recording"])
+    if repeated := hypnograms[hypnograms.duplicated() & (hypnograms != "")].tolist():
+        warn(f"{path.name} names {repeated} as the hypnograms of several recordings.")
     records = []
     # The header is line 1.
     for line, row in enumerate(table.to_dict("records"), start=2):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mne
 import numpy as np
@@ -65,16 +65,20 @@ def stages_on_grid(
     artefact or movement. An epoch gets the stage that covers more than half of it (our
     choice; scorers' epochs need not begin with the recording).
     """
-    if isinstance(hypno, str | os.PathLike):
-        with _errors_name(hypno):
-            return stages_on_grid(to_intervals(load_hypnogram(hypno)), n_epochs, start)
-    intervals = as_intervals(hypno)
-    if n_epochs is None:
-        intervals, n_epochs = _own_grid(intervals)
-        start = intervals.origin
-    elif intervals.origin is None:
-        _check_length(intervals, n_epochs)
-    intervals = align(intervals, n_epochs, start)
+    with _errors_name(hypno):
+        if isinstance(hypno, str | os.PathLike):
+            intervals = to_intervals(load_hypnogram(hypno))
+        else:
+            intervals = as_intervals(hypno)
+        # Intervals are the recording's own, which may be of any length.
+        is_free = isinstance(hypno, Intervals) or intervals.origin is not None
+        if n_epochs is None:
+            intervals, n_epochs = _own_grid(intervals)
+            start, is_free = intervals.origin, True
+        intervals = align(intervals, n_epochs, start)
+        if not is_free:
+            _check_length(intervals, n_epochs)
+        values = put_on_grid(intervals, n_epochs)
     half = EPOCH_DURATION / 2
     offset = np.abs(np.mod(intervals.onset + half, EPOCH_DURATION) - half).max()
     if offset > 1e-3:
@@ -83,7 +87,6 @@ def stages_on_grid(
             "gets the stage that covers more than half of it.",
             offset,
         )
-    values = put_on_grid(intervals, n_epochs)
     return np.where(values < 0, UNSCORED, values).astype(np.int8)
 
 
@@ -157,7 +160,15 @@ def annotations_to_hypnogram(
         The stages from the first to the last, ``UNS`` in gaps. With ``orig_time`` it
         starts with the first stage; without, at the recording's first sample (0 s).
     """
-    return _as_hypnogram(as_events(annotations), scorer)
+    events = as_events(annotations)
+    first = to_intervals(events).onset.min()
+    if annotations.orig_time is None and first > 0:
+        warn(
+            f"The annotations have no date and the first stage begins at {first:g} s, "
+            "so the hypnogram begins unscored. In a cropped recording without a date, "
+            "MNE counts from before it was cropped: then subtract raw.first_time."
+        )
+    return _as_hypnogram(events, scorer)
 
 
 def write_hypnogram(
@@ -210,11 +221,13 @@ def read_hypnogram(
 
 
 @contextmanager
-def _errors_name(fname: str | os.PathLike) -> Iterator[None]:
-    """Put the file's name before a ValueError."""
+def _errors_name(fname: Any) -> Iterator[None]:
+    """Put the file's name before a ValueError, if there is a file."""
     try:
         yield
     except ValueError as error:
+        if not isinstance(fname, str | os.PathLike):
+            raise
         raise ValueError(f"{Path(fname).name}: {error}") from error
 
 
@@ -264,11 +277,33 @@ def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
 
 def _check_length(intervals: Intervals, n_epochs: int) -> None:
     """Refuse one value per epoch in another step, and warn of another length."""
-    step, length = intervals.step, intervals.end / EPOCH_DURATION
-    n_other = round(length) - n_epochs
-    if step is None or abs(n_other) <= _FEW_EPOCHS:
+    end, n_allowed = intervals.end, _FEW_EPOCHS
+    if (step := intervals.step) is not None:
+        _check_step(step, end, n_epochs)
+        found = f"has {round(end / step)} values of {step:g} s"
+    else:
+        # Events may go on unscored, and need not fill the recording.
+        is_scored = intervals.stage >= 0
+        end = (intervals.onset + intervals.duration)[is_scored].max(initial=0)
+        found = f"ends at {end:g} s"
+        if intervals.clock is None and end < n_epochs * EPOCH_DURATION:
+            n_allowed = n_epochs // 2
+    n_other = round(end / EPOCH_DURATION) - n_epochs
+    if abs(n_other) > n_allowed:
+        effect = "were cut" if n_other > 0 else "of the recording are unscored"
+        warn(
+            f"The hypnogram {found} but the recording has {n_epochs} epochs of 30 s: "
+            f"the last {abs(n_other)} epochs {effect}. Check that both belong and "
+            "begin together."
+        )
+
+
+def _check_step(step: float, end: float, n_epochs: int) -> None:
+    """Refuse values that seem to be in another step than ``step``."""
+    length = end / EPOCH_DURATION
+    if abs(round(length) - n_epochs) <= _FEW_EPOCHS:
         return
-    n_values, ratio = round(intervals.end / step), length / n_epochs
+    n_values, ratio = round(end / step), length / n_epochs
     # An incomplete last epoch of the recording may have values.
     lowest = length / (n_epochs + 1) / 1.02
     factors = [factor for factor in _FACTORS if lowest <= factor <= ratio * 1.02]
@@ -283,12 +318,6 @@ def _check_length(intervals: Intervals, n_epochs: int) -> None:
             f'yasa.Hypnogram(names, freq="{other}s") or read_hypnogram('
             f"fname, epoch_duration={other})."
         )
-    effect = "were cut" if n_other > 0 else "of the recording are unscored"
-    warn(
-        f"The hypnogram has {n_values} values of {step:g} s but the recording "
-        f"{n_epochs} epochs of 30 s: the last {abs(n_other)} epochs {effect}. Check "
-        "that both begin together."
-    )
 
 
 def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Intervals:

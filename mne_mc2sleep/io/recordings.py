@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from fractions import Fraction
@@ -132,6 +134,11 @@ def _open(
     if not path.exists():
         raise FileNotFoundError(f"There is no recording {str(path)!r}.")
     if path.suffix.lower() not in (".edf", ".bdf"):
+        if (first := first_part(path)) is not None:
+            raise ValueError(
+                f"{str(path)!r} is a part of {first.name}, with which it is read. Pass "
+                "that file instead."
+            )
         raw = _read(path)
         return raw, pick_channel(raw, picks), None
     try:
@@ -160,6 +167,19 @@ class _Signals(FileIO):
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(size).replace(b"DF Annotations ", b"DF annotations ")
+
+
+def first_part(path: Path) -> Path | None:
+    """Return the FIF file that MNE has split if this is a later part, else None."""
+    name = re.sub(r"-\d+(?=\.fif)", "", path.name)
+    name = re.sub(r"(?<=_split-)\d+", lambda number: "1".zfill(len(number[0])), name)
+    first = path.with_name(name)
+    if name == path.name or ".fif" not in name or not first.is_file():
+        return None
+    with suppress(ValueError), collect_warnings():
+        parts = _read(first).filenames
+        return first if path.name in [part.name for part in parts] else None
+    return None
 
 
 def _check_file(header: EdfHeader) -> None:

@@ -99,7 +99,11 @@ def name_columns(rows: list[list[str]]) -> Columns:
         raise ValueError(f"The table has the columns {header[:20]} and no rows.")
     columns: Columns = {}
     for name, cells in zip(header, zip(*rows, strict=True), strict=True):
-        columns.setdefault(name, list(cells))
+        if columns.setdefault(name, list(cells)) != list(cells) and name in _STAGE:
+            raise ValueError(
+                f"The table has several different columns {name!r}, as of several "
+                "scorers; keep one of them."
+            )
     return columns
 
 
@@ -303,10 +307,12 @@ def _check_unit(onset: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
         if 900 < ratio < 1100:
             logger.info("The onsets are in ms, the durations in s.")
             return onset / 1000, duration
-    if duration.size >= 5 and duration.min() > 1000:
+    # An epoch of 1 s is the shortest that scorers use.
+    if duration.size >= 5 and (duration.min() > 1000 or 0 < duration.max() < 1):
         raise ValueError(
-            f"Each row of the table lasts {duration.min():g} s or longer. Onsets and "
-            "durations must be in seconds; they may be in ms or samples."
+            f"Each row of the table lasts {duration.min():g} s or longer, but none "
+            f"over {duration.max():g} s. Onsets and durations must be in seconds; "
+            "they may be in ms, samples or minutes."
         )
     return onset, duration
 

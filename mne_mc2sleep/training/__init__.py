@@ -7,6 +7,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "options": ["TrainingOptions"],
         "phases": ["Finetuning", "Phase", "Pretraining", "fit_input_statistics"],
-        "trainer": ["interruptible", "logger", "seeded", "train"],
+        "trainer": ["logger", "seeded", "train"],
     },
 )

@@ -42,15 +42,6 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """End a training at Ctrl-C but not the session; the best weights are kept."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        logger.warning("Training was interrupted: the best weights so far are kept.")
-
-
 def train(
     phase: Phase,
     nights: Sequence[AnyNight] | Callable[[int], Sequence[AnyNight]],

@@ -39,9 +39,8 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
     """
     known = KNOWN_WEIGHTS.get(weights) if isinstance(weights, str) else None
     if known is not None:
-        if known.url is None:
-            return Path(__file__).with_name(known.fname)
-        weights, sha256 = known.url, known.sha256
+        weights = known.url or Path(__file__).with_name(known.fname)
+        sha256 = known.sha256 if known.url else sha256
     if isinstance(weights, str) and urlsplit(weights).scheme in ("http", "https"):
         if sha256 is None:
             raise ValueError(
@@ -53,11 +52,18 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
         name = f"{sha256[:8]}-{Path(urlsplit(weights).path).name}"
         folder = data_folder(None, "mne_mc2sleep")
         return download(weights, folder / name, f"sha256:{sha256}")
-    fname = Path(weights)
+    fname = Path(weights).expanduser()
     if fname.name == str(weights) and not fname.suffix and not fname.is_file():
         raise ValueError(
             f"There are no weights named {weights!r}. Pass one of the names "
             f"{', '.join(map(repr, KNOWN_WEIGHTS))}, the path of a file that "
             "MC2SleepClassifier.save wrote, or a URL and its 'sha256'."
+        )
+    from pooch import file_hash
+
+    if sha256 and file_hash(str(fname)) != sha256.lower().removeprefix("sha256:"):
+        raise ValueError(
+            f"{fname} does not have the sha256 {sha256}. Pass the right file, or leave "
+            "'sha256' out."
         )
     return fname

@@ -1,12 +1,16 @@
 """Finding nights by a table or in a BIDS folder."""
 
 import shutil
+from pathlib import Path
 
+import mne
+import numpy as np
 import pandas as pd
 import pytest
 
 from mne_mc2sleep import read_hypnogram, write_hypnogram
 from mne_mc2sleep.datasets import folder, read_night
+from mne_mc2sleep.io.recordings import read_recording
 
 RECORDING, HYPNOGRAM = "SC4001E0-PSG.edf", "SC4001EC-Hypnogram.edf"
 
@@ -60,6 +64,10 @@ def test_optional_columns_may_be_absent(write_table):
     (record,) = folder.find_nights(table, ["C4-M1", "EEG Fpz-Cz"], "margin").records
     assert record.picks == ("C4-M1", "EEG Fpz-Cz")
     assert (record.hypnogram, record.trim) == (None, "margin")
+    names = [RECORDING, table.name]
+    table = write_table(recording=names, subject=[1, 2], hypnogram=[HYPNOGRAM] * 2)
+    with pytest.warns(RuntimeWarning, match="hypnograms of several recordings"):
+        folder.find_nights(table)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,30 @@ def test_equal_names_are_not_paired_by_name(tmp_path):
     assert folder.pair_by_name(recordings, elsewhere) == elsewhere
     with pytest.raises(ValueError, match="cannot be paired by its name"):
         folder.pair_by_name(recordings, elsewhere[:1])
+
+
+def test_order_does_not_pair_other_numbers():
+    """As shells sort them."""
+    recordings = [Path(f"P{number}.edf") for number in ("02", "10")]
+    hypnograms = [Path(f"score{number}.txt") for number in (10, 2)]
+    with pytest.raises(ValueError, match="in another order"):
+        folder.pair_by_name(recordings, hypnograms)
+    assert folder.pair_by_name(recordings, hypnograms[::-1]) == hypnograms[::-1]
+
+
+@pytest.mark.parametrize("naming", ["neuromag", "bids"])
+def test_parts_of_a_split_file_are_one_recording(naming, tmp_path):
+    first, second = {
+        "neuromag": ("night_raw.fif", "night_raw-1.fif"),
+        "bids": ("sub-1_split-01_eeg.fif", "sub-1_split-02_eeg.fif"),
+    }[naming]
+    raw = mne.io.RawArray(np.zeros((1, 400_000)), mne.create_info(1, 100.0), verbose=0)
+    options = {"split_size": "2MB", "split_naming": naming, "verbose": "error"}
+    raw.save(tmp_path / first.replace("_split-01", ""), fmt="double", **options)
+    assert (tmp_path / second).exists()
+    assert folder.list_recordings(tmp_path) == [tmp_path / first]
+    with pytest.raises(ValueError, match=f"is a part of {first}"):
+        read_recording(tmp_path / second)
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".csv"])

@@ -368,6 +368,10 @@ REFUSED = {
         table("onset,duration,stage", "ms", "dur").replace(",30,", ",30000,"),
         "lasts 30000 s or longer.*may be in ms",
     ),
+    "min.tsv": (
+        "onset\tduration\tstage\n" + "".join(f"{i / 2}\t0.5\tN2\n" for i in range(9)),
+        "none over 0.5 s.* or minutes",
+    ),
     "5.txt": (lines("0012355"), r"found \[5.0\].*5 is REM"),
     # Two scorers.
     "two.csv": (
@@ -375,6 +379,10 @@ REFUSED = {
         "both hold stages, but 'N1'",
     ),
     "both.txt": ("W\tW\nN1\tN2\nR\tR\n", "both hold stages, but 'N1' is not"),
+    "names.csv": (
+        "epoch,Stage (A),Stage (B)\n0,W,W\n1,N1,N2\n",
+        "several different columns 'stage'",
+    ),
     # Damaged or empty.
     "empty.txt": ("", "file is empty"),
     "short.tsv": ("onset\tduration\ttrial_type\n0\t10\tW\n", "from one epoch to one"),

@@ -133,6 +133,31 @@ def test_another_length_is_warned_of(n_values, effect):
 
 
 @pytest.mark.parametrize(
+    ("n_epochs", "effect"), [(960, "947 epochs of the rec"), (7, "6 epochs were")]
+)
+def test_events_of_another_recording_are_warned_of(n_epochs, effect):
+    with pytest.warns(RuntimeWarning, match=f"at 390 s .*the last {effect}"):
+        stages_on_grid(r_and_k_annotations(), n_epochs)
+    stages_on_grid(r_and_k_annotations(), 20)
+
+
+def test_a_clock_alone_is_compared_in_exports_too(tmp_path):
+    """RemLogic's and Domino's, if their header has no date."""
+    events = "RemLogic\nTime [hh:mm:ss]\tEvent\tDuration[s]\n22:31:30\tSLEEP-S0\t30\n"
+    profile = "Signal ID: Profile\nRate: 30 s\n\n22:31:30,000; Wach\n"
+    for text in (events, profile):
+        (tmp_path / "night.txt").write_text(text)
+        with pytest.warns(RuntimeWarning, match="by 90 s"):
+            stages_on_grid(tmp_path / "night.txt", 1, START)
+
+
+def test_integers_of_rechtschaffen_and_kales_are_warned_of():
+    nap = [0, 1, 2, *([3, 3, 4] * 5), 3, 2]
+    with pytest.warns(RuntimeWarning, match="stage 4 of R&K"):
+        stages_on_grid(nap)
+
+
+@pytest.mark.parametrize(
     ("first", "warns"),
     [("22:30:10", False), ("20:30:00", False), ("00:00:00", False), ("22:31:30", True)],
 )
@@ -190,6 +215,9 @@ def test_raw_annotations_of_a_cropped_recording_keep_their_time():
     start = raw.info["meas_date"] + timedelta(seconds=raw.first_time)
     stages = stages_on_grid(raw.annotations, 11, start)
     np.testing.assert_array_equal(stages, STAGES[2:])
+    raw.set_meas_date(None)
+    with pytest.warns(RuntimeWarning, match="begins at 60 s.* subtract raw.first_time"):
+        annotations_to_hypnogram(raw.annotations)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +322,9 @@ def test_annotations_keep_the_duration_of_other_epochs():
 def test_a_late_first_stage_and_a_gap(orig_time, start, values):
     """With a time the hypnogram starts with it, else with the recording."""
     stages = [(72, 30, "N1"), (102, 30, "N2"), (162, 30, "R")]
-    hypno = annotations_to_hypnogram(annotate(*stages, orig_time=orig_time))
+    expected = nullcontext() if start else pytest.warns(RuntimeWarning, match="no date")
+    with expected:
+        hypno = annotations_to_hypnogram(annotate(*stages, orig_time=orig_time))
     assert hypno.as_int().tolist() == values
     assert hypno.start == (None if start is None else START + timedelta(seconds=start))
 

@@ -69,6 +69,7 @@ def test_the_stage_over_more_than_half_of_an_epoch_wins_and_is_logged():
 
 @given(st.floats(-1e5, 1e5), st.lists(st.integers(0, 4), min_size=1, max_size=30))
 @settings(max_examples=50, deadline=None)
+@pytest.mark.filterwarnings("ignore:The hypnogram ends at")
 def test_any_shift_gives_the_majority_of_each_epoch(shift, night):
     """Against a count of the milliseconds that each stage covers."""
     shift = round(shift % 90 - 45, 3)
@@ -159,6 +160,7 @@ def test_a_recordings_own_stages_are_marked_or_tile_the_night(annotations):
         ([(0, 30, "N1"), (30, 1e15, "N2"), (1e15, 30, "N3")], [1, 2, 2]),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The hypnogram ends at")
 def test_events_that_overlap(events, stages):
     np.testing.assert_array_equal(stages_on_grid(annotate(*events), 3), stages)
 

@@ -62,8 +62,9 @@ def test_error_of_another_content(url, cache):
     [
         (f"{NOWHERE}lab.safetensors", "need 'sha256'"),
         ("huge", "no weights named 'huge'.* 'small'"),
+        (("small", "0" * 64), "does not have the sha256 0000"),
     ],
 )
 def test_error_of_weights_that_are_not_there(weights, match):
     with pytest.raises(ValueError, match=match):
-        find_weights(weights)
+        find_weights(*([weights] if isinstance(weights, str) else weights))
