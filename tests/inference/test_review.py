@@ -51,12 +51,7 @@ def test_the_least_certain_epochs_are_annotated(raw, hypno):
 
 @pytest.mark.parametrize(
     ("description", "stage"),
-    [
-        ("Sleep stage N1", "N1"),
-        ("UNS", "UNS"),
-        ("Movement time", "ART"),
-        ("BAD", "UNS"),
-    ],
+    [("Sleep stage 1", "N1"), ("UNS", "UNS"), ("Movement time", "ART"), ("BAD", "UNS")],
 )
 def test_corrections_are_read_back(raw, hypno, description, stage):
     """What was not reviewed stays unchanged, and other events do not matter."""
