@@ -7,17 +7,20 @@ import os
 import tempfile
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import torch
+    from numpy.typing import NDArray
 
 # Of BrainVision, Persyst, EEGLAB and Curry, where another file is passed.
 _DATA_SUFFIXES = (".eeg", ".dat", ".fdt", ".dpa")
+_PART = 360_000  # samples, an hour: enough for a thread, in little memory
 _TIMEOUT = (5, 60)  # s, to connect to a server and to read from it
 _lock = threading.Lock()
 _collected: dict[int, list] = {}  # by thread
@@ -96,6 +99,38 @@ def size_and_time(path: Path) -> tuple[int, int]:
     parts = [path, *path.glob("*.bin"), *map(path.with_suffix, _DATA_SUFFIXES)]
     found = [part.stat() for part in parts if part.exists()]
     return sum(s.st_size for s in found), max(s.st_mtime_ns for s in found)
+
+
+def in_threads(function: Callable, parts: Iterable) -> list:
+    """Apply a function of NumPy arrays to parts, as many at once as torch has threads.
+
+    NumPy and SciPy compute large arrays without the interpreter, but in one thread.
+    """
+    import torch
+
+    if (n_threads := torch.get_num_threads()) == 1:
+        return list(map(function, parts))
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(function, parts))
+
+
+def filter_in_parts(function: Callable, signal: NDArray, margin: int) -> NDArray:
+    """Filter a signal (n_times,) in parts of fixed length, in threads.
+
+    The filter looks at most ``margin`` samples back and ahead. The result is in single
+    precision.
+    """
+    import numpy as np
+
+    found = np.empty(signal.size, np.float32)
+
+    def fill(start: int) -> None:
+        first, stop = max(start - margin, 0), start + _PART
+        part = function(signal[first : stop + margin])
+        found[start:stop] = part[start - first :][:_PART]
+
+    in_threads(fill, range(0, signal.size, _PART))
+    return found
 
 
 def check_fname(fname: str | os.PathLike, suffixes: tuple, overwrite: bool) -> Path:

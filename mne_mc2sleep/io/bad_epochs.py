@@ -37,7 +37,8 @@ def find_unusable(
     """
     missing = _find_missing(signal)
     not_finite = missing & ~is_pause
-    flat, clipped = _find_constant(np.where(missing, np.nan, signal), sfreq)
+    present = np.where(missing, np.nan, signal) if missing.any() else signal
+    flat, clipped = _find_constant(present, sfreq)
     reasons = np.select(
         [
             _share(is_pause, edges) > PAUSE_SHARE,
@@ -112,17 +113,16 @@ def count_reasons(reasons: NDArray[np.str_]) -> str:
 
 def _find_missing(signal: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which samples are NaN, Inf or beyond any voltage."""
-    missing = ~(np.abs(signal) < IMPOSSIBLE)
+    lowest, highest = -IMPOSSIBLE, IMPOSSIBLE
     # About 100,000 samples are enough to estimate a range.
     sample = signal[:: 1 + signal.size // 100_000]
     sample = sample[np.abs(sample) < IMPOSSIBLE]
-    if sample.size == 0:
-        return missing
-    low, middle, high = np.percentile(sample, [5, 50, 95])
-    if high > low:
-        limit = ABSURD * (high - low)
-        missing |= (signal > middle + limit) | (signal < middle - limit)
-    return missing
+    if sample.size:
+        low, middle, high = np.percentile(sample, [5, 50, 95])
+        if high > low:
+            limit = ABSURD * (high - low)
+            lowest, highest = max(lowest, middle - limit), min(highest, middle + limit)
+    return ~((signal >= lowest) & (signal <= highest))
 
 
 def _find_constant(
@@ -152,5 +152,7 @@ def _cover(starts, stops, n_times: int) -> NDArray[np.bool_]:
 
 def _share(mask: NDArray[np.bool_], edges: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the share of each epoch's samples that a mask holds."""
+    if not mask.any():
+        return np.zeros(len(edges) - 1)
     counts = np.add.reduceat(mask[: edges[-1]], edges[:-1], dtype=np.intp)
     return counts / np.diff(edges)

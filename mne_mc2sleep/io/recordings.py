@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
 from .._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
-from .._utils import collect_warnings, warn
+from .._utils import collect_warnings, filter_in_parts, warn
 from . import bad_epochs
 from .channels import pick_channel, standard_name
 from .edf_header import EdfHeader, header_of, read_annotations, read_edf_header
@@ -97,8 +97,14 @@ def read_recording(
     sfreq = raw.info["sfreq"]
     _check_rate(sfreq)
     _check_filters(raw, ch_name, header)
-    signal = _read_signal(raw, ch_name)
     parts, first_time, annotations = find_parts(raw, header)
+    start, given_annotations = raw.info["meas_date"], raw.annotations
+    if start and header and not header.has_standard_time and start.time() == time():
+        start = header.start
+    if start is not None:
+        start += timedelta(seconds=first_time)
+    signal = _read_signal(raw, ch_name)
+    del raw  # it may hold the signals of a file, as large as what follows
     signal, is_pause = insert_pauses(signal, sfreq, parts)
     edges = _epoch_edges(signal.size, sfreq)
 
@@ -111,14 +117,10 @@ def read_recording(
         )
     bad_epochs.bridge(signal, gaps)
     signals = _make_epochs(signal, sfreq, len(reasons))
+    del signal
     bad_epochs.mark_near_flat(signals, reasons)
     _check_amplitude(signals[reasons == ""], ch_name)
-    start = raw.info["meas_date"]
-    if start and header and not header.has_standard_time and start.time() == time():
-        start = header.start
-    if start is not None:
-        start += timedelta(seconds=first_time)
-    return Recording(signals, reasons, ch_name, start, annotations, raw.annotations)
+    return Recording(signals, reasons, ch_name, start, annotations, given_annotations)
 
 
 def _open(
@@ -340,20 +342,27 @@ def _make_epochs(
         signal = signal - signal.mean()
         signal = resample_poly(signal, up, down, window=("kaiser", 8), padtype="edge")
     sos = butter(FILTER_ORDER, BAND, "bandpass", fs=SFREQ, output="sos")
-    # As sosfiltfilt does, which keeps two more copies in memory. Reflected evenly,
-    # because a turn about the last sample would shift the mean.
-    padding = round(FILTER_PADDING * SFREQ)
-    signal, initial = np.pad(signal, padding, "reflect"), sosfilt_zi(sos)
-    for _ in range(2):
-        signal = sosfilt(sos, signal, zi=initial * signal[0])[0][::-1]
-    signal = signal[padding:-padding].astype(np.float32)
+    initial, padding = sosfilt_zi(sos), round(FILTER_PADDING * SFREQ)
+
+    def band_pass(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        # As sosfiltfilt does, which keeps two more copies in memory. Reflected evenly,
+        # because a turn about the last sample would shift the mean.
+        part = np.pad(part, padding, "reflect")
+        for _ in range(2):
+            part = sosfilt(sos, part, zi=initial * part[0])[0][::-1]
+        return part[padding:-padding]
+
+    # After three paddings, a filter has forgotten all that single precision can hold.
+    filtered = filter_in_parts(band_pass, signal, 3 * padding)
     # Where the ratio is only nearly exact, each epoch is looked up by its time, so that
     # the grid does not drift.
     starts = np.arange(n_epochs) * (EPOCH_DURATION * sfreq * float(ratio))
     starts = np.rint(starts).astype(np.intp)
-    lacking = max(0, starts[-1] + N_TIMES - signal.size)
-    signal = np.pad(signal, (0, lacking), "edge")
-    return sliding_window_view(signal, N_TIMES)[starts]
+    if lacking := max(0, starts[-1] + N_TIMES - filtered.size):
+        filtered = np.pad(filtered, (0, lacking), "edge")
+    if (np.diff(starts) == N_TIMES).all():
+        return filtered[: n_epochs * N_TIMES].reshape(n_epochs, N_TIMES)
+    return sliding_window_view(filtered, N_TIMES)[starts]
 
 
 def _check_amplitude(signals: NDArray[np.float32], ch_name: str) -> None:

@@ -20,6 +20,7 @@ from scipy.signal import get_window
 from scipy.spatial.distance import cdist
 
 from .._constants import N_TIMES, SFREQ
+from .._utils import in_threads
 
 NOVEL_SHARE = 0.2  # of the usable epochs: beyond, the recording is novel
 MOST_SHARE = 0.5  # of the usable epochs: beyond, all of them are novel
@@ -199,10 +200,11 @@ def describe_epochs(signals: NDArray, usable: NDArray) -> NDArray:
 
     The last is NaN if there are less than ``N_STEADY`` epochs.
     """
-    signals = np.asarray(signals)[usable]
+    signals, epochs = np.asarray(signals), np.flatnonzero(usable)
     # In parts, to bound the memory.
-    parts = np.split(signals, range(128, len(signals), 128))
-    features = np.concatenate([_describe_part(part) for part in parts])
+    parts = np.split(epochs, range(128, len(epochs), 128))
+    described = in_threads(lambda part: _describe_part(signals[part]), parts)
+    features = np.concatenate(described)
     spread = np.full(len(features), np.nan)
     if len(features) >= N_STEADY:
         # How much the shape of the spectrum varies in half an hour around each epoch.

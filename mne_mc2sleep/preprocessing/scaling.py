@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.signal import firwin2, oaconvolve, welch
 
 from .._constants import BAND, SFREQ
+from .._utils import filter_in_parts
 
 ROBUST_IQR = 20.0  # µV, about the interquartile range of a night of EEG
 # The share of the distance from the reference that is removed. The rest is kept: a
@@ -52,7 +53,7 @@ def _scale_range(signals: NDArray, usable: NDArray) -> NDArray:
 
 def _scale_spectrum(signals: NDArray, usable: NDArray) -> NDArray:
     """Filter a recording so that its median spectrum is closer to the reference."""
-    distances = median_distances(signals[usable])
+    distances = median_distances(signals[sample_epochs(np.flatnonzero(usable))])
     gain = np.median(distances)
     excess = gain.clip(*_POSSIBLE_LOG_GAIN) - gain.clip(*_USUAL_LOG_GAIN)
     signals = signals * np.float32(np.exp(-0.5 * excess))
@@ -142,7 +143,12 @@ def _fill(signals: NDArray, is_missing: NDArray) -> None:
 def _filter(signals: NDArray, gain: NDArray) -> NDArray:
     """Filter consecutive epochs as one signal, without delay."""
     taps = firwin2(_N_TAPS, _GRID, gain, fs=SFREQ).astype(np.float32)
-    return oaconvolve(signals.ravel(), taps, mode="same").reshape(signals.shape)
+
+    def convolve(signal: NDArray) -> NDArray:
+        return oaconvolve(signal, taps, mode="same")
+
+    found = filter_in_parts(convolve, signals.ravel(), _N_TAPS // 2)
+    return found.reshape(signals.shape)
 
 
 def _log_reference(freqs: NDArray) -> NDArray:
