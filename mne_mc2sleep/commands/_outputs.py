@@ -58,36 +58,22 @@ class NightFiles:
         self.fnames = [out_dir / f"{base}.{kind}" for kind in ("json", *outputs)]
         # Read before the recording, which may still be growing.
         self.source = _identify(recording)
-
-    def _read_sidecar(self) -> dict[str, Any] | None:
-        """Return the content of an existing sidecar if it is ours, else None."""
-        try:
-            content = json.loads(self.fnames[0].read_text("utf-8"))
-            is_ours = content["GeneratedBy"][0]["Name"] == _PACKAGE
-            is_whole = bool(content["Sources"] and content["Summary"])
-            return content if is_ours and is_whole else None
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
+        # The sidecar and the hypnograms of an earlier run that are still there.
+        self.earlier = _read_sidecar(self.fnames[0])
+        listed = self.earlier.get("Outputs", [])
+        every = [out_dir / f"{base}.{kind}" for kind in OUTPUTS]
+        self.made = [f for f in every if f.name in listed and f.exists()]
 
     def finished(self) -> dict[str, Any] | None:
         """Return the sidecar if all files of this recording are there, else None."""
-        content = self._read_sidecar()
-        if content is None or content.get("SourceFile") != self.source:
-            return None
-        made = self._made_before(content)
-        return content if all(fname in made for fname in self.fnames[1:]) else None
-
-    def _made_before(self, content: dict[str, Any]) -> list[Path]:
-        """Return the hypnograms of an earlier run that are still there."""
-        fnames = [self.fnames[0].with_suffix(f".{kind}") for kind in OUTPUTS]
-        listed = content.get("Outputs", [])
-        return [f for f in fnames if f.name in listed and f.exists()]
+        is_same = self.earlier.get("SourceFile") == self.source
+        return self.earlier if is_same and {*self.fnames[1:]} <= {*self.made} else None
 
     def check(self, made_by: dict[str, Any]) -> None:
         """Raise if files of others, or made in another way, would be replaced."""
-        content = self._read_sidecar() or {}
+        content = self.earlier
         existing = [fname for fname in self.fnames if fname.exists()]
-        ours = [*self._made_before(content), *(self.fnames[:1] if content else [])]
+        ours = [*self.made, *(self.fnames[:1] if content else [])]
         source = content["Sources"][0] if content else None
         is_same = content.get("SourceFile") == self.source
         if others := [fname for fname in existing if fname not in ours]:
@@ -123,10 +109,9 @@ class NightFiles:
     def publish(self, origin: dict[str, Any], summary: dict[str, Any]) -> None:
         """Write the sidecar, and replace all files in the output folder."""
         made = {"GeneratedBy": [origin], "SourceFile": self.source}
-        earlier = self._read_sidecar() or {}
-        others = [f for f in self._made_before(earlier) if f not in self.fnames]
+        others = [fname for fname in self.made if fname not in self.fnames]
         # Beside the new sidecar, they would pass for hypnograms of the same kind.
-        outdated = [] if made.items() <= earlier.items() else others
+        outdated = [] if made.items() <= self.earlier.items() else others
         written = [f.name for f in (*self.fnames[1:], *others) if f not in outdated]
         content = {
             **made,
@@ -146,6 +131,17 @@ class NightFiles:
             fname.unlink(missing_ok=True)
         for fname in self.fnames:
             (self.folder / fname.name).replace(fname)
+
+
+def _read_sidecar(fname: Path) -> dict[str, Any]:
+    """Return the content of an existing sidecar, empty if it is not ours."""
+    try:
+        content = json.loads(fname.read_text("utf-8"))
+        is_ours = content["GeneratedBy"][0]["Name"] == _PACKAGE
+        is_whole = content["Sources"] and content["Summary"]
+        return content if is_ours and is_whole else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def stem(recording: str) -> str:

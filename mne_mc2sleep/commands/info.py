@@ -8,13 +8,18 @@ from argparse import Namespace
 from importlib.metadata import version
 from typing import IO
 
+import torch
+
+from .. import __version__
+from .._utils import data_folder, find_device
+from ..weights.file_format import format_card, load_weights
+from ..weights.registry import KNOWN_WEIGHTS, find_weights
+
 _PACKAGES = ("mne", "yasa", "torch", "numpy", "scipy", "pandas", "scikit-learn")
 
 
 def run_list(_args: Namespace) -> int:
     """Print a table of the named weights."""
-    from ..weights.registry import KNOWN_WEIGHTS
-
     print("name\tsize\twhere\tdescription")
     for name, known in KNOWN_WEIGHTS.items():
         size, place = f"{known.n_bytes / 1e6:.1f} MB", known.url or "in the package"
@@ -24,9 +29,6 @@ def run_list(_args: Namespace) -> int:
 
 def run_card(args: Namespace) -> int:
     """Print the settings of weights and the steps of their training."""
-    from ..weights.file_format import format_card, load_weights
-    from ..weights.registry import find_weights
-
     fname = find_weights(args.weights, args.sha256)
     print(f"Path: {fname}")
     print(format_card(load_weights(fname)[1], fname))
@@ -47,12 +49,6 @@ def sys_info(file: IO[str] | None = None) -> None:
     file : file-like | None
         Where to print. None is the standard output.
     """
-    import torch
-
-    from .. import __version__
-    from .._utils import data_folder, find_device
-    from ..weights.registry import KNOWN_WEIGHTS
-
     device = find_device(None)
     is_gpu = device.type == "cuda"
     gpu = f" ({torch.cuda.get_device_name(device)})" if is_gpu else ""
