@@ -60,8 +60,8 @@ def plot_confusion_matrix(
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / totals.clip(min=1)
     (ax,) = rows = get_axes(axes, 1, (5.5, 5))
-    display = ConfusionMatrixDisplay(shares, display_labels=STAGES)
     limits = {"vmin": 0, "vmax": 100}
+    display = ConfusionMatrixDisplay(shares, display_labels=STAGES)
     display.plot(cmap="Blues", colorbar=False, im_kw=limits, ax=ax)
     for place, text in np.ndenumerate(display.text_):
         text.set_text(f"{shares[place]:.0f} %\n{counts[place]}")
@@ -184,12 +184,11 @@ def plot_attention(
             )
         labels = [f"{epoch} {hypno.hypno.iloc[epoch]}" for epoch in epochs]
     rows = get_axes(axes, 2, (11, 5.2), nrows=1, ncols=2)
-    weights = [part.mean(axis=(0, 1)) for part in (maps.signal, maps.spectrogram)]
-    highest = max(map(np.max, weights))
+    weights = np.mean([maps.signal, maps.spectrogram], axis=(1, 2))
     names = ("signal", "spectrogram"), ("spectrogram", "signal")
     step = -(-n_epochs // _MAX_LABELS)
     for ax, weight, (own, other) in zip(rows, weights, names, strict=True):
-        image = ax.imshow(weight, vmin=0, vmax=highest)
+        image = ax.imshow(weight, vmin=0, vmax=weights.max())
         ax.set_xticks(range(0, n_epochs, step), labels[::step], rotation=90)
         ax.set_yticks(range(0, n_epochs, step), labels[::step])
         ax.set(xlabel=f"Epoch of the {other}", ylabel=f"Epoch of the {own}")
