@@ -110,12 +110,12 @@ def test_a_changed_file_is_prepared_again(fnames, tmp_path, reads, which):
     """A recording or hypnogram of another size or time of change is another."""
     recording, hypno = tmp_path / "a_raw.fif", tmp_path / "a.tsv"
     recording.write_bytes(fnames[0].read_bytes())
-    hypno.write_text("onset\tduration\ttrial_type\n0\t60\tN2\n")
+    hypno.write_text("onset\tduration\ttrial_type\n0\t60\tN2\n60\t240\tN1\n")
     for time in (1, 1, 2):
         os.utime(recording if which == "recording" else hypno, (time, time))
         nights = prepare_cohort([recording], tmp_path / "cache", [hypno])
     assert len(reads) == 2
-    np.testing.assert_array_equal(nights[0].stages, [2, 2, *[-1] * 8])
+    np.testing.assert_array_equal(nights[0].stages, [2, 2, *[1] * 8])
 
 
 KILLED = """
