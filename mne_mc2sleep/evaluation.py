@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import mne
 import numpy as np
 import pandas as pd
 from mne.utils import verbose
 from numpy.typing import NDArray
 
 from ._constants import STAGES, UNSCORED
-from .data.reading import is_own, pair, read_stages, run_on_recordings
+from .data.reading import pair, read_stages, run_on_recordings
 from .io.hypnograms import stages_on_grid
 from .io.recordings import read_recording
 from .metrics import as_stages, expected_calibration_error, score_stages
@@ -122,7 +123,7 @@ def _score_pooled(clf: Any, raws: Any, hypnos: Any = None, *, metric: str) -> fl
 
 def read_reference(raw: Any, hypno: Any, predicted: Hypnogram, picks: Any) -> NDArray:
     """Return the stages of the scorer on the grid of the recording."""
-    if hypno is None or is_own(hypno, getattr(raw, "annotations", None)):
+    if hypno is None or isinstance(hypno, mne.Annotations):
         return read_stages(read_recording(raw, picks), hypno)
     return stages_on_grid(hypno, len(predicted), predicted.start)
 

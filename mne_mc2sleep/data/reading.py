@@ -21,7 +21,7 @@ from .._constants import UNSCORED
 from .._utils import collect_warnings, warn
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import Recording, read_recording
-from ..io.stage_intervals import Intervals, as_intervals, own_stages
+from ..io.stage_intervals import as_intervals, own_stages
 from ..preprocessing.scaling import scale_signals
 from .nights import Night, count_stages
 
@@ -158,11 +158,6 @@ def read_channels(raw, picks, average_channels, scaling) -> list[Recording]:
     return channels
 
 
-def is_own(hypno: Any, annotations: mne.Annotations | None) -> bool:
-    """Return whether a hypnogram is a recording's own annotations, or a copy."""
-    return isinstance(hypno, mne.Annotations) and hypno == annotations
-
-
 def read_stages(recording: Recording, hypno: Any, is_needed: bool = True) -> NDArray:
     """Put a hypnogram, or the recording's own annotations, on the recording's grid.
 
@@ -170,15 +165,12 @@ def read_stages(recording: Recording, hypno: Any, is_needed: bool = True) -> NDA
     (n_epochs,), are -1 where unscored. A recording without stages is an error if
     ``is_needed``.
     """
-    intervals: Intervals | None
-    if is_own(hypno, recording.given_annotations):
-        intervals = as_intervals(recording.annotations)
-    elif hypno is not None:
+    if hypno is None:
+        hypno = own_stages(recording.annotations, recording.n_epochs)
+    elif isinstance(hypno, mne.Annotations) and hypno == recording.given_annotations:
+        hypno = as_intervals(recording.annotations)
+    if hypno is not None:
         return stages_on_grid(hypno, recording.n_epochs, recording.start)
-    else:
-        intervals = own_stages(recording.annotations, recording.n_epochs)
-    if intervals is not None:
-        return stages_on_grid(intervals, recording.n_epochs)
     if is_needed:
         raise ValueError(
             "A recording has no 'Sleep stage ...' annotations, and no hypnogram was "

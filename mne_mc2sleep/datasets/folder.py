@@ -163,11 +163,11 @@ def pair_by_name(
         for key, other in zip(keys, others, strict=True)
     ):
         # As of P1, P2, P10 and score-01, score-10, score-2.
-        numbers = [
-            [list(map(int, re.findall(r"\d+", fname.stem))) for fname in fnames]
+        ours, theirs = (
+            [re.findall(r"[1-9]\d*", fname.stem) for fname in fnames]
             for fnames in (recordings, hypnograms)
-        ]
-        if numbers[0] != numbers[1] and sorted(numbers[0]) == sorted(numbers[1]):
+        )
+        if ours != theirs and sorted(ours) == sorted(theirs):
             raise ValueError(
                 "The numbers in the names of the recordings and the hypnograms are in "
                 "another order. Pass both in the same order, or a table."

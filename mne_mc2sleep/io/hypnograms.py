@@ -49,7 +49,7 @@ _MIN_SAMPLES = 59  # per epoch, at 2 Hz
 
 
 def stages_on_grid(
-    hypno: Hypnogram | mne.Annotations | ArrayLike | str | os.PathLike | Intervals,
+    hypno: Any,
     n_epochs: int | None = None,
     start: datetime | None = None,
 ) -> NDArray[np.int8]:
@@ -65,20 +65,17 @@ def stages_on_grid(
     artefact or movement. An epoch gets the stage that covers more than half of it (our
     choice; scorers' epochs need not begin with the recording).
     """
-    with _errors_name(hypno):
-        if isinstance(hypno, str | os.PathLike):
-            intervals = to_intervals(load_hypnogram(hypno))
-        else:
-            intervals = as_intervals(hypno)
-        # Intervals are the recording's own, which may be of any length.
-        is_free = isinstance(hypno, Intervals) or intervals.origin is not None
-        if n_epochs is None:
-            intervals, n_epochs = _own_grid(intervals)
-            start, is_free = intervals.origin, True
-        intervals = align(intervals, n_epochs, start)
-        if not is_free:
-            _check_length(intervals, n_epochs)
-        values = put_on_grid(intervals, n_epochs)
+    if isinstance(hypno, str | os.PathLike):
+        with _errors_name(hypno):
+            return stages_on_grid(load_hypnogram(hypno), n_epochs, start)
+    intervals = as_intervals(hypno)
+    if n_epochs is None:
+        intervals, n_epochs = _own_grid(intervals)
+        start = intervals.origin
+    intervals = align(intervals, n_epochs, start)
+    # Intervals are the recording's own, which may be of any length.
+    if intervals.origin is None and not isinstance(hypno, Intervals):
+        _check_length(intervals, n_epochs)
     half = EPOCH_DURATION / 2
     offset = np.abs(np.mod(intervals.onset + half, EPOCH_DURATION) - half).max()
     if offset > 1e-3:
@@ -87,6 +84,7 @@ def stages_on_grid(
             "gets the stage that covers more than half of it.",
             offset,
         )
+    values = put_on_grid(intervals, n_epochs)
     return np.where(values < 0, UNSCORED, values).astype(np.int8)
 
 
@@ -221,13 +219,11 @@ def read_hypnogram(
 
 
 @contextmanager
-def _errors_name(fname: Any) -> Iterator[None]:
-    """Put the file's name before a ValueError, if there is a file."""
+def _errors_name(fname: str | os.PathLike) -> Iterator[None]:
+    """Put the file's name before a ValueError."""
     try:
         yield
     except ValueError as error:
-        if not isinstance(fname, str | os.PathLike):
-            raise
         raise ValueError(f"{Path(fname).name}: {error}") from error
 
 

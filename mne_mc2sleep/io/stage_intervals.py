@@ -74,6 +74,8 @@ def as_utc(time: Any) -> pd.Timestamp | None:
 
 def as_events(hypno: object) -> StageEvents:
     """Return the events of a hypnogram in memory, of any type, stages or not."""
+    if isinstance(hypno, StageEvents):
+        return hypno
     if isinstance(hypno, mne.Annotations):
         return StageEvents(
             hypno.description, hypno.onset, hypno.duration, start=hypno.orig_time

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .._constants import N_TIMES, SFREQ, STAGES
+from .._constants import N_TIMES
 from .._utils import check_fname, replace_file
 from ..network import MC2SleepConfig, SleepNetwork, make_network
 
@@ -121,12 +121,6 @@ def _check_metadata(metadata: dict[str, Any], fname: Path) -> dict[str, Any]:
             raise ValueError(
                 f"The metadata {name!r} in {fname} are not valid: found "
                 f"{metadata.get(name)!r:.80}. Download or save the weights again."
-            )
-    for name, value in {"stages": [*STAGES], "sfreq": SFREQ}.items():
-        if metadata.get(name, value) != value:
-            raise ValueError(
-                f"The metadata {name!r} in {fname} are {metadata[name]!r:.80}, not "
-                f"{value!r}. Use the version of mne_mc2sleep that wrote them."
             )
     return {name: metadata[name] for name in _TYPES}
 

@@ -208,8 +208,6 @@ def test_weights_that_are_not_finite_are_refused(fname, net):
         ("levels", [[0.0] * 13] * 4),
         ("levels", [[float("nan")] * 13] * 5),
         ("profile", {}),
-        ("sfreq", 128.0),
-        ("stages", ["W", "N1", "N2", "N3", "R"]),
     ],
 )
 def test_metadata_that_make_no_sense_are_refused(saved, name, value):
