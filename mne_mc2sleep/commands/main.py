@@ -29,10 +29,9 @@ Stage recordings and write NAME_hypnogram.csv (stage and probabilities of each e
 .tsv (BIDS events), .edf (EDF+ annotations), .png, and .json (the BIDS sidecar).
 A second run skips the recordings whose files are all there."""
 _TRAIN = """\
-Train a stager on scored recordings: from scratch, or by fine-tuning the weights given
-by --weights. Validation holds out whole subjects; these are named by the table or by
-'sub-' in the file name, else each recording is a subject. Ctrl-C keeps the best weights
-so far."""
+Train a stager on scored recordings, from scratch or by fine-tuning --weights. Whole
+subjects are held out to validate; they are named by the table or by 'sub-' in the file
+name, else each recording is a subject. Ctrl-C keeps the best weights so far."""
 _EVALUATE = """\
 Stage scored recordings and compare with their hypnograms: accuracy, Cohen's kappa,
 macro-F1, F1 by stage and calibration error (ECE), for each recording and pooled."""
