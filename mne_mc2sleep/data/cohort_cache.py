@@ -114,7 +114,7 @@ def _prepare(recording, hypno, subject, picks, folder, scaling) -> Night | str:
     try:
         name = _hash_source(recording, hypno, picks, scaling)
         fname = folder / f"{Path(recording).stem[:100]}-{name}.safetensors"
-        if night := open_night(fname, subject):
+        if night := open_night(fname, subject, scaling):
             return night
         prepared = read_channel(recording, picks, scaling)
         stages = read_stages(prepared, hypno, is_needed=False)
@@ -122,7 +122,7 @@ def _prepare(recording, hypno, subject, picks, folder, scaling) -> Night | str:
     except Exception as error:
         return f"{recording}: {error}"
     write_night(fname, prepared.signals, stages, prepared.usable)
-    night = open_night(fname, subject)
+    night = open_night(fname, subject, scaling)
     return night or f"{recording}: its prepared night cannot be read back."
 
 
@@ -158,7 +158,7 @@ def write_night(fname: Path, signals, stages, usable) -> None:
     replace_file(fname, save(arrays))
 
 
-def open_night(fname: Path, subject: Hashable) -> Night | None:
+def open_night(fname: Path, subject: Hashable, scaling: str = "none") -> Night | None:
     """Open what `write_night` wrote; return None if it is missing or truncated."""
     if not fname.exists():
         return None
@@ -170,4 +170,5 @@ def open_night(fname: Path, subject: Hashable) -> Night | None:
     except Exception as error:
         logger.warning("%s is damaged (%s); preparing it again.", fname, error)
         return None
-    return Night(StoredEpochs(fname, shape), stages, usable, subject)
+    epochs = StoredEpochs(fname, shape)
+    return Night(epochs, stages, usable, subject, scaling=scaling)

@@ -72,6 +72,7 @@ class AnyNight:
     # Probabilities (n_epochs, 5), zero where unscored, that the losses compare with
     # instead of ``stages``. Validation compares with ``stages``.
     soft_stages: NDArray[np.float32] | None = None
+    scaling: str = "none"  # of the signals
 
     @property
     def targets(self) -> NDArray[np.int8]:

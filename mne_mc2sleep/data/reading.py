@@ -191,6 +191,11 @@ def read_nights(
 
     def read(raw: Any, hypno: Any, subject: Hashable) -> Night:
         if isinstance(raw, Night):  # prepare_cohort has read it
+            if raw.scaling != scaling:
+                raise ValueError(
+                    f"A night was prepared with scaling={raw.scaling!r}, but the "
+                    f"stager needs {scaling!r}: prepare it with scaling={scaling!r}."
+                )
             return raw
         recording = read_channel(raw, picks, scaling)
         stages = read_stages(recording, hypno, is_needed=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -174,7 +174,8 @@ def read_night(record: NightRecord, scaling: str = "none") -> Night:
     except ValueError as error:
         raise ValueError(f"{record.name}: {error}") from error
     signals = torch.from_numpy(recording.signals[part].copy())
-    return Night(signals, stages[part], recording.usable[part], record.subject)
+    usable = recording.usable[part]
+    return Night(signals, stages[part], usable, record.subject, scaling=scaling)
 
 
 def prepare_nights(
@@ -217,7 +218,7 @@ def prepare_nights(
             continue
         signals = cast(StoredEpochs, night.inputs).crop(part.start, part.stop)
         stages, usable = night.stages[part], night.usable[part]
-        trimmed.append(Night(signals, stages, usable, night.subject))
+        trimmed.append(replace(night, inputs=signals, stages=stages, usable=usable))
     return trimmed
 
 

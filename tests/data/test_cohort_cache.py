@@ -74,6 +74,8 @@ def test_training_reads_them_like_nights_in_memory(fnames, tmp_path, tiny_small)
         assert set(clf.stager_.provenance[-1]["subjects"]) < {"a", "b", "c"}
         results.append(learnt(clf))
     assert is_equal(*results)
+    with pytest.raises(ValueError, match="scaling='none', but the stager needs 'rob"):
+        MC2SleepClassifier(**QUICK, scaling="robust").fit(nights)
 
 
 def test_a_second_call_with_other_subjects_reads_no_recording(fnames, tmp_path, reads):
