@@ -114,7 +114,8 @@ def read_annotation_records(header: EdfHeader) -> list[list[bytes]]:
     # Mapped, because only a small part of a recording is read; an empty file cannot be.
     content = np.empty(0, np.uint8)
     if header.n_data_bytes:
-        content = np.memmap(header.path, np.uint8, "r", offset=header.data_offset)
+        mapped = np.memmap(header.path, np.uint8, "r", offset=header.data_offset)
+        content = np.asarray(mapped)  # of a memmap, each row would cost 1 µs
     n_records = content.size // max(header.record_bytes, 1)
     records = content[: n_records * header.record_bytes].reshape(n_records, -1)
     width = header.record_bytes // max(sum(header.n_samples), 1)
@@ -138,6 +139,7 @@ def parse_annotations(
     return origin, [
         (round(float(onset) - origin, 6), float(duration or 0), _decode(text))
         for onset, duration, texts in found
+        if texts
         for text in texts.split(b"\x14")
         if text
     ]
