@@ -33,6 +33,7 @@ def test_rate_in_single_precision_loses_no_epoch(tmp_path):
     assert read_recording(fname).n_epochs == 100
 
 
+@pytest.mark.filterwarnings("ignore:.* was low-pass filtered")
 @pytest.mark.parametrize("sfreq", [100.0, 128.0, 200.0, 256.0, 512.0, 99.97])
 def test_a_sine_in_the_band_keeps_amplitude_and_phase(sfreq):
     """10 Hz, 50 µV come out at 100 Hz as the same sine, also at the edges of epochs."""
@@ -215,6 +216,11 @@ def test_a_filter_applied_in_memory_warns_whatever_the_file_says(write_psg):
     fname = write_psg(EEG_C4="HP:0.3Hz LP:35Hz", EMG_chin="HP:10Hz LP:100Hz")
     raw = mne.io.read_raw(fname, preload=True, verbose="ERROR").filter(None, 13)
     assert "low-pass filtered at 13 Hz" in read_quietly(raw)[0]
+
+
+def test_a_filter_that_no_header_states_is_found_in_the_signal():
+    raw = make_raw(mne.filter.filter_data(make_noise(6000), 100, None, 12))
+    assert "it has hardly any power above 16 Hz" in read_quietly(raw)[0]
 
 
 @pytest.mark.parametrize("other", ["EMG chin", "Airflow", "EOG(L)"])
