@@ -11,8 +11,7 @@ from .cross_attention import sinusoidal_positions
 _N_WINDOW, _HOP, _N_FFT = 200, 100, 256
 N_FRAMES = 1 + (N_TIMES - _N_WINDOW) // _HOP
 N_BINS = _N_FFT // 2
-# Below this density (µV²/Hz) is the quantisation noise of recorders.
-_POWER_FLOOR = 1e-3
+_POWER_FLOOR = 1e-3  # µV²/Hz, above the quantisation noise of recorders
 # Bins above the band-pass hardly vary: their small deviation would amplify noise.
 _MIN_STD = 0.5
 

@@ -17,29 +17,27 @@ elsewhere), so alpha and beta vary less than in real nights.
 
 import numpy as np
 
+# Of the deviations of one epoch and of the next in the same stage.
 AUTOCORRELATION = 0.79
-"""Correlation of the deviations of one epoch and of the next in the same stage."""
 
 # fmt: off
-STAGE_MEANS = np.array([
+STAGE_MEANS = np.array([  # log powers, (n_stages, n_features)
   [ 3.89,  1.56,  0.72, -0.20, -0.36,  1.54,  0.30,  0.12, -1.13, -1.53],
   [ 2.45,  0.82,  0.16, -1.11, -2.05,  1.45,  0.14, -0.54, -2.21, -3.58],
   [ 3.35,  1.34,  0.15, -1.32, -2.58,  2.26,  0.67, -0.67, -2.30, -3.97],
   [ 4.69,  1.73,  0.29, -1.34, -2.68,  3.41,  0.96, -0.54, -2.26, -3.99],
   [ 2.36,  0.67, -0.18, -1.58, -2.30,  1.29,  0.09, -0.90, -2.57, -3.81],
 ])
-"""Log powers, shape (n_stages, n_features)."""
 
-STAGE_STDS = np.array([
+STAGE_STDS = np.array([  # within the stage, (n_stages, n_features)
   [ 1.20,  0.89,  0.76,  1.05,  1.49,  0.94,  0.72,  0.79,  1.12,  1.61],
   [ 0.79,  0.57,  0.57,  0.66,  1.10,  0.74,  0.57,  0.59,  0.55,  0.74],
   [ 0.66,  0.45,  0.51,  0.60,  0.99,  0.62,  0.49,  0.50,  0.52,  0.68],
   [ 0.45,  0.38,  0.51,  0.56,  0.84,  0.60,  0.45,  0.50,  0.46,  0.69],
   [ 0.67,  0.47,  0.53,  0.56,  0.98,  0.54,  0.51,  0.57,  0.54,  0.72],
 ])
-"""Standard deviations within the stage, shape (n_stages, n_features)."""
 
-CORRELATIONS = np.array([
+CORRELATIONS = np.array([  # within the stages, pooled, (n_features, n_features)
   [ 1.00,  0.67,  0.26,  0.28,  0.13,  0.49,  0.30,  0.07,  0.19,  0.15],
   [ 0.67,  1.00,  0.66,  0.63,  0.37,  0.36,  0.43,  0.24,  0.33,  0.14],
   [ 0.26,  0.66,  1.00,  0.84,  0.57,  0.17,  0.30,  0.41,  0.41,  0.18],
@@ -51,10 +49,8 @@ CORRELATIONS = np.array([
   [ 0.19,  0.33,  0.41,  0.48,  0.27,  0.41,  0.65,  0.76,  1.00,  0.53],
   [ 0.15,  0.14,  0.18,  0.27,  0.37,  0.13,  0.21,  0.35,  0.53,  1.00],
 ])
-"""Correlations within the stages, pooled, shape (n_features, n_features)."""
 
-SUBJECT_STDS = np.array(
+SUBJECT_STDS = np.array(  # of the offsets, (n_features,)
   [ 0.40,  0.49,  0.58,  0.64,  1.18,  0.52,  0.64,  0.66,  0.59,  0.73]
 )
-"""Standard deviations of the subjects' offsets, shape (n_features,)."""
 # fmt: on

@@ -32,8 +32,7 @@ class TrainingOptions:
     """The options of both phases of the training.
 
     `mne_mc2sleep.MC2SleepClassifier` describes those that are its parameters, and takes
-    their defaults and bounds from here. All values are our choice, except for the
-    ``mask_ratio`` of the paper.
+    their defaults and bounds from here. They are our choice, except for ``mask_ratio``.
     """
 
     pretrain_train_epochs: int = _integer(20, 1)

@@ -39,6 +39,8 @@ class Phase(nn.Module):
 
     name: str
     n_train_epochs: int
+    #: The parts of the network that the phase does not use.
+    frozen: tuple[nn.Module, ...] = ()
 
     def __init__(self, net: SleepNetwork, options: TrainingOptions):
         super().__init__()
@@ -48,11 +50,6 @@ class Phase(nn.Module):
     def device(self) -> torch.device:
         """Where the network computes."""
         return next(self.parameters()).device
-
-    @property
-    def frozen(self) -> tuple[nn.Module, ...]:
-        """The parts of the network that the phase does not use."""
-        return ()
 
     def embed(self, batch: Batch) -> Embeddings:
         """Return the embeddings of shape (batch, sequence, width)."""
@@ -162,11 +159,7 @@ class Finetuning(Phase):
     def __init__(self, net: SleepNetwork, options: TrainingOptions):
         super().__init__(net, options)
         self.n_train_epochs = options.finetune_train_epochs or _FINETUNE_TRAIN_EPOCHS
-
-    @property
-    def frozen(self) -> tuple[nn.Module, ...]:
-        """The backbones, whose embeddings are the inputs."""
-        return self.net.backbones
+        self.frozen = net.backbones
 
     def embed(self, batch: Batch) -> Embeddings:
         """Return the inputs, which are embeddings already."""

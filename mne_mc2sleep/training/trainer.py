@@ -26,10 +26,8 @@ from .phases import Phase
 # MNE's logger by its name: training also runs where MNE is not installed.
 logger = logging.getLogger("mne")
 
-# Share of the steps in which the learning rate rises, and the norm that gradients are
-# clipped to (our choices).
-_WARM_UP = 0.1
-_MAX_GRADIENT_NORM = 1.0
+_WARM_UP = 0.1  # share of the steps in which the learning rate rises (our choice)
+_MAX_GRADIENT_NORM = 1.0  # gradients are clipped to it (our choice)
 # What a checkpoint holds, besides weights and optimizer.
 _PROGRESS = ("step", "n_steps", "rows", "best", "best_score", "best_train_epoch")
 
@@ -75,10 +73,9 @@ def train(
 
     Notes
     -----
-    The processes of torch.distributed, if it is initialised, train together: a step
-    takes ``batch_size`` sequences in each process and averages the gradients. Losses,
-    the negatives of InfoNCE and BatchNorm are those of each process's own sequences.
-    The first process reads and writes the checkpoint.
+    If torch.distributed is initialised, its processes train together: a step takes
+    ``batch_size`` sequences in each and averages the gradients. Losses, the negatives
+    of InfoNCE and BatchNorm are those of each process's own sequences.
     """
     rank, world_size = _rank_and_world_size()
     model: nn.Module = phase
@@ -203,9 +200,9 @@ class _State:
     @property
     def is_finished(self) -> bool:
         """Whether the training has ended."""
-        n_done, patience = len(self.rows), self.phase.options.patience
-        is_last = n_done >= self.phase.n_train_epochs
-        return is_last or n_done - self.best_train_epoch >= patience
+        n_done = len(self.rows)
+        has_waited = n_done - self.best_train_epoch >= self.phase.options.patience
+        return has_waited or n_done >= self.phase.n_train_epochs
 
     def count_steps(self, nights: Sequence[AnyNight]) -> None:
         """Count the steps of the training, which the learning rate depends on."""

@@ -21,7 +21,6 @@ class KnownWeights:
     url: str | None = None
 
 
-# All weights by name.
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
