@@ -92,7 +92,7 @@ def tabulate_scores(
         for name, level, members in rows
     ).set_index("name")
     if not table["n_epochs"].iloc[-1]:
-        raise ValueError("No epoch has a reference and a stage: nothing to compare.")
+        raise ValueError("No epoch is scored in both hypnograms: nothing to compare.")
     return table
 
 
