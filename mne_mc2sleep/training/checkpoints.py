@@ -1,7 +1,5 @@
 """Checkpoints: the state of a training after a train epoch, in one file."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """The three losses of MC2SleepNet. Change here what the training optimises."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

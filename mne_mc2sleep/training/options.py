@@ -1,10 +1,8 @@
 """The options of the training: the one place of their defaults and bounds."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
@@ -67,7 +65,7 @@ class TrainingOptions:
         return {f.name: f.metadata["constraints"] for f in fields(cls)}
 
     @classmethod
-    def from_parameters(cls, parameters: dict[str, Any]) -> TrainingOptions:
+    def from_parameters(cls, parameters: dict[str, Any]) -> Self:
         """Take the options among a classifier's parameters, and draw the seed."""
         seed = check_random_state(parameters["random_state"]).randint(2**31)
         names = {field.name for field in fields(cls)} & parameters.keys()

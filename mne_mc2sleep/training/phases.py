@@ -1,7 +1,5 @@
 """The two phases of the training: what each one minimises."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,14 +18,13 @@ _N_STATISTICS = 4096
 
 def fit_input_statistics(net: SleepNetwork, nights: Sequence[Night], seed: int) -> None:
     """Store scale and spectral statistics of usable epochs of ``nights`` in ``net``."""
-    rng = np.random.default_rng(seed)
-    share = -(-_N_STATISTICS // len(nights))
-    parts = []
-    for night in nights:
-        epochs = rng.permutation(np.flatnonzero(night.usable))[:share]
-        parts += [night.signals[epoch : epoch + 1] for epoch in epochs]
-    device = next(net.parameters()).device
-    net.fit_input_statistics(torch.cat(parts).to(device))
+    rng, share = np.random.default_rng(seed), -(-_N_STATISTICS // len(nights))
+    epochs = [
+        night.signals[epoch : epoch + 1]
+        for night in nights
+        for epoch in rng.permutation(np.flatnonzero(night.usable))[:share]
+    ]
+    net.fit_input_statistics(torch.cat(epochs).to(next(net.parameters()).device))
 
 
 class Phase(nn.Module):
@@ -104,24 +101,18 @@ class Pretraining(Phase):
         """Encode the usable epochs; the others get zeros."""
         # Artefacts and padding would move the statistics of BatchNorm.
         encoded = self.net.encode(batch.inputs[batch.usable])
-        embeddings = []
-        for modality in encoded:
-            padded = modality.new_zeros(*batch.usable.shape, modality.shape[-1])
-            padded[batch.usable] = modality
-            embeddings.append(padded)
-        return Embeddings(*embeddings)
+        shape, places = (*batch.usable.shape, self.net.config.width), (batch.usable,)
+        return Embeddings(*(e.new_zeros(shape).index_put(places, e) for e in encoded))
 
     def losses(self, embeddings: Embeddings, batch: Batch) -> dict[str, Tensor]:
         """Return the stage losses, InfoNCE and the reconstruction loss."""
         logits = self.net.stage(self.net.contextualize(embeddings, batch.usable))
-        options = self.options
+        losses, options = self.stage_losses(logits._asdict(), batch), self.options
         contrastive = self.contrastive_loss(embeddings, batch)
+        losses["contrastive"] = options.contrastive_weight * contrastive
         reconstruction = self.reconstruction_loss(embeddings, batch)
-        return {
-            **self.stage_losses(logits._asdict(), batch),
-            "contrastive": options.contrastive_weight * contrastive,
-            "reconstruction": options.reconstruction_weight * reconstruction,
-        }
+        losses["reconstruction"] = options.reconstruction_weight * reconstruction
+        return losses
 
     def contrastive_loss(self, embeddings: Embeddings, batch: Batch) -> Tensor:
         """Return InfoNCE between the modalities of the usable epochs."""

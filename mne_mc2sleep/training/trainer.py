@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,28 +51,18 @@ def train(
 ) -> None:
     """Run one phase of the training.
 
-    Parameters
-    ----------
-    phase : Phase
-        Its network is changed in place, and ends with the best weights, also after an
-        interruption.
-    nights : sequence of Night or EncodedNight | callable
-        The nights to train on, encoded for `Finetuning`. A callable gets the number of
-        the train epoch, from 1, and returns its nights, of the same lengths each time.
-    held_out : sequence of Night or EncodedNight
-        The nights to stop early by; may be empty.
-    history : list of dict
-        Gets the losses and the validation score of each train epoch.
-    progress : callable | None
-        MNE's ProgressBar, or a class with the same interface.
-    checkpoint : path-like | None
-        A file ``*.pt`` that is written after each train epoch. If it exists, the
-        training resumes from it, and ends with the same weights to the bit.
-    callback : callable | None
-        Called with the row of ``history`` after each train epoch.
+    The network of ``phase`` is changed in place, and ends with the best weights, also
+    after an interruption. ``history`` gets the losses and the validation score of each
+    train epoch, and ``callback`` is called with them. ``progress`` is MNE's ProgressBar
+    or a class with the same interface.
 
-    Notes
-    -----
+    ``nights`` and those to stop early by, ``held_out``, are encoded for `Finetuning`. A
+    callable gets the number of the train epoch, from 1, and returns its nights, of the
+    same lengths each time.
+
+    ``checkpoint`` is a file ``*.pt`` that is written after each train epoch. If it
+    exists, the training resumes from it, and ends with the same weights to the bit.
+
     If torch.distributed is initialised, its processes train together: a step takes
     ``batch_size`` sequences in each and averages the gradients. Losses, the negatives
     of InfoNCE and BatchNorm are those of each process's own sequences.
@@ -86,10 +76,10 @@ def train(
     fname, bar = None, None
     if checkpoint is not None:
         fname = check_fname(checkpoint, (".pt",), overwrite=True)
-    reserved = nullcontext() if fname is None or rank else reserve(fname)
+    reserved = reserve(fname) if fname and rank == 0 else nullcontext()
     with reserved, seeded(phase.options.seed):
         state = _State(phase)
-        if fname is not None:
+        if fname:
             state.resume(fname)
         history += state.rows
         try:
@@ -102,7 +92,7 @@ def train(
                 losses = _train_once(model, state, current, bar)
                 row = state.end_train_epoch(losses, held_out)
                 history.append(row)
-                if fname is not None and rank == 0:
+                if fname and rank == 0:
                     state.save(fname)
                 if callback is not None and rank == 0:
                     callback(row)
@@ -125,7 +115,8 @@ def _train_once(
     for batch in _batches(phase, nights, rng):
         losses = model(batch)
         loss = sum(losses.values())
-        rows.append(_mean_over_processes([loss, *losses.values()]))
+        terms = torch.stack([loss, *losses.values()]).detach().float()
+        rows.append(_mean_over_processes(terms).tolist())
         # The same in all processes, so all of them stop here.
         if not math.isfinite(rows[-1][0]):
             raise RuntimeError(
@@ -151,9 +142,10 @@ def validate(phase: Phase, held_out: Sequence[AnyNight]) -> tuple[str, float]:
         # The same masks at every call make the scores comparable.
         with seeded(phase.options.seed):
             losses = [sum(phase(batch).values()) for batch in _batches(phase, held_out)]
-        return "validation_negative_loss", -float(np.mean(_mean_over_processes(losses)))
+        mean = _mean_over_processes(torch.stack(losses).float())
+        return "validation_negative_loss", -float(np.mean(mean.tolist()))
     rank, world_size = _rank_and_world_size()
-    counts = _sum_over_processes(_confusion(phase, held_out[rank::world_size]))
+    counts = _mean_over_processes(_confusion(phase, held_out[rank::world_size]))
     n_scored = counts.sum(dim=1)
     f1 = 2 * counts.diagonal() / (counts.sum(dim=0) + n_scored)
     return "validation_macro_f1", f1[n_scored > 0].mean().item()
@@ -179,12 +171,12 @@ class _State:
 
     def __init__(self, phase: Phase):
         self.phase, options = phase, phase.options
+        parameters, decay = list(phase.parameters()), options.weight_decay
         # Norms, biases, PReLU and mask tokens do not decay.
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in phase.parameters() if p.ndim >= 2]},
-            {"params": [p for p in phase.parameters() if p.ndim < 2]},
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
-        groups[0]["weight_decay"], groups[1]["weight_decay"] = options.weight_decay, 0.0
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.parts: dict[str, Any] = {"weights": phase, "optimizer": self.optimizer}
         self.average: AveragedModel | None = None
@@ -200,9 +192,8 @@ class _State:
     @property
     def is_finished(self) -> bool:
         """Whether the training has ended."""
-        n_done = len(self.rows)
-        has_waited = n_done - self.best_train_epoch >= self.phase.options.patience
-        return has_waited or n_done >= self.phase.n_train_epochs
+        longest = self.best_train_epoch + self.phase.options.patience
+        return len(self.rows) >= min(longest, self.phase.n_train_epochs)
 
     def count_steps(self, nights: Sequence[AnyNight]) -> None:
         """Count the steps of the training, which the learning rate depends on."""
@@ -235,12 +226,12 @@ class _State:
         self, losses: dict[str, float], held_out: Sequence[AnyNight]
     ) -> dict[str, Any]:
         """Validate the weights, keep them if they are the best, and return the row."""
-        phase = self.phase if self.average is None else self.average.module
+        phase: Any = self.phase if self.average is None else self.average.module
         # Only in BatchNorm's statistics do the processes differ: take the first one's.
         if _rank_and_world_size()[1] > 1:
             for buffer in phase.buffers():
                 distributed.broadcast(buffer, src=0)
-        name, score = validate(cast("Phase", phase), held_out)
+        name, score = validate(phase, held_out)
         number = len(self.rows) + 1
         row = {"phase": self.phase.name, "train_epoch": number, **losses, name: score}
         logger.debug("Train epoch %d: %s", number, row)
@@ -298,12 +289,8 @@ def _rank_and_world_size() -> tuple[int, int]:
     return 0, 1
 
 
-def _sum_over_processes(tensor: Tensor) -> Tensor:
-    if _rank_and_world_size()[1] > 1:
+def _mean_over_processes(tensor: Tensor) -> Tensor:
+    world_size = _rank_and_world_size()[1]
+    if world_size > 1:
         distributed.all_reduce(tensor)
-    return tensor
-
-
-def _mean_over_processes(losses: list[Tensor]) -> list[float]:
-    sums = _sum_over_processes(torch.stack(losses).detach().float())
-    return (sums / _rank_and_world_size()[1]).tolist()
+    return tensor / world_size
