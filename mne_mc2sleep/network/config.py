@@ -1,9 +1,7 @@
 """The sizes of the network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class MC2SleepConfig:
     pool_size: int = 5
 
     @classmethod
-    def from_size(cls, size: str, sequence_length: int = 20) -> MC2SleepConfig:
+    def from_size(cls, size: str, sequence_length: int = 20) -> Self:
         """Return the sizes of ``"base"``, as published, or ``"small"``, for a CPU.
 
         ``"small"`` has a strided stem and less than a million parameters (our choice).

@@ -1,8 +1,7 @@
 """The sequence level: one stack of self- and cross-attention per modality."""
 
-from __future__ import annotations
-
 import math
+from contextlib import ExitStack
 from functools import partial
 
 import torch
@@ -31,9 +30,8 @@ class CrossAttentionLayer(nn.Module):
     def __init__(self, config: MC2SleepConfig):
         super().__init__()
         width, heads, dropout = config.width, config.n_heads, config.dropout
-        attention = partial(
-            nn.MultiheadAttention, width, heads, dropout, bias=False, batch_first=True
-        )
+        options = {"dropout": dropout, "bias": False, "batch_first": True}
+        attention = partial(nn.MultiheadAttention, width, heads, **options)
         norm = partial(nn.LayerNorm, width, eps=1e-12, bias=False)
         self.self_attention, self.self_norm = attention(), norm()
         self.cross_attention, self.cross_norm = attention(), norm()
@@ -80,16 +78,14 @@ class CrossAttentionStack(nn.Module):
     def forward(
         self, own: Tensor, other: Tensor | None, usable: Tensor | None = None
     ) -> Tensor:
-        """Contextualize the embeddings of this modality (batch, sequence, width).
+        """Contextualize the embeddings of this modality, see `SleepNetwork`.
 
-        If those of the ``other`` modality are None, there is no cross-attention. No
-        epoch attends to one that is not ``usable`` (batch, sequence).
+        If those of the ``other`` modality are None, there is no cross-attention.
         """
-        positions = self.positions[: own.shape[1]]
+        positions, ignored = self.positions[: own.shape[1]], None
         own = self.dropout(own + positions)
         if other is not None:
             other = self.dropout(other + positions)
-        ignored = None
         if usable is not None:
             # The softmax of no key is NaN: if nothing is usable, attend to everything;
             # the caller discards the result.
@@ -109,8 +105,7 @@ def cross_attention_maps(
     """Return how much each epoch attends to each epoch of the other modality.
 
     The parameters are those of ``contextualize`` of an MC2SleepNet in eval mode. Both
-    maps have the shape (batch, layers, heads, sequence, sequence); a row is the
-    attending epoch, and sums to 1.
+    maps have the shape (batch, layers, heads, sequence, sequence). Each row sums to 1.
     """
     maps: list[Tensor] = []
 
@@ -118,15 +113,11 @@ def cross_attention_maps(
         kwargs = kwargs | {"need_weights": True, "average_attn_weights": False}
         maps.append(module.forward(*args, **kwargs)[1])
 
-    hooks = [
-        layer.cross_attention.register_forward_hook(keep_weights, with_kwargs=True)
-        for layer in net.modules()
-        if isinstance(layer, CrossAttentionLayer)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer in net.modules():
+            if isinstance(layer, CrossAttentionLayer):
+                register = layer.cross_attention.register_forward_hook
+                hooks.enter_context(register(keep_weights, with_kwargs=True))
         net.contextualize(embeddings, usable)
-    finally:
-        for hook in hooks:
-            hook.remove()
     # The layers of the signal are computed first.
     return Embeddings(*torch.stack(maps, dim=1).chunk(2, dim=1))

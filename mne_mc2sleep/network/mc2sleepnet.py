@@ -1,7 +1,5 @@
 """The network: encode epochs, contextualize sequences, recover masked epochs, stage."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -68,9 +66,7 @@ class MC2SleepNet(SleepNetwork):
 
     def encode(self, signals: Tensor) -> Embeddings:
         """Embed epochs (n_epochs, n_times): one (n_epochs, width) per modality."""
-        return Embeddings(
-            self.signal_backbone(signals), self.spectrogram_backbone(signals)
-        )
+        return Embeddings(*(backbone(signals) for backbone in self.backbones))
 
     def project(self, embeddings: Embeddings) -> Embeddings:
         """Return the L2-normalised projections (n_epochs, width) for InfoNCE."""
@@ -117,8 +113,7 @@ class MC2SleepNet(SleepNetwork):
 
 
 def make_network(
-    config: MC2SleepConfig,
-    network: Callable[[MC2SleepConfig], nn.Module] | None = None,
+    config: MC2SleepConfig, network: Callable | None = None
 ) -> SleepNetwork:
     """Make a network with random weights; ``network`` None is `MC2SleepNet`."""
     net = (network or MC2SleepNet)(config)

@@ -48,8 +48,7 @@ class SignalBackbone(nn.Module):
         super().__init__()
         self.register_buffer("scale", torch.ones(()))
         blocks: list[nn.Module] = []
-        n_in = 1
-        kernel, stride = config.stem_kernel, config.stem_stride
+        n_in, kernel, stride = 1, config.stem_kernel, config.stem_stride
         for n_out, n_convolutions in zip(
             config.signal_channels, config.signal_convolutions, strict=True
         ):

@@ -1,7 +1,5 @@
 """What training and staging require of a network, and a faster copy for staging."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from copy import copy
 from itertools import pairwise
@@ -71,7 +69,6 @@ class SleepNetwork(nn.Module, ABC):
         """Recover hidden epochs of each modality from the other, which is intact.
 
         ``masks`` (batch, sequence) are True for the epochs to hide in each modality.
-        The result is compared with the ``embeddings`` there.
         """
 
     @abstractmethod

@@ -1,5 +1,7 @@
 """The backbone of the spectrogram: a Transformer over the frames of one epoch."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -17,11 +19,7 @@ _MIN_STD = 0.5
 
 
 class LogSpectrogram(nn.Module):
-    """Turn epochs into standardised log-power spectrograms.
-
-    It is part of the network, so that it runs on the same device and the mean and the
-    standard deviation of each bin of the training signals are saved with the weights.
-    """
+    """Turn epochs into log-power spectrograms, standardised by the training signals."""
 
     window: Tensor
     mean: Tensor
@@ -86,12 +84,9 @@ class SpectrogramBackbone(nn.Module):
         self.register_buffer("positions", positions, persistent=False)
         self.dropout = nn.Dropout(config.dropout)
         sizes = config.width, config.n_heads, config.feedforward, config.dropout
-        self.layers = nn.Sequential(
-            *(
-                nn.TransformerEncoderLayer(*sizes, activation="gelu", batch_first=True)
-                for _ in range(config.spectrogram_layers)
-            )
-        )
+        layer = partial(nn.TransformerEncoderLayer, *sizes, "gelu", batch_first=True)
+        layers = [layer() for _ in range(config.spectrogram_layers)]
+        self.layers = nn.Sequential(*layers)
         self.pooling = AttentionPooling(config.width)
         self.norm = nn.LayerNorm(config.width)
 

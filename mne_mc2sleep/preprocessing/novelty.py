@@ -4,12 +4,9 @@ Epochs are described by amplitude, spectrum and waveform, and compared with thos
 training nights by the Mahalanobis distance. All constants are our choice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -50,8 +47,7 @@ FEATURES = (
 """The features, of which the natural logs are used; the last is compared by itself."""
 
 
-@dataclass(frozen=True, eq=False)
-class Novelty:
+class Novelty(NamedTuple):
     """The novelty of one channel of a recording."""
 
     distances: NDArray  #: Of shape (n_epochs,): novel from 1 on, 0 in unusable epochs.
@@ -107,12 +103,7 @@ def sample_nights(nights: Sequence) -> list:
 
 
 def measure_novelty(profile: dict, signals: NDArray, usable: NDArray) -> Novelty:
-    """Compare one channel of a recording with the training nights.
-
-    The recording is novel if more than ``NOVEL_SHARE`` of its usable epochs are, or if
-    more of its epochs are unusable than in training and than ``UNUSABLE_SHARE``. If
-    more than ``MOST_SHARE`` are novel, all are.
-    """
+    """Compare one channel of a recording with the training nights."""
     features = describe_epochs(signals, usable)
     mean, covariance = map(np.array, (profile["mean"], profile["covariance"]))
     ratios = _distances(features[:, :-1], mean, covariance) / profile["limit"]
@@ -158,10 +149,9 @@ def soften(
 ) -> NDArray:
     """Lower the probabilities of novel epochs of novel recordings.
 
-    In novel epochs, a share of 1 / (2 distance) is kept and the rest is uniform, so
-    that no probability exceeds 0.6 and their order stays. The shares of several
-    channels that are usable in the epoch are averaged. Without this, respiration or
-    impedances are staged with a confidence near 1 (measured, ``docs/ablations.md``).
+    A share of 1 / (2 distance), averaged over the usable channels, is kept and the rest
+    is uniform, so that no probability exceeds 0.6 and their order stays. Without this,
+    respiration is staged with a confidence near 1 (``docs/ablations.md``).
     """
     if not any(novelty.is_novel for novelty in novelties):
         return probabilities
@@ -180,17 +170,14 @@ def soften(
 
 def check_profile(profile: Any) -> bool:
     """Return whether this can be a profile of `fit_profile`."""
-    names = ("mean", "covariance", "limit", "unusable")
     try:
-        mean, covariance, limit, unusable = (
-            np.array(profile[name], dtype=float) for name in names
-        )
         center, width = profile["steadiness"] or (0, 1)
-        numbers = np.array([*mean, limit, unusable, center, width], dtype=float)
-        spread = np.linalg.eigvalsh(covariance)
-        has_shape = mean.shape == spread.shape == (len(FEATURES) - 1,)
-        positive = np.array([limit, width, spread.min()]) > 0
-        return has_shape and bool(np.isfinite(numbers).all() and positive.all())
+        numbers = np.array([center, profile["unusable"], *profile["mean"]], dtype=float)
+        spread = np.linalg.eigvalsh(np.array(profile["covariance"], dtype=float))
+        widths = np.array([width, profile["limit"], *spread], dtype=float)
+        has_shape = widths.shape == (len(FEATURES) + 1,) == numbers.shape
+        is_finite = np.isfinite(numbers).all() and np.isfinite(widths).all()
+        return has_shape and bool(is_finite and (widths > 0).all())
     except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
         return False
 
@@ -205,15 +192,15 @@ def describe_epochs(signals: NDArray, usable: NDArray) -> NDArray:
     parts = np.split(epochs, range(128, len(epochs), 128))
     described = in_threads(lambda part: _describe_part(signals[part]), parts)
     features = np.concatenate(described)
-    spread = np.full(len(features), np.nan)
-    if len(features) >= N_STEADY:
-        # How much the shape of the spectrum varies in half an hour around each epoch.
-        shape = features[:, _STEADY_BANDS]
-        shape = shape - shape.mean(axis=1, keepdims=True)
-        windows = sliding_window_view(shape, N_STEADY, axis=0)
-        variance = windows.var(axis=-1).mean(axis=-1).clip(1e-6)
-        first = np.arange(len(features)) - N_STEADY // 2
-        spread = 0.5 * np.log(variance)[first.clip(0, len(variance) - 1)]
+    if len(features) < N_STEADY:
+        return np.pad(features, [(0, 0), (0, 1)], constant_values=np.nan)
+    # How much the shape of the spectrum varies in half an hour around each epoch.
+    shape = features[:, _STEADY_BANDS]
+    shape = shape - shape.mean(axis=1, keepdims=True)
+    windows = sliding_window_view(shape, N_STEADY, axis=0)
+    variance = windows.var(axis=-1).mean(axis=-1).clip(1e-6)
+    first = np.arange(len(features)) - N_STEADY // 2
+    spread = 0.5 * np.log(variance)[first.clip(0, len(variance) - 1)]
     return np.column_stack([features, spread])
 
 

@@ -4,9 +4,8 @@ A new scaling is a function and a row in ``SCALINGS``. All constants are our cho
 Signals are consecutive epochs (n_epochs, n_times) of one channel in µV.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,12 +142,10 @@ def _fill(signals: NDArray, is_missing: NDArray) -> None:
 def _filter(signals: NDArray, gain: NDArray) -> NDArray:
     """Filter consecutive epochs as one signal, without delay."""
     taps = firwin2(_N_TAPS, _GRID, gain, fs=SFREQ).astype(np.float32)
-
-    def convolve(signal: NDArray) -> NDArray:
-        return oaconvolve(signal, taps, mode="same")
-
-    found = filter_in_parts(convolve, signals.ravel(), _N_TAPS // 2)
-    return found.reshape(signals.shape)
+    convolve = partial(oaconvolve, in2=taps, mode="same")
+    return filter_in_parts(convolve, signals.ravel(), _N_TAPS // 2).reshape(
+        signals.shape
+    )
 
 
 def _log_reference(freqs: NDArray) -> NDArray:

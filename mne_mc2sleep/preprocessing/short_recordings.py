@@ -8,8 +8,6 @@ recorders do, so only part of that shape is attributed to the recorder.
 ``docs/ablations.md`` shows what both are worth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,19 +40,17 @@ def fit_levels(nights: Sequence) -> list[list[float]] | None:
     a stage occurs in no night. The signals must be scaled by ``"spectrum"``; nights of
     less than 6 h of usable epochs do not count.
     """
-    levels = []
-    for night in nights:
+    levels = np.full((len(nights), len(STAGES), N_BANDS), np.nan)
+    for level, night in zip(levels, nights, strict=True):
         if night.usable.sum() >= _LONG:
             signals = np.asarray(night.signals[:])
             distances = band_distances(signals)
             distances -= median_distances(signals[night.usable])
-            level = np.full((len(STAGES), N_BANDS), np.nan)
             for stage in range(len(STAGES)):
                 epochs = night.targets == stage
                 if epochs.sum() >= _MIN_EPOCHS:
                     level[stage] = distances[epochs].mean(axis=0)
-            levels.append(level)
-    if not levels or np.isnan(levels).all(axis=0).any():
+    if np.isnan(levels).all(axis=0).any():
         return None
     return np.nanmedian(levels, axis=0).round(4).tolist()
 
@@ -109,9 +105,8 @@ def rescale(
 def trust_shape(distances: NDArray, n_usable: int, stages_known: bool) -> NDArray:
     """Shrink the shape of a short recording's spectrum, but not its gain.
 
-    The gain of the recorder is the mean over the bands of the ``distances`` (N_BANDS,)
-    of the whole night from the reference, in log power. Of the rest a share is kept,
-    more if the stages are known, and all at 6 h.
+    The gain is the mean over the bands of the ``distances`` (N_BANDS,) from the
+    reference. Of the rest a share is kept, more if the stages are known, all at 6 h.
     """
     share = _SHAPE_AFTER if stages_known else _SHAPE_BEFORE
     share = np.interp(n_usable, (_HALF_HOUR, _LONG), (share, 1.0))

@@ -110,8 +110,6 @@ def simulate_night(
         raise ValueError(
             f"'duration' must be at least {EPOCH_DURATION:g} s, got {duration:g} s."
         )
-    if isinstance(random_state, RandomState):
-        random_state = random_state.randint(2**31 - 1)
     rng = np.random.default_rng(random_state)
     # The incomplete last epoch has a stage too, which is removed below.
     n_epochs = int(np.ceil(duration / EPOCH_DURATION))
@@ -119,10 +117,8 @@ def simulate_night(
     hypno = yasa.simulate_hypnogram(n_epochs * EPOCH_DURATION / 60, seed=seed)
     log_band_power = _draw_powers(hypno.as_int().to_numpy(), rng)
     signals = _draw_signals(log_band_power[:, : len(ch_names)], rng)
-    ratio = Fraction(sfreq / SFREQ).limit_denominator(1000)
-    if ratio != 1:
-        signals = resample_poly(signals, ratio.numerator, ratio.denominator, axis=1)
-    signals = signals[:, : round(duration * sfreq)]
+    up, down = Fraction(sfreq / SFREQ).limit_denominator(1000).as_integer_ratio()
+    signals = resample_poly(signals, up, down, axis=1)[:, : round(duration * sfreq)]
     raw = make_raw(signals, ch_names, sfreq=sfreq, meas_date=meas_date)
     stages = hypno.hypno.to_numpy()[: int(duration // EPOCH_DURATION)]
     return raw, yasa.Hypnogram(stages, start=meas_date, scorer="Simulation")
@@ -131,13 +127,10 @@ def simulate_night(
 def _draw_powers(stages: NDArray, rng: Generator) -> NDArray:
     """Draw the log band powers of epochs, (n_epochs, 2, 5)."""
     persistence, n_features = constants.AUTOCORRELATION, len(constants.SUBJECT_STDS)
-    path, _ = lfilter(
-        [np.sqrt(1 - persistence**2)],
-        [1, -persistence],
-        rng.standard_normal((stages.size, n_features)),
-        axis=0,
-        zi=persistence * rng.standard_normal((1, n_features)),
-    )
+    noise = rng.standard_normal((stages.size, n_features))
+    start = persistence * rng.standard_normal((1, n_features))
+    scale = np.sqrt(1 - persistence**2)
+    path, _ = lfilter([scale], [1, -persistence], noise, axis=0, zi=start)
     values, vectors = np.linalg.eigh(constants.CORRELATIONS)
     root = vectors * np.sqrt(values) @ vectors.T
     deviations = path.clip(-2, 2) @ root * constants.STAGE_STDS[stages]

@@ -1,7 +1,5 @@
 """Weights in files: safetensors with metadata, loaded strictly."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -22,9 +20,7 @@ from ..network import MC2SleepConfig, SleepNetwork, make_network
 
 _FORMAT = "mne_mc2sleep/1"
 
-MAX_LENGTH = 10_000
-"""Upper limit of the sequence length (three days) and all other sizes in a file."""
-
+MAX_LENGTH = 10_000  # of a sequence (three days), and limit of all sizes in a file
 _MAX_LAYERS = 100
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -50,13 +46,9 @@ def save_weights(
 ) -> None:
     """Write a network and its metadata; ``network`` is what made it, as in Stager."""
     fname = check_fname(fname, (".safetensors",), overwrite)
-    header = {
-        "format": _FORMAT,
-        "config": json.dumps(asdict(net.config)),
-        "metadata": json.dumps(metadata),
-    }
-    if network is not None:
-        header["network"] = _import_name(network)
+    header = {} if network is None else {"network": _import_name(network)}
+    header |= {"format": _FORMAT, "config": json.dumps(asdict(net.config))}
+    header["metadata"] = json.dumps(metadata)
     save_tensors(fname, net.state_dict(), header)
 
 
@@ -111,18 +103,13 @@ def load_weights(
             f"The weights in {fname} do not fit their configuration ({reason}). If "
             "another version of mne_mc2sleep wrote them, use it, or save them again."
         ) from error
-    return net, _check_metadata(metadata, fname)
-
-
-def _check_metadata(metadata: dict[str, Any], fname: Path) -> dict[str, Any]:
-    """Return the known entries of the metadata; raise if one is missing or wrong."""
     for name, kind in _TYPES.items():
         if not isinstance(metadata.get(name), kind):
             raise ValueError(
                 f"The metadata {name!r} in {fname} are not valid: found "
                 f"{metadata.get(name)!r:.80}. Download or save the weights again."
             )
-    return {name: metadata[name] for name in _TYPES}
+    return net, {name: metadata[name] for name in _TYPES}
 
 
 def format_card(metadata: dict[str, Any], fname: str | Path) -> str:

@@ -1,17 +1,14 @@
 """Find weights by their name, path or URL."""
 
-from __future__ import annotations
-
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .._utils import data_folder, download
 
 
-@dataclass(frozen=True)
-class KnownWeights:
+class KnownWeights(NamedTuple):
     """Named weights; without a ``url``, they are in the package."""
 
     fname: str
