@@ -117,6 +117,11 @@ def read_recording(
             f"Channel {ch_name!r} cannot be staged. Unusable: "
             f"{bad_epochs.count_reasons(reasons)}. Pass another channel as 'picks'."
         )
+    if faults := bad_epochs.find_faults(signal, sfreq, edges, reasons == ""):
+        warn(
+            f"Channel {ch_name!r} was {' and '.join(faults)} by its recorder, so its "
+            "stages may be wrong; stage another channel if you can."
+        )
     bad_epochs.bridge(signal, gaps)
     signals = _make_epochs(signal, sfreq, len(reasons))
     del signal

@@ -56,12 +56,6 @@ def test_an_epoch_is_flat_if_more_than_half_of_it_is_constant(seconds, reason):
     assert read_recording(make_raw(signal)).reasons[1] == reason
 
 
-def test_short_constant_runs_are_no_flat_signal():
-    """A coarse recorder repeats values for less than a second."""
-    signal = np.repeat(make_noise(120), 75)
-    assert read_recording(make_raw(signal)).usable.all()
-
-
 def test_an_epoch_of_hardly_any_amplitude_is_flat():
     signal = make_noise(18_000)
     signal[6000:12_000] *= 0.002
@@ -77,12 +71,18 @@ def test_clipped_epochs_are_unusable():
     assert_array_equal(reasons, ["", "clipped", "", ""])
 
 
-def test_single_extreme_samples_are_not_clipped():
-    """A recording always has a maximum; touching it now and then is nothing."""
-    signal = make_noise(6000).clip(-100, 100)
-    signal[::7] = 100
-    signal[1::7] = 0
-    assert read_recording(make_raw(signal)).usable.all()
+@pytest.mark.parametrize(
+    ("signal", "match"),
+    [
+        (np.where(np.arange(6000) % 7, make_noise(6000), 100), "cut off at 100 µV by"),
+        (np.repeat(make_noise(120), 75), "stored in steps of"),
+        (16 * np.round(make_noise(9000).cumsum() / 160), "stored in steps of 16 µV"),
+    ],
+)
+def test_a_recorder_that_cuts_off_or_rounds_warns(signal, match):
+    """No run is as long as in clipped and flat epochs."""
+    with pytest.warns(RuntimeWarning, match=match):
+        assert read_recording(make_raw(signal)).usable.all()
 
 
 @pytest.mark.parametrize("description", ["BAD_move", "bad", "Bad artefact"])
