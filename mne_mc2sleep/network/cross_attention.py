@@ -71,9 +71,8 @@ class CrossAttentionStack(nn.Module):
         self.register_buffer("positions", positions, persistent=False)
         self.n_heads = config.n_heads
         self.dropout = nn.Dropout(config.dropout)
-        self.layers = nn.ModuleList(
-            CrossAttentionLayer(config) for _ in range(config.sequence_layers)
-        )
+        layers = [CrossAttentionLayer(config) for _ in range(config.sequence_layers)]
+        self.layers = nn.ModuleList(layers)
 
     def forward(
         self, own: Tensor, other: Tensor | None, usable: Tensor | None = None

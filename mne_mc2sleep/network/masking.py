@@ -24,8 +24,5 @@ class MaskToken(nn.Module):
         self.token = nn.Parameter(torch.empty(width, device="cpu").normal_(std=0.02))
 
     def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
-        """Replace the ``embeddings`` (batch, sequence, width) where ``mask`` is True.
-
-        They are replaced, not added to, so that no information about them remains.
-        """
+        """Replace embeddings (batch, sequence, width) where ``mask`` is True."""
         return torch.where(mask[..., None], self.token.to(embeddings), embeddings)

@@ -70,10 +70,9 @@ class MC2SleepNet(SleepNetwork):
 
     def project(self, embeddings: Embeddings) -> Embeddings:
         """Return the L2-normalised projections (n_epochs, width) for InfoNCE."""
-        return Embeddings(
-            F.normalize(self.signal_projection(embeddings.signal), dim=-1),
-            F.normalize(self.spectrogram_projection(embeddings.spectrogram), dim=-1),
-        )
+        signal = self.signal_projection(embeddings.signal)
+        spectrogram = self.spectrogram_projection(embeddings.spectrogram)
+        return Embeddings(F.normalize(signal, dim=-1), F.normalize(spectrogram, dim=-1))
 
     def contextualize(
         self,
@@ -95,21 +94,15 @@ class MC2SleepNet(SleepNetwork):
         """Recover masked epochs (batch, sequence, width) from the other modality."""
         signal, spectrogram = embeddings
         hidden = self.signal_token(signal, masks.signal)
-        recovered_signal = self.signal_stack(hidden, spectrogram, usable)
+        first = self.signal_recovery(self.signal_stack(hidden, spectrogram, usable))
         hidden = self.spectrogram_token(spectrogram, masks.spectrogram)
-        recovered_spectrogram = self.spectrogram_stack(hidden, signal, usable)
-        return Embeddings(
-            self.signal_recovery(recovered_signal),
-            self.spectrogram_recovery(recovered_spectrogram),
-        )
+        hidden = self.spectrogram_stack(hidden, signal, usable)
+        return Embeddings(first, self.spectrogram_recovery(hidden))
 
     def stage(self, contexts: Embeddings) -> StageLogits:
         """Return logits (..., 5) of both modalities and of each."""
-        return StageLogits(
-            self.total_head(torch.cat(contexts, dim=-1)),
-            self.modality_head(contexts.signal),
-            self.modality_head(contexts.spectrogram),
-        )
+        total = self.total_head(torch.cat(contexts, dim=-1))
+        return StageLogits(total, *map(self.modality_head, contexts))
 
 
 def make_network(

@@ -49,9 +49,8 @@ class SignalBackbone(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         blocks: list[nn.Module] = []
         n_in, kernel, stride = 1, config.stem_kernel, config.stem_stride
-        for n_out, n_convolutions in zip(
-            config.signal_channels, config.signal_convolutions, strict=True
-        ):
+        sizes = zip(config.signal_channels, config.signal_convolutions, strict=True)
+        for n_out, n_convolutions in sizes:
             if blocks:
                 blocks.append(nn.MaxPool1d(config.pool_size, ceil_mode=True))
             for index in range(n_convolutions):

@@ -89,10 +89,8 @@ def fuse(net: Any) -> Any:
     other parameters with ``net``, which is not modified. Neither train nor save it.
     """
     fused = copy(net)
-    fused._modules = {
-        name: None if module is None else fuse(module)
-        for name, module in net._modules.items()
-    }
+    # A module that is missing is None.
+    fused._modules = {name: m and fuse(m) for name, m in net._modules.items()}
     if isinstance(fused, nn.Sequential):
         for index, (layer, norm) in enumerate(pairwise(fused)):
             if isinstance(layer, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d):

@@ -80,8 +80,7 @@ def fit_profile(nights: Sequence, profile: dict | None = None) -> dict | None:
     # Few nights or epochs underestimate how much nights or epochs differ.
     margin = max(1 / len(nights) + 5 * n_features / len(features), _MIN_MARGIN)
     limit = np.quantile(_distances(features, mean, covariance), QUANTILE)
-    steadiness = None
-    steady = steady[np.isfinite(steady)]
+    steadiness, steady = None, steady[np.isfinite(steady)]
     if steady.size:
         low = np.quantile(steady, 1 - QUANTILE)
         # Few nights underestimate how steady a night can be, but noise is steadier.
@@ -116,9 +115,8 @@ def measure_novelty(profile: dict, signals: NDArray, usable: NDArray) -> Novelty
         mean, stds = np.append(mean, expected), np.append(stds, limit / 3)
     novel = ratios >= 1
     share, unusable = novel.mean(), 1 - usable.mean()
-    distances = np.zeros(len(usable))
+    distances, parts = np.zeros(len(usable)), []
     distances[usable] = ratios.clip(1) if share > MOST_SHARE else ratios
-    parts = []
     if share > NOVEL_SHARE:
         values = np.median(features[novel], axis=0)[: len(mean)]
         scores = np.nan_to_num(np.abs(values - mean) / stds)

@@ -87,10 +87,7 @@ def approach_reference(
 
 
 def median_distances(signals: NDArray) -> NDArray:
-    """Return the log power of the median spectrum relative to the reference, by band.
-
-    Of many epochs, a regular sample is used.
-    """
+    """Return the log power of the median spectrum over the reference, by band."""
     freqs, density = welch(sample_epochs(signals), SFREQ, nperseg=N_WELCH)
     return distances_by_band(freqs, np.median(density, axis=0))
 

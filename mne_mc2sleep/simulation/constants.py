@@ -6,13 +6,12 @@ epochs of 131 sleep cassette nights of 67 subjects of the Sleep-EDF Database Exp
 https://doi.org/10.1161/01.CIR.101.23.e215; Open Data Commons Attribution License 1.0).
 
 The features are, of EEG Fpz-Cz and then of EEG Pz-Oz, the natural log of the mean power
-density (µV²/Hz) in delta, theta, alpha, beta and gamma. The stages have the order of
-``STAGES``. An epoch is the mean of its stage + an offset of the subject + a deviation,
-winsorised at the percentiles 1 and 99.
+density (µV²/Hz) in delta, theta, alpha, beta and gamma. An epoch is the mean of its
+stage + an offset of the subject + a deviation, winsorised at percentiles 1 and 99.
 
-The powers of 15 nights of 8 subjects were measured on the signal, the others were
-estimated from other features of the epoch (held-out R² .72 in alpha, .85 in beta, more
-elsewhere), so alpha and beta vary less than in real nights.
+The powers of 15 nights of 8 subjects were measured, the others estimated from other
+features of the epoch (held-out R² .72 in alpha, .85 in beta, more elsewhere), so alpha
+and beta vary less than in real nights.
 """
 
 import numpy as np
@@ -50,7 +49,6 @@ CORRELATIONS = np.array([  # within the stages, pooled, (n_features, n_features)
   [ 0.15,  0.14,  0.18,  0.27,  0.37,  0.13,  0.21,  0.35,  0.53,  1.00],
 ])
 
-SUBJECT_STDS = np.array(  # of the offsets, (n_features,)
-  [ 0.40,  0.49,  0.58,  0.64,  1.18,  0.52,  0.64,  0.66,  0.59,  0.73]
-)
+# Of the offsets, (n_features,).
+SUBJECT_STDS = np.array([0.40, 0.49, 0.58, 0.64, 1.18, 0.52, 0.64, 0.66, 0.59, 0.73])
 # fmt: on

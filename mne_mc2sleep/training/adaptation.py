@@ -33,13 +33,10 @@ Weights: TypeAlias = dict[str, Tensor]
 # 0.019 and 0.010; with 10 passes, 0.022 and 0.014. Smaller learning rates, label
 # smoothing, the heads alone and averages of the folds' weights were not better.
 SHARES = (0.0, 0.75)
-MAX_SUBJECTS = 10
-"""With more subjects, holding some out costs less than leaving each out in turn."""
-_N_OLD_SUBJECTS = 2
-"""The old weights count as much as this many scored subjects."""
+MAX_SUBJECTS = 10  # of whom each is left out in turn; of more, some are held out
+_N_OLD_SUBJECTS = 2  # scored ones, as many as the old weights count
 _TRAIN_EPOCHS = 5
-_BATCH_SIZE = 8
-"""With 32 sequences, a pass over a night would be a single step."""
+_BATCH_SIZE = 8  # with 32 sequences, a pass over a night would be a single step
 _MAX_FOLDS = 3
 
 
@@ -63,8 +60,7 @@ def blend_targets(
 ) -> list[EncodedNight]:
     """Average the experts' stages with the calibrated probabilities of ``net``."""
     n_subjects = len({str(night.subject) for night in nights})
-    share = _N_OLD_SUBJECTS / (_N_OLD_SUBJECTS + n_subjects)
-    blended = []
+    share, blended = _N_OLD_SUBJECTS / (_N_OLD_SUBJECTS + n_subjects), []
     for night in nights:
         # The last row, of unscored epochs, is zero.
         one_hot = np.eye(len(STAGES) + 1, len(STAGES))[night.targets]

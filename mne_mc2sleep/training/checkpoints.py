@@ -4,22 +4,18 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
 
 from .._utils import replace_file
 
 _FORMAT = "mne_mc2sleep checkpoint/2"
 
 
-def reserve(fname: Path) -> AbstractContextManager:
+def reserve(fname: Path) -> Any:
     """Reserve a checkpoint for one training by a file ``*.lock`` beside it."""
     try:
         # The system releases the lock when the process ends, also after kill -9.
@@ -31,15 +27,15 @@ def reserve(fname: Path) -> AbstractContextManager:
         ) from error
 
 
-def save_checkpoint(fname: Path, origin: dict[str, Any], state: dict[str, Any]) -> None:
+def save_checkpoint(fname: Path, origin: str, state: dict[str, Any]) -> None:
     """Replace a checkpoint, from which a training of the same ``origin`` can resume."""
-    content = {"format": _FORMAT, "origin": _as_json(origin), "state": state}
+    content = {"format": _FORMAT, "origin": origin, "state": state}
     buffer = io.BytesIO()
     torch.save(content, buffer)
     replace_file(fname, buffer.getvalue())
 
 
-def load_checkpoint(fname: Path, origin: dict[str, Any]) -> dict[str, Any]:
+def load_checkpoint(fname: Path, origin: str) -> dict[str, Any]:
     """Return the state that was saved, on the CPU; raise if ``origin`` differs."""
     try:
         # torch.load does not compare the checksums in the file.
@@ -55,7 +51,7 @@ def load_checkpoint(fname: Path, origin: dict[str, Any]) -> dict[str, Any]:
             f"{fname} is damaged or not a checkpoint of this version ({error}). Delete "
             "it to train from scratch, or name another file."
         ) from error
-    there, here = json.loads(content["origin"]), json.loads(_as_json(origin))
+    there, here = json.loads(content["origin"]), json.loads(origin)
     different = [
         f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
         for name in sorted(there.keys() | here.keys())
@@ -69,15 +65,10 @@ def load_checkpoint(fname: Path, origin: dict[str, Any]) -> dict[str, Any]:
     return content["state"]
 
 
-def fingerprint(modules: Iterable[nn.Module]) -> str:
+def fingerprint(modules: tuple[torch.nn.Module, ...]) -> str:
     """Return a short hash of all weights and buffers."""
     digest = hashlib.sha256()
     for module in modules:
         for name, tensor in module.state_dict().items():
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _as_json(origin: dict[str, Any]) -> str:
-    # A search over parameters passes NumPy scalars.
-    return json.dumps(origin, default=np.generic.item)

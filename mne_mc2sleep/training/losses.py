@@ -1,5 +1,7 @@
 """The three losses of MC2SleepNet. Change here what the training optimises."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -45,11 +47,6 @@ def stage_loss(logits: Tensor, stages: Tensor, label_smoothing: float = 0.0) -> 
     is_soft = stages.is_floating_point()
     stages = stages.flatten(0, -2) if is_soft else stages.flatten()
     scored = stages.sum(dim=-1) > 0 if is_soft else stages != UNSCORED
-    terms = F.cross_entropy(
-        logits.flatten(0, -2).float(),
-        stages,
-        reduction="none",
-        label_smoothing=label_smoothing,
-        ignore_index=UNSCORED,
-    )
+    loss = partial(F.cross_entropy, reduction="none", ignore_index=UNSCORED)
+    terms = loss(logits.flatten(0, -2).float(), stages, label_smoothing=label_smoothing)
     return (terms * scored).sum() / scored.sum().clamp(min=1)

@@ -1,6 +1,6 @@
 """The options of the training: the one place of their defaults and bounds."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -47,17 +47,15 @@ class TrainingOptions:
     adaptation: float | str = _real("auto", 1, "both", StrOptions({"auto"}))
     precision: str = _option("float32", StrOptions({"float32", "bfloat16"}))
     seed: int = _integer(0, 0)  #: Of everything that is drawn.
+    #: Share of each stage that the stage losses spread evenly over all stages.
     label_smoothing: float = _real(0.0, 1, "left")
-    """Share of each stage that the stage losses spread evenly over all stages."""
+    #: If above 0, a moving average of the weights, with this decay by step, is kept.
     average_decay: float = _real(0.0, 1, "left")
-    """If above 0, validate and keep an exponential moving average of the weights with
-    this decay per step."""
 
     def __post_init__(self) -> None:
         """Check types and bounds."""
-        validate_parameter_constraints(
-            self.constraints(), asdict(self), type(self).__name__
-        )
+        name = type(self).__name__
+        validate_parameter_constraints(self.constraints(), vars(self), name)
 
     @classmethod
     def constraints(cls) -> dict[str, list]:

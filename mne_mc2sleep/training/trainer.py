@@ -1,8 +1,7 @@
 """The trainer that pretraining and fine-tuning share."""
 
-from __future__ import annotations
-
 import copy
+import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -102,7 +101,7 @@ def train(
 
 
 def _train_once(
-    model: nn.Module, state: _State, nights: Sequence[AnyNight], bar: Any
+    model: nn.Module, state: "_State", nights: Sequence[AnyNight], bar: Any
 ) -> dict[str, float]:
     """Pass over the nights once, and return the mean of each loss."""
     phase, rank, rows = state.phase, _rank_and_world_size()[0], []
@@ -154,16 +153,15 @@ def validate(phase: Phase, held_out: Sequence[AnyNight]) -> tuple[str, float]:
 def _confusion(phase: Phase, nights: Sequence[AnyNight]) -> Tensor:
     """Count scored epochs by stage (rows) and predicted stage (columns)."""
     length, batch_size = phase.net.config.sequence_length, phase.options.batch_size
-    counts, one = torch.zeros(len(STAGES), len(STAGES)), torch.ones(())
+    counts = np.zeros((len(STAGES), len(STAGES)), np.float32)
     for night in nights:
         predicted = torch.zeros(len(night.stages), dtype=torch.long)
         for batch in iterate_batches([night], length, batch_size):
             stages = phase.predict(batch).cpu()
             predicted[batch.positions[batch.usable]] = stages[batch.usable]
-        targets = torch.from_numpy(night.targets).long()
-        scored = targets != UNSCORED
-        counts.index_put_((targets[scored], predicted[scored]), one, accumulate=True)
-    return counts.to(phase.device)
+        scored = night.targets != UNSCORED
+        np.add.at(counts, (night.targets[scored], predicted.numpy()[scored]), 1)
+    return torch.from_numpy(counts).to(phase.device)
 
 
 class _State:
@@ -180,8 +178,8 @@ class _State:
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.parts: dict[str, Any] = {"weights": phase, "optimizer": self.optimizer}
         self.average: AveragedModel | None = None
-        if decay := options.average_decay:
-            average = get_ema_multi_avg_fn(decay)
+        if options.average_decay:
+            average = get_ema_multi_avg_fn(options.average_decay)
             self.average = AveragedModel(phase, multi_avg_fn=average, use_buffers=True)
             self.parts["average"] = self.average
         self.best = copy.deepcopy(phase.state_dict())
@@ -214,7 +212,7 @@ class _State:
         factor = max(share, 1e-3) / _WARM_UP
         if share >= _WARM_UP:
             rest = (share - _WARM_UP) / (1 - _WARM_UP)
-            factor = 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
+            factor = 0.5 * (1 + math.cos(math.pi * rest))
         for group in self.optimizer.param_groups:
             group["lr"] = self.phase.options.learning_rate * factor
         self.optimizer.step()
@@ -242,15 +240,17 @@ class _State:
         return row
 
     @property
-    def origin(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to resume."""
-        return {
+    def origin(self) -> str:
+        """What must be the same for a checkpoint to resume, as JSON."""
+        origin = {
             "phase": self.phase.name,
             "number of processes": _rank_and_world_size()[1],
             "fingerprint of the frozen weights": fingerprint(self.phase.frozen),
             **asdict(self.phase.net.config),
             **asdict(self.phase.options),
         }
+        # A search over parameters passes NumPy scalars.
+        return json.dumps(origin, default=np.generic.item)
 
     def save(self, fname: Path) -> None:
         """Write a checkpoint."""

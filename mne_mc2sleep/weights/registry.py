@@ -1,5 +1,6 @@
 """Find weights by their name, path or URL."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -37,13 +38,13 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
     if known is not None:
         weights = known.url or Path(__file__).with_name(known.fname)
         sha256 = known.sha256 if known.url else sha256
+    sha256 = sha256 and sha256.lower().removeprefix("sha256:")
     if isinstance(weights, str) and urlsplit(weights).scheme in ("http", "https"):
         if sha256 is None:
             raise ValueError(
                 f"The weights at {weights} need 'sha256', the checksum of the file, to "
                 "verify the download."
             )
-        sha256 = sha256.lower().removeprefix("sha256:")
         # Two files may have the same name.
         name = f"{sha256[:8]}-{Path(urlsplit(weights).path).name}"
         folder = data_folder(None, "mne_mc2sleep")
@@ -55,9 +56,7 @@ def find_weights(weights: str | os.PathLike, sha256: str | None = None) -> Path:
             f"{', '.join(map(repr, KNOWN_WEIGHTS))}, the path of a file that "
             "MC2SleepClassifier.save wrote, or a URL and its 'sha256'."
         )
-    from pooch import file_hash
-
-    if sha256 and file_hash(str(fname)) != sha256.lower().removeprefix("sha256:"):
+    if sha256 and hashlib.sha256(fname.read_bytes()).hexdigest() != sha256:
         raise ValueError(
             f"{fname} does not have the sha256 {sha256}. Pass the right file, or leave "
             "'sha256' out."
