@@ -22,7 +22,6 @@ from .data.reading import as_list, read_channels, read_nights, run_on_recordings
 from .evaluation import evaluate
 from .inference.sliding_window import stage_in_steps
 from .io.hypnograms import make_hypnogram
-from .io.recordings import Recording
 from .network import MC2SleepConfig
 from .preprocessing.scaling import SCALINGS
 from .stager import Stager
@@ -435,15 +434,20 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def _run(self, stage, raws, n_jobs, picks, average_channels):
         """Stage one recording or a list of them."""
         self._check_is_fitted()
+        read = partial(
+            read_channels,
+            picks=self.picks if picks is None else picks,
+            average_channels=average_channels,
+            scaling=self.stager_.scaling,
+        )
         raws, is_list = as_list(raws)
-        stage = partial(stage, picks=picks, average_channels=average_channels)
-        found = list(run_on_recordings(stage, raws, n_jobs=n_jobs))
+        found = [*run_on_recordings(partial(stage, read=read), raws, n_jobs=n_jobs)]
         return found if is_list else found[0]
 
-    def _stage(self, raw, picks, average_channels) -> Hypnogram:
+    def _stage(self, raw, read) -> Hypnogram:
         """Stage the epochs of one recording."""
-        channels, signals, usable = self._read(raw, picks, average_channels)
-        novelties = self.stager_.novelty(signals, usable)
+        channels = read(raw)
+        novelties = self.stager_.measure_novelty(channels)
         for channel, found in zip(channels, novelties, strict=False):
             if found.is_novel:
                 warn(
@@ -453,21 +457,15 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
                     "probabilities of these epochs were lowered; do not trust the "
                     "stages."
                 )
-        proba = self.stager_.probabilities(signals, usable, novelties)
-        return make_hypnogram(proba, np.any(usable, axis=0), channels[0].start)
+        proba = self.stager_.stage(channels, novelties)
+        is_usable = np.any([channel.usable for channel in channels], axis=0)
+        return make_hypnogram(proba, is_usable, channels[0].start)
 
-    def _stage_windows(self, raw, step, picks, average_channels) -> pd.DataFrame:
+    def _stage_windows(self, raw, read, step) -> pd.DataFrame:
         """Return the probabilities of the windows of one recording."""
         if step is None:
-            return self._stage(raw, picks, average_channels).proba
-        _, signals, usable = self._read(raw, picks, average_channels)
-        windows = stage_in_steps(self.stager_.stage, signals, usable, step)
+            return self._stage(raw, read).proba
+        windows = stage_in_steps(self.stager_.stage, read(raw), step)
         onsets, proba, is_usable = windows
         table = make_hypnogram(proba, is_usable).proba
         return table.set_axis(pd.Index(onsets, name="onset"))
-
-    def _read(self, raw, picks, average_channels) -> tuple[list[Recording], list, list]:
-        """Return the channels to stage by, their signals and what of them is usable."""
-        picks = self.picks if picks is None else picks
-        found = read_channels(raw, picks, average_channels, self.stager_.scaling)
-        return found, [c.signals for c in found], [c.usable for c in found]

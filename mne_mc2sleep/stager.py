@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +26,6 @@ from .preprocessing.novelty import Novelty
 from .preprocessing.scaling import SCALINGS
 from .training import TrainingOptions, adaptation, logger
 from .weights.file_format import load_weights, save_weights
-
-# Of each channel: signals (n_epochs, n_times) in µV, or which epochs are EEG.
-Channels: TypeAlias = Sequence[NDArray]
 
 # How to check values of the metadata in a file.
 _CHECKS = {
@@ -149,33 +146,32 @@ class Stager:
                 if chosen.macro_f1 is not None:
                     self.scores = {"validation_macro_f1": chosen.macro_f1}
 
-    def novelty(self, signals: Channels, usable: Channels) -> list[Novelty]:
+    def measure_novelty(self, channels: Sequence) -> list[Novelty]:
         """Compare each channel with the training nights, if there is a profile."""
         if self.profile is None:
             return []
-        return [*map(partial(novelty.measure_novelty, self.profile), signals, usable)]
+        measure = partial(novelty.measure_novelty, self.profile)
+        return [measure(channel.signals[:], channel.usable) for channel in channels]
 
-    def probabilities(
-        self, signals: Channels, usable: Channels, novelties: Sequence[Novelty] = ()
-    ) -> NDArray:
-        """Stage one night by one channel or several.
+    def stage(self, channels: Sequence, novelties: Sequence | None = None) -> NDArray:
+        """Stage one night by one channel or several: recordings or nights, scaled.
 
         The probabilities (n_epochs, 5) are from the mean log-posterior of the channels
-        that are usable in the epoch, calibrated; uniform where none is. The novelty of
-        each channel lowers them.
+        that are usable in the epoch, calibrated; uniform where none is. They are
+        lowered by the ``novelties`` of the channels, by default `measure_novelty`.
         """
+        if novelties is None:
+            novelties = self.measure_novelty(channels)
+        usable = [channel.usable for channel in channels]
         weights = np.stack(usable)[..., None]  # (n_channels, n_epochs, 1)
-        posteriors = np.stack([*map(self._posteriors, signals, usable)])
+        posteriors = np.stack([*map(self._posteriors, channels)])
         fused = (posteriors * weights).sum(axis=0) / weights.sum(axis=0).clip(min=1)
         calibrated = calibrate(fused, self.calibration_temperature)
         return novelty.soften(calibrated, novelties, usable)
 
-    def stage(self, signals: Channels, usable: Channels) -> NDArray:
-        """Return the `probabilities` of a night, lowered by its `novelty`."""
-        return self.probabilities(signals, usable, self.novelty(signals, usable))
-
-    def _posteriors(self, signals: NDArray, usable: NDArray) -> NDArray:
+    def _posteriors(self, channel: Any) -> NDArray:
         """Return the log-posteriors (n_epochs, 5) of one channel."""
+        signals, usable = np.asarray(channel.signals[:]), channel.usable
 
         def stage(scaled: NDArray | None) -> NDArray:
             scaled = signals if scaled is None else scaled

@@ -48,11 +48,6 @@ def interrupted(monkeypatch):
     return interrupt_in
 
 
-def probabilities(stager, night):
-    """Stage a night by its one channel."""
-    return stager.probabilities([night.inputs.numpy()], [night.usable])
-
-
 def same(net, other):
     """Return whether two networks have the same weights to the bit."""
     state, other = net.state_dict(), other.state_dict()
@@ -130,35 +125,29 @@ def test_the_temperature_is_fitted_on_the_held_out_subjects(
     assert stager.calibration_temperature == fit_temperature(posteriors, night.targets)
 
 
-def two_channels(make_night):
-    """Return two channels of one night and which of their epochs are usable."""
-    signals = [make_night(seed, 20).inputs.numpy() for seed in (70, 71)]
-    return signals, [np.ones(20, dtype=bool), np.ones(20, dtype=bool)]
-
-
 @pytest.mark.parametrize("n_channels", [1, 2])
 def test_probabilities_are_calibrated_mean_log_posteriors(
     trained, make_night, n_channels
 ):
     """Of two channels: the geometric mean of their probabilities, normalised."""
-    signals, usable = (part[:n_channels] for part in two_channels(make_night))
-    before = copy.deepcopy((signals, usable))
+    channels = [make_night(seed, 20) for seed in range(70, 70 + n_channels)]
+    before = copy.deepcopy(channels)
     posteriors = [
-        log_posteriors(trained.net, encode_epochs(trained.net, channel), mask)
-        for channel, mask in zip(signals, usable, strict=True)
+        log_posteriors(trained.net, encode_epochs(trained.net, c.signals), c.usable)
+        for c in channels
     ]
     expected = calibrate(np.mean(posteriors, axis=0), trained.calibration_temperature)
-    np.testing.assert_allclose(trained.probabilities(signals, usable), expected)
-    np.testing.assert_array_equal(signals, before[0])
-    np.testing.assert_array_equal(usable, before[1])
+    np.testing.assert_allclose(trained.stage(channels, ()), expected)
+    for channel, unchanged in zip(channels, before, strict=True):
+        np.testing.assert_array_equal(channel.signals, unchanged.signals)
+        np.testing.assert_array_equal(channel.usable, unchanged.usable)
 
 
 def test_unusable_epochs_of_a_channel_do_not_count(trained, make_night):
     """Where no channel is usable, the probabilities are uniform."""
-    signals, usable = two_channels(make_night)
-    usable[0][4:7] = usable[0][9] = usable[1][9] = False
-    fused = trained.probabilities(signals, usable)
-    alone = trained.probabilities(signals[1:], usable[1:])
+    one, other = channels = [make_night(seed, 20) for seed in (70, 71)]
+    one.usable[4:7] = one.usable[9] = other.usable[9] = False
+    fused, alone = trained.stage(channels, ()), trained.stage([other], ())
     np.testing.assert_allclose(fused[4:7], alone[4:7])
     assert not np.allclose(fused[10:], alone[10:])
     np.testing.assert_allclose(fused[9], 0.2)

@@ -242,9 +242,7 @@ def run_fold(cohort, fold, folder, seed, args):
         )
     if not is_first():
         return
-    probabilities = [
-        stager.probabilities([night.inputs[:]], [night.usable]) for night in test
-    ]
+    probabilities = [stager.stage([night], novelties=()) for night in test]
     for step in stager.provenance:
         step |= {"source": cohort.name, "seed": seed, "test_subjects": fold.test}
     clf.stager_ = stager

@@ -262,15 +262,15 @@ def stage(stager, recording, without=frozenset()):
     """Stage a recording; return its probabilities and whether it is novel."""
     if "limit" in without:
         distances = median_distances(recording.signals[recording.usable])
-        signals = [approach_reference(recording.signals, distances, distances)]
+        signals = approach_reference(recording.signals, distances, distances)
     else:
-        signals = [scale_signals(recording.signals, recording.usable, stager.scaling)]
-    usable = [recording.usable]
-    novelties = stager.novelty(signals, usable)
+        signals = scale_signals(recording.signals, recording.usable, stager.scaling)
+    channels = [replace(recording, signals=signals)]
+    novelties = stager.measure_novelty(channels)
     if "rescaling" in without:
         stager = replace(stager, levels=None)
     lowered_by = () if "novelty" in without else novelties
-    proba = stager.probabilities(signals, usable, lowered_by)
+    proba = stager.stage(channels, lowered_by)
     return proba, any(novelty.is_novel for novelty in novelties)
 
 

@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,5 +133,5 @@ def _novelty(clf: MC2SleepClassifier, recording: Recording) -> float | None:
     """Return the share of novel epochs, or None if the weights cannot detect them."""
     usable, scaling = recording.usable, clf.stager_.scaling
     signals = scale_signals(recording.signals, usable, scaling)
-    found = clf.stager_.novelty([signals], [usable])
+    found = clf.stager_.measure_novelty([replace(recording, signals=signals)])
     return round(float((found[0].distances[usable] >= 1).mean()), 4) if found else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from math import log
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,13 +99,13 @@ def calibrate(posteriors: NDArray, temperature: float) -> NDArray:
 
 
 def stage_in_steps(
-    stage: Callable, signals: Sequence, usable: Sequence, step: float
+    stage: Callable, channels: Sequence, step: float
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Stage windows of 30 s that begin every ``step`` seconds, a divisor of 30 s.
 
-    ``stage`` takes the signals (n_epochs, n_times) and usable epochs (n_epochs,) of
-    each channel and returns probabilities (n_epochs, 5). It is called once for each
-    shift of the grid of epochs. A window is usable if both epochs that it overlaps are.
+    ``stage`` takes recordings of a night and returns probabilities (n_epochs, 5). It is
+    called once for each shift of the grid of epochs. A window is usable if both epochs
+    that it overlaps are.
 
     Returns the onsets in s, the probabilities (n_windows, 5), uniform where no channel
     is usable, and whether one is.
@@ -115,27 +117,27 @@ def stage_in_steps(
             f"or 10, got {step!r} instead."
         )
     # A single epoch cannot be shifted.
-    n_shifts = n_shifts if len(usable[0]) > 1 else 1
-    n_windows = n_shifts * (len(usable[0]) - 1) + 1
+    n_epochs = channels[0].n_epochs
+    n_shifts = n_shifts if n_epochs > 1 else 1
+    n_windows = n_shifts * (n_epochs - 1) + 1
     proba = np.full((n_windows, len(STAGES)), 1 / len(STAGES))
     is_usable = np.zeros(n_windows, dtype=bool)
     for index in range(n_shifts):
-        channels = zip(signals, usable, strict=True)
-        shifted = [_shift(*channel, index * step) for channel in channels]
-        found = [channel for channel in shifted if channel[1].any()]
-        if found:
-            proba[index::n_shifts] = stage(*map(list, zip(*found, strict=True)))
-            is_usable[index::n_shifts] = np.any([mask for _, mask in found], axis=0)
+        shifted = [_shift(channel, index * step) for channel in channels]
+        if found := [channel for channel in shifted if channel.usable.any()]:
+            proba[index::n_shifts] = stage(found)
+            is_usable[index::n_shifts] = np.any([c.usable for c in found], axis=0)
     return step * np.arange(n_windows, dtype=float), proba, is_usable
 
 
-def _shift(signals, usable, seconds: float) -> tuple[NDArray, NDArray]:
+def _shift(channel: Any, seconds: float) -> Any:
     """Let the epochs begin later; the last one, which is incomplete, is dropped."""
-    n_times = round(seconds * SFREQ)
+    n_times, old, reasons = round(seconds * SFREQ), channel.signals, channel.reasons
     if not n_times:
-        return signals, usable
-    moved = np.concatenate([signals[:-1, n_times:], signals[1:, :n_times]], axis=1)
-    return moved, usable[:-1] & usable[1:]
+        return channel
+    signals = np.concatenate([old[:-1, n_times:], old[1:, :n_times]], axis=1)
+    reasons = np.where(channel.usable[:-1], reasons[1:], reasons[:-1])
+    return replace(channel, signals=signals, reasons=reasons)
 
 
 def _map(

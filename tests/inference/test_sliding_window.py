@@ -14,6 +14,7 @@ from mne_mc2sleep.inference.sliding_window import (
     log_posteriors,
     stage_in_steps,
 )
+from mne_mc2sleep.io.recordings import Recording
 from mne_mc2sleep.network import Embeddings
 
 LENGTH = 8  # epochs of a sequence of the tiny network
@@ -113,21 +114,22 @@ def test_a_network_in_train_mode_is_put_into_eval_mode(trained_net, night):
     torch.testing.assert_close(net.state_dict(), trained_net.state_dict())
 
 
-def first_sample(signals, usable):
+def first_sample(channels):
     """Return the time of the first sample of each epoch of the first channel."""
-    return np.repeat(signals[0][:, :1], 5, axis=1).astype(float)
+    return np.repeat(channels[0].signals[:, :1], 5, axis=1)
 
 
-# A channel of four epochs that holds the time in seconds.
-SECONDS = (np.arange(12_000) / 100).reshape(4, 3000)
+def seconds(*usable):
+    """Return a channel that holds the time in seconds."""
+    times = (np.arange(3000 * len(usable)) / 100).reshape(-1, 3000)
+    return Recording(times, np.where(usable, "", "flat"), "Cz", None, None)
 
 
 @pytest.mark.parametrize("step", [1, 2.5, 5, 30])
 @pytest.mark.parametrize("n_epochs", [1, 4])
 def test_a_window_begins_every_step_until_the_last_whole_one(n_epochs, step):
-    onsets, proba, is_usable = stage_in_steps(
-        first_sample, [SECONDS[:n_epochs]], [np.ones(n_epochs, bool)], step
-    )
+    channels = [seconds(*[True] * n_epochs)]
+    onsets, proba, is_usable = stage_in_steps(first_sample, channels, step)
     np.testing.assert_allclose(onsets, np.arange(0, 30 * n_epochs - 29.999, step))
     np.testing.assert_allclose(proba[:, 0], onsets)
     assert is_usable.all()
@@ -135,15 +137,15 @@ def test_a_window_begins_every_step_until_the_last_whole_one(n_epochs, step):
 
 def test_a_window_is_usable_if_the_epochs_that_it_overlaps_are():
     """On any channel."""
-    masks = [np.array([1, 1, 0, 1], dtype=bool), np.array([0, 0, 0, 1], dtype=bool)]
-    result = stage_in_steps(first_sample, [SECONDS] * 2, masks, 10)
+    channels = [seconds(True, True, False, True), seconds(False, False, False, True)]
+    result = stage_in_steps(first_sample, channels, 10)
     assert result[2].tolist() == [True] * 4 + [False] * 5 + [True]
 
 
 @pytest.mark.parametrize("step", [0, -5, 7, 60])
 def test_a_step_must_divide_an_epoch(step):
     with pytest.raises(ValueError, match="'step' must divide 30 s"):
-        stage_in_steps(first_sample, [SECONDS], [np.ones(4, bool)], step)
+        stage_in_steps(first_sample, [seconds(True, True)], step)
 
 
 def test_predict_proba_has_a_row_for_each_window(fitted, raw):

@@ -186,7 +186,7 @@ def test_a_stager_stages_a_short_recording_twice(stager, make_night, tmp_path):
     stager.save(tmp_path / "lab.safetensors", {})
     loaded, _ = Stager.load(tmp_path / "lab.safetensors", "cpu")
     for same in (stager, loaded):
-        assert_array_equal(same.probabilities([signals], [night.usable]), proba)
+        assert_array_equal(same.stage([night]), proba)
 
 
 @pytest.mark.parametrize("scaling", ["robust", "spectrum"])

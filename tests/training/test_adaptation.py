@@ -80,7 +80,7 @@ def test_one_subject_keeps_the_temperature_and_by_default_the_weights(
 def test_old_weights_count_as_two_subjects(trained, short_nights, as_embeddings):
     net, temperature = trained.net, trained.calibration_temperature
     blended = blend_targets(net, as_embeddings(net, short_nights[:2]), temperature)
-    old = trained.stage([short_nights[0].signals], [short_nights[0].usable])
+    old = trained.stage(short_nights[:1])
     expected = (old + np.eye(5)[short_nights[0].stages]) / 2
     np.testing.assert_allclose(blended[0].soft_stages, expected, atol=1e-6)
 
