@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -38,6 +39,7 @@ _OF_WEIGHTS = {"network", "size", "sequence_length", "scaling"}
 _OF_THE_CALL = {"weights", "precision", "callback", "device", "random_state"}
 
 
+@dataclass(eq=False, repr=False)
 class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     """Sleep stager that learns from scored nights: MC2SleepNet (arXiv 2502.17470).
 
@@ -103,7 +105,31 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Losses and validation score of each pass.
     """
 
-    stager_: Stager
+    picks: str | list[str] | None = None
+    _: KW_ONLY
+    weights: str | os.PathLike | None = None
+    network: Callable | None = None
+    size: str | None = None
+    sequence_length: int | None = None
+    scaling: str | None = None
+    mask_ratio: float = TrainingOptions.mask_ratio
+    contrastive_temperature: float = TrainingOptions.contrastive_temperature
+    contrastive_weight: float = TrainingOptions.contrastive_weight
+    reconstruction_weight: float = TrainingOptions.reconstruction_weight
+    pretrain_train_epochs: int = TrainingOptions.pretrain_train_epochs
+    finetune_train_epochs: int | None = TrainingOptions.finetune_train_epochs
+    adaptation: float | str = TrainingOptions.adaptation
+    batch_size: int = TrainingOptions.batch_size
+    learning_rate: float = TrainingOptions.learning_rate
+    weight_decay: float = TrainingOptions.weight_decay
+    patience: int = TrainingOptions.patience
+    validation_fraction: float = TrainingOptions.validation_fraction
+    precision: str = TrainingOptions.precision
+    callback: Callable[[dict], Any] | None = None
+    device: str | torch.device | None = None
+    random_state: int | np.random.RandomState | None = None
+
+    stager_: Stager = field(init=False)
 
     _parameter_constraints = TrainingOptions.constraints() | {
         "picks": [str, list, tuple, None],
@@ -116,55 +142,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         "callback": [callable, None],
         "random_state": ["random_state"],
     }
-
-    def __init__(
-        self,
-        picks: str | list[str] | None = None,
-        *,
-        weights: str | os.PathLike | None = None,
-        network: Callable | None = None,
-        size: str | None = None,
-        sequence_length: int | None = None,
-        scaling: str | None = None,
-        mask_ratio: float = TrainingOptions.mask_ratio,
-        contrastive_temperature: float = TrainingOptions.contrastive_temperature,
-        contrastive_weight: float = TrainingOptions.contrastive_weight,
-        reconstruction_weight: float = TrainingOptions.reconstruction_weight,
-        pretrain_train_epochs: int = TrainingOptions.pretrain_train_epochs,
-        finetune_train_epochs: int | None = TrainingOptions.finetune_train_epochs,
-        adaptation: float | str = TrainingOptions.adaptation,
-        batch_size: int = TrainingOptions.batch_size,
-        learning_rate: float = TrainingOptions.learning_rate,
-        weight_decay: float = TrainingOptions.weight_decay,
-        patience: int = TrainingOptions.patience,
-        validation_fraction: float = TrainingOptions.validation_fraction,
-        precision: str = TrainingOptions.precision,
-        callback: Callable[[dict], Any] | None = None,
-        device: str | torch.device | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ):
-        self.picks = picks
-        self.weights = weights
-        self.network = network
-        self.size = size
-        self.sequence_length = sequence_length
-        self.scaling = scaling
-        self.mask_ratio = mask_ratio
-        self.contrastive_temperature = contrastive_temperature
-        self.contrastive_weight = contrastive_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.pretrain_train_epochs = pretrain_train_epochs
-        self.finetune_train_epochs = finetune_train_epochs
-        self.adaptation = adaptation
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.precision = precision
-        self.callback = callback
-        self.device = device
-        self.random_state = random_state
 
     @property
     def classes_(self) -> np.ndarray:
