@@ -1,10 +1,15 @@
 """What tests share: tiny networks, short nights and little training."""
 
+from functools import partial
+
+import pytest
 import torch
 
 from mne_mc2sleep import training
 
 PHASES = {"pretrain": training.Pretraining, "finetune": training.Finetuning}
+BOTH = pytest.mark.parametrize("stage", PHASES)
+assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
 # Short nights that hold all five stages.
 SEEDS = (10, 97, 342)
 # Little training: these tests ask how things fit together, not how well it stages.

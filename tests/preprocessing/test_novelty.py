@@ -41,13 +41,11 @@ def as_night(signal, scaling="none"):
 
 
 def compare(profile, night):
-    """Measure the novelty of a night."""
     return measure_novelty(profile, night.signals, night.usable)
 
 
 @pytest.fixture(scope="module")
 def signals():
-    """Return the EEG of four subjects."""
     return [simulate(seed) for seed in range(4)]
 
 
@@ -75,7 +73,6 @@ def profiles(signals):
 
 @pytest.fixture(scope="module")
 def profile(profiles):
-    """Return the profile of three subjects."""
     return profiles[3, "none"]
 
 
@@ -229,7 +226,6 @@ def test_a_profile_does_not_change_a_night_that_is_not_novel(clf):
 
 
 def make_novelty(distances, is_novel=True):
-    """Return the novelty of a channel."""
     return Novelty(np.array(distances), is_novel, "")
 
 

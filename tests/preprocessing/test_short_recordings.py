@@ -11,16 +11,9 @@ from scipy.signal import butter, sosfilt
 
 from mne_mc2sleep._constants import N_TIMES, SFREQ
 from mne_mc2sleep.data.nights import Night
-from mne_mc2sleep.inference.sliding_window import (
-    calibrate,
-    encode_epochs,
-    log_posteriors,
-)
-from mne_mc2sleep.preprocessing.scaling import (
-    band_distances,
-    median_distances,
-    scale_signals,
-)
+from mne_mc2sleep.inference import sliding_window
+from mne_mc2sleep.preprocessing import scaling
+from mne_mc2sleep.preprocessing.scaling import band_distances, median_distances
 from mne_mc2sleep.preprocessing.short_recordings import fit_levels, rescale
 from mne_mc2sleep.stager import Stager
 
@@ -39,30 +32,25 @@ def make_signals(stages=STAGES, seed=0):
 
 
 def everywhere(signals):
-    """Return that all epochs are usable."""
     return np.ones(len(signals), dtype=bool)
 
 
 def scale(signals):
-    """Scale epochs that are all usable."""
-    return scale_signals(signals, everywhere(signals), "spectrum")
+    return scaling.scale_signals(signals, everywhere(signals), "spectrum")
 
 
 def as_night(signals, stages=STAGES, usable=None):
-    """Make a night of scaled signals."""
     usable = everywhere(signals) if usable is None else usable
     return Night(torch.from_numpy(signals), stages.astype(np.int8), usable, "subject")
 
 
 @pytest.fixture(scope="module")
 def night():
-    """Return a scaled night of 800 epochs."""
     return as_night(scale(make_signals()))
 
 
 @pytest.fixture(scope="module")
 def levels(night):
-    """Return what is learnt from the night."""
     return fit_levels([night])
 
 
@@ -148,16 +136,13 @@ def test_artefacts_have_a_bounded_effect(levels):
     assert_array_equal(signals, before)
 
 
-def test_short_nights_have_no_levels(night):
+def test_levels_need_long_nights_with_every_stage(night, levels):
     """The median of some hours is not that of a night."""
     short = as_night(night.signals[:600].numpy(), STAGES[:600])
     usable = np.arange(len(STAGES)) < 600
     assert fit_levels([short]) is None
     assert fit_levels([as_night(night.signals.numpy(), STAGES, usable)]) is None
     assert fit_levels([]) is None
-
-
-def test_every_stage_must_occur_in_a_night(night, levels):
     without = [
         replace(night, stages=np.where(night.stages == s, -1, night.stages))
         for s in (1, 3)
@@ -168,7 +153,6 @@ def test_every_stage_must_occur_in_a_night(night, levels):
 
 @pytest.fixture
 def stager(trained, levels):
-    """Return a trained stager that has levels."""
     stager = copy.copy(trained)
     stager.levels = levels
     return stager
@@ -180,23 +164,23 @@ def test_a_stager_stages_a_short_recording_twice(stager, make_night, tmp_path):
     signals, proba = night.signals.numpy(), None
     for _ in range(2):
         scaled = rescale(signals, night.usable, proba, stager.levels)
-        embeddings = encode_epochs(stager.net, scaled)
-        found = log_posteriors(stager.net, embeddings, night.usable)
-        proba = calibrate(found, stager.calibration_temperature)
+        embeddings = sliding_window.encode_epochs(stager.net, scaled)
+        found = sliding_window.log_posteriors(stager.net, embeddings, night.usable)
+        proba = sliding_window.calibrate(found, stager.calibration_temperature)
     stager.save(tmp_path / "lab.safetensors", {})
     loaded, _ = Stager.load(tmp_path / "lab.safetensors", "cpu")
     for same in (stager, loaded):
         assert_array_equal(same.stage([night]), proba)
 
 
-@pytest.mark.parametrize("scaling", ["robust", "spectrum"])
+@pytest.mark.parametrize("name", ["robust", "spectrum"])
 def test_levels_are_learnt_if_the_scaling_is_by_spectrum(
-    net, night, options, levels, scaling
+    net, night, options, levels, name
 ):
-    stager = Stager(net, scaling=scaling)
+    stager = Stager(net, scaling=name)
     options = replace(options, finetune_train_epochs=1)
     stager.finetune([night], options)
-    assert stager.levels == (levels if scaling == "spectrum" else None)
+    assert stager.levels == (levels if name == "spectrum" else None)
     stager.levels = [[1.0] * 13] * 5
     stager.finetune([night], options)
     assert stager.levels == [[1.0] * 13] * 5

@@ -2,21 +2,17 @@
 
 import copy
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from stagers import assert_equal
 
 from mne_mc2sleep.training.adaptation import SHARES, blend_targets
-
-assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
 
 
 @pytest.fixture
 def finetune(trained, options):
-    """Return a function that fine-tunes a copy of the trained stager."""
-
     def finetune(nights, stager=trained, **settings):
         stager = copy.deepcopy(stager)
         settings = {"finetune_train_epochs": 1} | settings
@@ -33,7 +29,6 @@ def strangers(short_nights):
 
 
 def weights(stager):
-    """Return all weights."""
     return dict(stager.net.state_dict())
 
 

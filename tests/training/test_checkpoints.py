@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stagers import BOTH
 
 from mne_mc2sleep.network import MC2SleepNet
 from mne_mc2sleep.training import checkpoints, trainer
-
-BOTH = pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 
 
 def assert_equal(found, expected):
@@ -96,14 +95,12 @@ def test_a_callable_makes_the_nights_of_each_train_epoch(train, short_nights, fn
     assert_equal(found, expected)
 
 
-def test_other_nights_do_not_resume(train, short_nights, fname):
+def test_another_training_does_not_resume(train, config, fname, short_nights):
+    """The message names what differs, the file and the remedy."""
     train("pretrain", fname, cut_off=1)
     with pytest.raises(ValueError, match="name another checkpoint"):
         train("pretrain", fname, short_nights)
-
-
-def test_another_training_does_not_resume(train, config, fname):
-    """The message names what differs, the file and the remedy."""
+    fname.unlink()
     train("finetune", fname)
     for stage, settings, match in [
         ("finetune", {"batch_size": 3}, "batch_size is 2 there and 3 here"),

@@ -4,14 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import ranks
 import torch
-
-assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
+from stagers import assert_equal
 
 
 def torchrun(folder):

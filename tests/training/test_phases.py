@@ -3,12 +3,11 @@
 import copy
 import math
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from stagers import PHASES
+from stagers import BOTH, PHASES, assert_equal
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -18,9 +17,7 @@ from mne_mc2sleep.network import Embeddings, MC2SleepNet
 from mne_mc2sleep.training import TrainingOptions, phases, trainer
 from mne_mc2sleep.training.losses import info_nce_loss
 
-BOTH = pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 SEQUENCE_LEVEL = ("signal_stack", "spectrogram_stack", "modality_head", "total_head")
-assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
 
 
 @BOTH

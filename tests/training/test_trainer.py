@@ -2,20 +2,16 @@
 
 import copy
 import math
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from stagers import PHASES
+from stagers import BOTH, PHASES, assert_equal
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from mne_mc2sleep import training
 from mne_mc2sleep.data.nights import count_batches
 from mne_mc2sleep.training import trainer
-
-BOTH = pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-assert_equal = partial(torch.testing.assert_close, rtol=0, atol=0)
 
 
 class Progress:
@@ -30,14 +26,12 @@ class Progress:
         return self
 
     def update_with_increment_value(self, increment):
-        """Count one step."""
         self.n_done += increment
         if self.n_done == self.act_at:
             self.act()
 
 
 def interrupt():
-    """Do what Ctrl-C does."""
     raise KeyboardInterrupt
 
 
@@ -64,25 +58,22 @@ def scripted_scores(monkeypatch):
 @BOTH
 @pytest.mark.parametrize(
     ("scores", "n_rows", "kept"),
-    [((0.1, 0.5, 0.3, 0.5, 0.9), 4, 1), ((0.1, 0.0, 0.2, 0.1, 0.3, 0.2), 6, 4)],
+    [
+        ((0.1, 0.5, 0.3, 0.5, 0.9), 4, 1),
+        ((0.1, 0.0, 0.2, 0.1, 0.3, 0.2), 6, 4),
+        ((math.nan,) * 4, 4, 3),
+    ],
 )
 def test_training_stops_early_and_keeps_the_best_weights(
     run_training, net, scripted_scores, stage, scores, n_rows, kept
 ):
-    """It ends after two train epochs without a better score."""
+    """After two train epochs without a better score; without any score, the last."""
     states = scripted_scores(*scores)
-    history = run_training(stage, patience=2, **{f"{stage}_train_epochs": len(scores)})
+    settings = {"patience": 2, f"{stage}_train_epochs": len(scores)}
+    held_out = [] if math.isnan(scores[0]) else None
+    history = run_training(stage, held_out=held_out, **settings)
     assert len(history) == n_rows
     assert_equal(dict(net.state_dict()), states[kept])
-
-
-def test_without_held_out_nights_the_last_weights_are_kept(
-    run_training, net, scripted_scores
-):
-    states = scripted_scores(*[math.nan] * 3)
-    history = run_training("finetune", held_out=[], patience=1, finetune_train_epochs=3)
-    assert len(history) == 3
-    assert_equal(dict(net.state_dict()), states[2])
 
 
 @BOTH
@@ -168,7 +159,6 @@ class Idle(training.Pretraining):
     """A phase without any gradient but zero: only weight decay moves the weights."""
 
     def losses(self, embeddings, batch):
-        """Return a loss of all parameters that is constant."""
         return {"nothing": sum(0 * p.sum() for p in self.parameters())}
 
 
@@ -188,7 +178,6 @@ class WithTerm(training.Finetuning):
         self.scale = torch.nn.Parameter(torch.ones(1))
 
     def losses(self, embeddings, batch):
-        """Add the term to the others."""
         losses = super().losses(embeddings, batch)
         return losses | {"mine": (self.scale**2).sum()}
 
