@@ -9,6 +9,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,16 +103,35 @@ def size_and_time(path: Path) -> tuple[int, int]:
 
 
 def in_threads(function: Callable, parts: Iterable) -> list:
-    """Apply a function of NumPy arrays to parts, as many at once as torch has threads.
+    """Apply a function to parts, as many at once as torch has threads.
 
-    NumPy and SciPy compute large arrays without the interpreter, but in one thread.
+    NumPy and SciPy compute large arrays in one thread. The threads within an operation
+    of torch wait for each other, which is slow on a busy machine, and its result would
+    depend on their number; so it has only one here.
     """
     import torch
 
     if (n_threads := torch.get_num_threads()) == 1:
         return list(map(function, parts))
-    with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(function, parts))
+    with _lock:
+        pool = _start_threads(n_threads)
+    return list(pool.map(function, parts))
+
+
+@cache
+def _start_threads(n_threads: int) -> ThreadPoolExecutor:
+    """Start threads that are kept, because new ones share a core with the old one."""
+    import torch
+
+    pool = ThreadPoolExecutor(n_threads, "", torch.set_num_threads, (1,))
+    all_started = threading.Barrier(n_threads)
+    list(pool.map(lambda _: all_started.wait(), range(n_threads)))
+    # Other new threads use the number that was set last by any thread.
+    torch.set_num_threads(n_threads)
+    return pool
+
+
+os.register_at_fork(after_in_child=_start_threads.cache_clear)
 
 
 def filter_in_parts(function: Callable, signal: NDArray, margin: int) -> NDArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import log
 from typing import Any
@@ -16,6 +15,7 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
+from .._utils import in_threads
 from ..network import Embeddings, SleepNetwork, fuse
 
 # Epochs in one batch of the backbones, times the width of the network: 32 of "small"
@@ -41,7 +41,7 @@ def encode_epochs(net: SleepNetwork, signals: NDArray | Tensor) -> Tensor:
         return torch.stack(encoder.encode(part.to(device)), dim=1).cpu()
 
     batch_size = max(_EPOCHS_TIMES_WIDTH // net.config.width, 1)
-    return torch.cat(_map(encode, torch.as_tensor(signals).split(batch_size), device))
+    return _compute(encode, torch.as_tensor(signals).split(batch_size), device)
 
 
 def log_posteriors(net: SleepNetwork, embeddings: Tensor, usable: NDArray) -> NDArray:
@@ -68,7 +68,7 @@ def log_posteriors(net: SleepNetwork, embeddings: Tensor, usable: NDArray) -> ND
         contexts = net.contextualize(windows, of_part)
         return net.stage(contexts).total.cpu()
 
-    logits = torch.cat(_map(stage, epochs.split(_WINDOWS_AT_ONCE), device))
+    logits = _compute(stage, epochs.split(_WINDOWS_AT_ONCE), device)
     posteriors = logits.double().log_softmax(dim=-1).flatten(0, 1)
     sums = posteriors.new_zeros(n_epochs, len(STAGES))
     sums.index_add_(0, epochs.flatten(), posteriors)
@@ -140,24 +140,9 @@ def _shift(channel: Any, seconds: float) -> Any:
     return replace(channel, signals=signals, reasons=reasons)
 
 
-def _map(
+def _compute(
     function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], device: torch.device
-) -> list[Tensor]:
-    """Apply a function to each part without gradients.
-
-    On a CPU, each thread computes whole parts: threads within one operation wait for
-    each other, which is slow on a busy machine, and the result would depend on their
-    number.
-    """
-    function = torch.inference_mode()(function)
-    if device.type != "cpu":
-        return [function(part) for part in parts]
-    n_threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(
-            n_threads, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            return list(pool.map(function, parts))
-    finally:
-        # New threads use the number that was set last by any thread.
-        torch.set_num_threads(n_threads)
+) -> Tensor:
+    """Join the results of a function of each part, computed without gradients."""
+    run = in_threads if device.type == "cpu" else map
+    return torch.cat(list(run(torch.inference_mode()(function), parts)))

@@ -126,9 +126,10 @@ def read_recording(
     signals = _make_epochs(signal, sfreq, len(reasons))
     del signal
     bad_epochs.mark_near_flat(signals, reasons)
-    usable = signals[reasons == ""]
-    _check_filters(info, ch_name, header, usable)
-    _check_amplitude(usable, ch_name)
+    usable = np.flatnonzero(reasons == "")
+    sample = signals[usable[:: -(-usable.size // 60)]]  # enough for the checks
+    _check_filters(info, ch_name, header, sample)
+    _check_amplitude(sample, ch_name)
     return Recording(signals, reasons, ch_name, start, annotations, given_annotations)
 
 
@@ -314,8 +315,8 @@ def _check_filters(
 ) -> None:
     """Warn about a recording that was filtered to less than the band before.
 
-    The filters are those that the recording states, or that the usable ``signals``
-    show. MNE keeps one pair for all channels, which may be that of another one.
+    The filters are those that the recording states, or that a sample of usable
+    ``signals`` shows. MNE keeps one pair, which may be that of another channel.
     """
     highpass, lowpass = info["highpass"], info["lowpass"]
     if header is not None:
@@ -345,8 +346,7 @@ def _check_filters(
 
 
 def _is_low_passed(signals: NDArray[np.float32]) -> bool:
-    sample = signals[:: -(-len(signals) // 60) or 1]
-    freqs, density = welch(sample, SFREQ, nperseg=256)
+    freqs, density = welch(signals, SFREQ, nperseg=256)
     log_power = np.log(np.median(density, axis=0) + 1e-30)
     slow, fast = (freqs >= 2) & (freqs < 9), (freqs >= 16) & (freqs < 22)
     return log_power[fast].mean() - log_power[slow].mean() < _MIN_FAST_POWER
@@ -388,7 +388,7 @@ def _make_epochs(
 
 
 def _check_amplitude(signals: NDArray[np.float32], ch_name: str) -> None:
-    """Warn if the amplitude of the usable epochs is not that of EEG in volts."""
+    """Warn if the amplitude of usable epochs is not that of EEG in volts."""
     typical = np.median(signals.std(axis=1))
     if not AMPLITUDE_RANGE[0] <= typical <= AMPLITUDE_RANGE[1]:
         warn(

@@ -103,6 +103,17 @@ def test_windows_without_any_usable_epoch_are_finite(trained_net, embeddings, un
     assert np.isfinite(found).all()
 
 
+def test_threads_change_neither_the_results_nor_their_number(trained_net, night):
+    alone = encode_epochs(trained_net, night.signals)
+    torch.set_num_threads(2)
+    try:
+        together = encode_epochs(trained_net, night.signals.repeat(5, 1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    torch.testing.assert_close(together[:29], alone)
+
+
 def test_a_network_in_train_mode_is_put_into_eval_mode(trained_net, night):
     """The network is in eval mode, without dropout, and its buffers do not change."""
     net = copy.deepcopy(trained_net)
