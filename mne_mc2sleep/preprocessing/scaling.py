@@ -140,9 +140,8 @@ def _filter(signals: NDArray, gain: NDArray) -> NDArray:
     """Filter consecutive epochs as one signal, without delay."""
     taps = firwin2(_N_TAPS, _GRID, gain, fs=SFREQ).astype(np.float32)
     convolve = partial(oaconvolve, in2=taps, mode="same")
-    return filter_in_parts(convolve, signals.ravel(), _N_TAPS // 2).reshape(
-        signals.shape
-    )
+    found = filter_in_parts(convolve, signals.ravel(), _N_TAPS // 2)
+    return found.reshape(signals.shape)
 
 
 def _log_reference(freqs: NDArray) -> NDArray:

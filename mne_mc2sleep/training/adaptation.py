@@ -33,8 +33,8 @@ Weights: TypeAlias = dict[str, Tensor]
 # 0.019 and 0.010; with 10 passes, 0.022 and 0.014. Smaller learning rates, label
 # smoothing, the heads alone and averages of the folds' weights were not better.
 SHARES = (0.0, 0.75)
-MAX_SUBJECTS = 10  # of whom each is left out in turn; of more, some are held out
-_N_OLD_SUBJECTS = 2  # scored ones, as many as the old weights count
+MAX_SUBJECTS = 10  # with more, holding some out costs less than taking turns
+_N_OLD_SUBJECTS = 2  # the old weights count as that many scored subjects
 _TRAIN_EPOCHS = 5
 _BATCH_SIZE = 8  # with 32 sequences, a pass over a night would be a single step
 _MAX_FOLDS = 3

@@ -19,7 +19,7 @@ from .._utils import check_fname, replace_file
 from ..network import MC2SleepConfig, SleepNetwork, make_network
 
 _FORMAT = "mne_mc2sleep/1"
-MAX_LENGTH = 10_000  # of a sequence (three days), and limit of all sizes in a file
+MAX_LENGTH = 10_000  # limit of a sequence (three days) and of all sizes in a file
 _MAX_LAYERS = 100
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
