@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import __version__, training
 from ._constants import SFREQ, STAGES
 from ._utils import find_device
-from .data.nights import Epochs, Night, StoredEpochs, count_stages, hold_out_subjects
+from .data.nights import Night, StoredEpochs, count_stages, hold_out_subjects
 from .inference.sliding_window import calibrate, encode_epochs, log_posteriors
 from .network import MC2SleepConfig, SleepNetwork, make_network
 from .preprocessing import novelty, short_recordings
@@ -250,10 +250,12 @@ class Stager:
         """Embed nights; the embeddings of signals on the disk are stored there too."""
         encoded = []
         for number, night in enumerate(nights):
-            embeddings: Epochs = encode_epochs(self.net, night.signals[:])
+            embeddings = encode_epochs(self.net, night.signals[:])
             if isinstance(night.signals, StoredEpochs):
-                embeddings = StoredEpochs.store(folder / f"{number}", embeddings)
-            encoded.append(replace(night, inputs=embeddings))
+                stored = StoredEpochs.store(folder / f"{number}", embeddings)
+                encoded.append(night.encoded(stored))
+            else:
+                encoded.append(night.encoded(embeddings))
         return encoded
 
     def _shares(self, options: TrainingOptions) -> tuple[float, ...]:

@@ -101,9 +101,7 @@ def as_embeddings():
     """Return a function that turns nights into those that fine-tuning reads."""
 
     def as_embeddings(net, nights):
-        return [
-            replace(night, inputs=encode_epochs(net, night.signals)) for night in nights
-        ]
+        return [night.encoded(encode_epochs(net, night.signals)) for night in nights]
 
     return as_embeddings
 

@@ -60,7 +60,7 @@ def finetune(options):
         config = MC2SleepConfig(sequence_layers=1, dropout=0.0, **TINY_SIZES)
         net = MC2SleepNet(config).eval()
     nights = [
-        replace(night, inputs=encode_epochs(net, night.signals))
+        night.encoded(encode_epochs(net, night.signals))
         for night in map(make_night, range(9))
     ]
     history = []

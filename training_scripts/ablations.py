@@ -161,7 +161,7 @@ def run(
     )
     training.train(training.Pretraining(net, options), seen, [], [])
     if finetune and frozen:
-        encoded = [replace(n, inputs=encode_epochs(net, n.signals)) for n in scored]
+        encoded = [n.encoded(encode_epochs(net, n.signals)) for n in scored]
         training.train(training.Finetuning(net, options), encoded, [], [])
     elif finetune:
         # All layers are trained further, on the losses of the stages only.

@@ -213,7 +213,7 @@ def train(nights, variant, seed):
         training.train(training.Pretraining(net, options), draw, [], [])
     if variant.frozen:
         versions = [
-            [replace(n, inputs=encode_epochs(net, n.signals)) for n in draw(number)]
+            [n.encoded(encode_epochs(net, n.signals)) for n in draw(number)]
             for number in range(2)
         ]
         phase = training.Finetuning(net, options)

@@ -24,7 +24,6 @@ import argparse
 import json
 import logging
 import time
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -152,7 +151,7 @@ def training_options(args):
 
 def encode(net, nights):
     """Replace the signals of nights by their embeddings."""
-    return [replace(n, inputs=encode_epochs(net, n.signals)) for n in nights]
+    return [n.encoded(encode_epochs(net, n.signals)) for n in nights]
 
 
 def train_on_powers(args):

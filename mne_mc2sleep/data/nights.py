@@ -62,12 +62,10 @@ Epochs: TypeAlias = Tensor | StoredEpochs
 
 
 @dataclass(frozen=True)
-class Night:
+class AnyNight:
     """The epochs of one recording with their stages."""
 
-    inputs: (
-        Epochs  # signals in µV (n_epochs, n_times), or embedded (n_epochs, 2, width)
-    )
+    inputs: Epochs
     stages: NDArray[np.int8]  # -1 where unscored
     usable: NDArray[np.bool_]  # False where the signal is not EEG
     subject: Hashable  # nights of one subject are held out together
@@ -75,11 +73,6 @@ class Night:
     # instead of ``stages``. Validation compares with ``stages``.
     soft_stages: NDArray[np.float32] | None = None
     scaling: str = "none"  # of the signals
-
-    @property
-    def signals(self) -> Epochs:
-        """The inputs before they are embedded."""
-        return self.inputs
 
     @property
     def targets(self) -> NDArray[np.int8]:
@@ -92,7 +85,24 @@ class Night:
         return bool((self.targets != UNSCORED).any())
 
 
-def count_stages(nights: Sequence[Night]) -> dict[str, int]:
+class Night(AnyNight):
+    """A night as pretraining sees it: signals in µV, (n_epochs, n_times)."""
+
+    @property
+    def signals(self) -> Epochs:
+        """The inputs."""
+        return self.inputs
+
+    def encoded(self, embeddings: Epochs) -> EncodedNight:
+        """Return the night with embeddings in place of its signals."""
+        return EncodedNight(**vars(self) | {"inputs": embeddings})
+
+
+class EncodedNight(AnyNight):
+    """A night as fine-tuning sees it: embeddings, (n_epochs, 2, width)."""
+
+
+def count_stages(nights: Sequence[AnyNight]) -> dict[str, int]:
     """Return how many usable epochs of each stage the nights hold."""
     stages = np.concatenate([night.targets for night in nights])
     return {name: int((stages == i).sum()) for i, name in enumerate(STAGES)}
@@ -134,7 +144,7 @@ def hold_out_subjects(
 
 
 def iterate_batches(
-    nights: Sequence[Night],
+    nights: Sequence[AnyNight],
     sequence_length: int,
     batch_size: int,
     rng: np.random.Generator | None = None,

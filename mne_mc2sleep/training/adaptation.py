@@ -17,7 +17,7 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 
 from .._constants import STAGES, UNSCORED
-from ..data.nights import Night
+from ..data.nights import EncodedNight
 from ..inference.sliding_window import calibrate, fit_temperature, log_posteriors
 from ..metrics import score_stages
 from ..network import SleepNetwork
@@ -56,8 +56,8 @@ def limit(options: TrainingOptions) -> TrainingOptions:
 
 
 def blend_targets(
-    net: SleepNetwork, nights: Sequence[Night], temperature: float
-) -> list[Night]:
+    net: SleepNetwork, nights: Sequence[EncodedNight], temperature: float
+) -> list[EncodedNight]:
     """Average the experts' stages with the calibrated probabilities of ``net``."""
     n_subjects = len({str(night.subject) for night in nights})
     share, blended = _N_OLD_SUBJECTS / (_N_OLD_SUBJECTS + n_subjects), []
@@ -73,8 +73,8 @@ def blend_targets(
 
 
 def leave_out(
-    net: SleepNetwork, nights: Sequence[Night], options: TrainingOptions
-) -> Iterator[tuple[Weights, list[Night]]]:
+    net: SleepNetwork, nights: Sequence[EncodedNight], options: TrainingOptions
+) -> Iterator[tuple[Weights, list[EncodedNight]]]:
     """Fine-tune without some subjects in turn: yield weights and nights left out."""
     # Staging does without it.
     from sklearn.model_selection import GroupKFold
@@ -91,7 +91,7 @@ def leave_out(
 def choose(
     net: SleepNetwork,
     before: Weights,
-    folds: Iterable[tuple[Weights, Sequence[Night]]],
+    folds: Iterable[tuple[Weights, Sequence[EncodedNight]]],
     shares: Sequence[float],
     temperature: float,
 ) -> Adaptation:

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .._constants import STAGES, UNSCORED
 from .._utils import check_fname
-from ..data.nights import Batch, Night, count_batches, iterate_batches, read_ahead
+from ..data.nights import AnyNight, Batch, count_batches, iterate_batches, read_ahead
 from .checkpoints import fingerprint, load_checkpoint, reserve, save_checkpoint
 from .phases import Phase
 
@@ -41,8 +41,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 def train(
     phase: Phase,
-    nights: Sequence[Night] | Callable[[int], Sequence[Night]],
-    held_out: Sequence[Night],
+    nights: Sequence[AnyNight] | Callable[[int], Sequence[AnyNight]],
+    held_out: Sequence[AnyNight],
     history: list[dict],
     progress: Callable | None = None,
     checkpoint: str | Path | None = None,
@@ -101,7 +101,7 @@ def train(
 
 
 def _train_once(
-    model: nn.Module, state: "_State", nights: Sequence[Night], bar: Any
+    model: nn.Module, state: "_State", nights: Sequence[AnyNight], bar: Any
 ) -> dict[str, float]:
     """Pass over the nights once, and return the mean of each loss."""
     phase, rank, rows = state.phase, _rank_and_world_size()[0], []
@@ -132,7 +132,7 @@ def _train_once(
 
 
 @torch.no_grad()
-def validate(phase: Phase, held_out: Sequence[Night]) -> tuple[str, float]:
+def validate(phase: Phase, held_out: Sequence[AnyNight]) -> tuple[str, float]:
     """Return macro-F1 on held-out nights or, where none is scored, minus the loss."""
     if not held_out:
         return "validation_macro_f1", math.nan
@@ -150,7 +150,7 @@ def validate(phase: Phase, held_out: Sequence[Night]) -> tuple[str, float]:
     return "validation_macro_f1", f1[n_scored > 0].mean().item()
 
 
-def _confusion(phase: Phase, nights: Sequence[Night]) -> Tensor:
+def _confusion(phase: Phase, nights: Sequence[AnyNight]) -> Tensor:
     """Count scored epochs by stage (rows) and predicted stage (columns)."""
     length, batch_size = phase.net.config.sequence_length, phase.options.batch_size
     counts = np.zeros((len(STAGES), len(STAGES)), np.float32)
@@ -193,7 +193,7 @@ class _State:
         longest = self.best_train_epoch + self.phase.options.patience
         return len(self.rows) >= min(longest, self.phase.n_train_epochs)
 
-    def count_steps(self, nights: Sequence[Night]) -> None:
+    def count_steps(self, nights: Sequence[AnyNight]) -> None:
         """Count the steps of the training, which the learning rate depends on."""
         phase, (_, world_size) = self.phase, _rank_and_world_size()
         length = phase.net.config.sequence_length
@@ -221,7 +221,7 @@ class _State:
             self.average.update_parameters(self.phase)
 
     def end_train_epoch(
-        self, losses: dict[str, float], held_out: Sequence[Night]
+        self, losses: dict[str, float], held_out: Sequence[AnyNight]
     ) -> dict[str, Any]:
         """Validate the weights, keep them if they are the best, and return the row."""
         phase: Any = self.phase if self.average is None else self.average.module
@@ -273,7 +273,7 @@ class _State:
 
 
 def _batches(
-    phase: Phase, nights: Sequence[Night], rng: np.random.Generator | None = None
+    phase: Phase, nights: Sequence[AnyNight], rng: np.random.Generator | None = None
 ) -> Iterator[Batch]:
     """Return the part of each batch that this process computes."""
     shard, length = _rank_and_world_size(), phase.net.config.sequence_length

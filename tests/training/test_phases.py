@@ -79,7 +79,7 @@ def losses_of(net, stage, options, night):
     """Return the losses of a night, and the log-posteriors of all its epochs."""
     if stage == "finetune":
         with torch.no_grad():
-            night = replace(night, inputs=torch.stack(net.encode(night.signals), dim=1))
+            night = night.encoded(torch.stack(net.encode(night.signals), dim=1))
     phase = PHASES[stage](net, options)
     (batch,) = iterate_batches([night], 8, batch_size=2)
     with torch.no_grad():
