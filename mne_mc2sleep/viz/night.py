@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mne
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
+from matplotlib.figure import Figure
+from pandas import DataFrame
+from yasa import Hypnogram
 
 from .. import metrics
 from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
@@ -18,15 +24,6 @@ from ..io.hypnograms import stages_on_grid
 from ..io.recordings import Recording, read_recording
 from . import _style
 from ._style import GREY, STAGE_COLORS, VERMILION, add_legend, finish, get_axes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from pandas import DataFrame
-    from yasa import Hypnogram
 
 _DAY = 86_400.0  # Matplotlib's dates are days
 # From top to bottom, as sleep laboratories draw it.
@@ -39,9 +36,7 @@ _PERCENTILES = (5, 99)  # colours that a few extreme epochs do not wash out
 _LIGHTS = re.compile(r"lights?[ _-]*(off|out|on)\b", re.IGNORECASE)
 
 
-def plot_hypnogram(
-    hypno: Hypnogram, *, axes: Sequence[Axes] | None = None, show: bool = True
-) -> Figure:
+def plot_hypnogram(hypno: Hypnogram, *, axes: Any = None, show: bool = True) -> Figure:
     """Plot a hypnogram above its hypnodensity, on one time axis.
 
     Parameters
@@ -76,7 +71,7 @@ def plot_night(
     proba: DataFrame | None = None,
     review: float = 0.1,
     title: str | None = None,
-    axes: Sequence[Axes] | None = None,
+    axes: Any = None,
     show: bool = True,
 ) -> Figure:
     """Plot hypnogram, hypnodensity, spectrogram and confidence on one time axis.

@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from pandas import DataFrame
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+from yasa import Hypnogram
 
 from .. import metrics
 from .._constants import STAGES, UNSCORED
+from ..inference.attention import AttentionMaps
 from ._style import BLACK, BLUE, COLORS, GREY, VERMILION, add_legend, finish, get_axes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from pandas import DataFrame
-    from yasa import Hypnogram
-
-    from ..inference.attention import AttentionMaps
     from ..metrics import AnyStages, Probabilities
 
 _MAX_AREA = 150.0  # of the marker of the fullest bin, in points squared
@@ -31,11 +27,7 @@ _SCORES = r"^validation_(macro_f1|negative_loss)$"
 
 
 def plot_confusion_matrix(
-    reference: AnyStages,
-    predicted: AnyStages,
-    *,
-    axes: Axes | None = None,
-    show: bool = True,
+    reference: AnyStages, predicted: AnyStages, *, axes: Any = None, show: bool = True
 ) -> Figure:
     """Plot a confusion matrix of an expert and a stager.
 
@@ -78,7 +70,7 @@ def plot_reliability(
     reference: AnyStages,
     *,
     n_bins: int = 15,
-    axes: Sequence[Axes] | None = None,
+    axes: Any = None,
     show: bool = True,
 ) -> Figure:
     """Plot a reliability diagram: accuracy against confidence, and epochs by bin.
@@ -121,7 +113,7 @@ def plot_risk_coverage(
     probabilities: Probabilities,
     reference: AnyStages,
     *,
-    axes: Axes | None = None,
+    axes: Any = None,
     show: bool = True,
 ) -> Figure:
     """Plot the accuracy of the other epochs if a human scores the least certain ones.
@@ -138,10 +130,10 @@ def plot_risk_coverage(
     fig : Figure
         The figure.
     """
-    curve = metrics.risk_coverage(probabilities, reference)
+    curve = 100 * metrics.risk_coverage(probabilities, reference)
     (ax,) = rows = get_axes(axes, 1, (6, 4))
-    everything = 100 * curve["accuracy"].iloc[-1]
-    ax.plot(100 * (1 - curve["coverage"]), 100 * curve["accuracy"], color=BLUE)
+    everything = curve["accuracy"].iloc[-1]
+    ax.plot(100 - curve["coverage"], curve["accuracy"], color=BLUE)
     ax.axhline(everything, ls="--", color=GREY, label=f"all epochs: {everything:.1f} %")
     ax.set(xlabel="Least certain epochs scored by a human (%)", xlim=(0, 100))
     ax.set_ylabel("Accuracy of the others (%)")
@@ -153,7 +145,7 @@ def plot_attention(
     maps: AttentionMaps,
     hypno: Hypnogram | None = None,
     *,
-    axes: Sequence[Axes] | None = None,
+    axes: Any = None,
     show: bool = True,
 ) -> Figure:
     """Plot the attention of each epoch to the epochs of the other modality.
@@ -198,7 +190,7 @@ def plot_attention(
 
 
 def plot_history(
-    history: DataFrame | Any, *, axes: Sequence[Axes] | None = None, show: bool = True
+    history: DataFrame | Any, *, axes: Any = None, show: bool = True
 ) -> Figure:
     """Plot the losses and the validation score of each pass over the nights.
 
