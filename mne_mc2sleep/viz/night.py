@@ -122,7 +122,7 @@ def plot_night(
     rows = get_axes(axes, len(ratios), (11, 9), gridspec_kw={"height_ratios": ratios})
     *above, stage_ax, density_ax, spectrogram_ax, confidence_ax = rows
     edges = _share_time(rows, n_epochs, recording.start)
-    stages = stages_on_grid(hypno.as_int().to_numpy(), n_epochs)
+    stages = stages_on_grid(hypno, n_epochs, recording.start)
     _draw_stages(stage_ax, stages, edges, "Stage")
     if reference is not None:
         expert = read_stages(recording, reference)

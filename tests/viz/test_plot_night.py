@@ -1,11 +1,14 @@
 """The picture of a whole night."""
 
+from datetime import UTC, datetime
+
 import mne
 import numpy as np
 import pandas as pd
 import pytest
 from signals import make_noise, make_raw
 
+from mne_mc2sleep.io.hypnograms import make_hypnogram
 from mne_mc2sleep.viz import plot_night
 
 
@@ -90,6 +93,10 @@ def test_a_finer_hypnodensity_is_drawn_at_the_centres_of_its_windows(raw, hypno,
     assert times == pytest.approx([10, 290], abs=1e-3)
 
 
-def test_the_hypnogram_must_be_that_of_the_recording(raw, hypno):
+def test_the_hypnogram_must_be_that_of_the_recording(raw, hypno, proba):
+    of_another_day = make_hypnogram(proba, np.ones(10, bool), datetime(2001, 1, 1))
+    dated = raw.copy().set_meas_date(datetime(2001, 1, 2, tzinfo=UTC))
+    with pytest.raises(ValueError, match="have no epoch in common"):
+        plot_night(dated, of_another_day, show=False)
     with pytest.raises(ValueError, match="has 10 epochs and the recording 9"):
         plot_night(raw.crop(0, 280), hypno, show=False)
