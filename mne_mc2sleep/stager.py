@@ -47,11 +47,6 @@ class Stager:
     started_from: dict[str, str] | None = None  # name and sha256 of the loaded file
     history: list[dict[str, Any]] = field(default_factory=list)  # by pass; not saved
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return next(self.net.parameters()).device
-
     @classmethod
     def untrained(
         cls,
@@ -100,9 +95,10 @@ class Stager:
         nights = [night for night in nights if night.is_scored]
         if held_out is not None:
             held_out = [night for night in held_out if night.is_scored]
-        shares = self._shares(options)
-        is_adaptation = self.was_finetuned
-        if is_adaptation:
+        shares: tuple[float, ...] = (1.0,)  # of the new weights, to choose from
+        if self.was_finetuned:
+            auto = options.adaptation == "auto"
+            shares = adaptation.SHARES if auto else (float(options.adaptation),)
             options = adaptation.limit(options)
         leave_out = (
             len(shares) > 1 and held_out is None and self._are_few(nights, options)
@@ -119,7 +115,7 @@ class Stager:
         with TemporaryDirectory(prefix="mne_mc2sleep_") as folder:
             encoded = self._encode([*train, *held_out], Path(folder))
             encoded, validation = encoded[: len(train)], encoded[len(train) :]
-            if is_adaptation:
+            if self.was_finetuned:
                 encoded = adaptation.blend_targets(net, encoded, temperature)
             if leave_out and len(_subjects(train)) > 1:
                 chosen = choose(adaptation.leave_out(net, encoded, options))
@@ -207,20 +203,16 @@ class Stager:
     def _split(self, nights, options, held_out) -> tuple[list[Night], list[Night]]:
         """Hold out the validation subjects; draw them if they are not known yet."""
         train, stored = list(nights), set(self.validation_subjects)
-        if held_out is None and options.validation_fraction > 0:
-            held_out = [n for n in nights if str(n.subject) in stored]
-            train = [n for n in nights if str(n.subject) not in stored]
-            if not train or not held_out:
-                fraction = options.validation_fraction
-                rng = np.random.default_rng(options.seed)
-                train, held_out = hold_out_subjects(nights, fraction, rng)
-                if stored:
-                    logger.info(
-                        "None of the validation subjects of the earlier training can "
-                        "be held out here. Others are drawn from these nights."
-                    )
-        held_out = list(held_out or [])
-        subjects = _subjects(held_out)
+        if held_out is None:
+            fraction = options.validation_fraction
+            rng = np.random.default_rng(options.seed)
+            train, held_out = hold_out_subjects(nights, fraction, rng, stored)
+            if held_out and stored and stored.isdisjoint(_subjects(held_out)):
+                logger.info(
+                    "None of the validation subjects of the earlier training can be "
+                    "held out here. Others are drawn from these nights."
+                )
+        held_out, subjects = list(held_out), _subjects(held_out)
         self.validation_subjects = sorted(stored.union(subjects) - {*_subjects(train)})
         if held_out:
             logger.info("Validation subjects: %s.", ", ".join(subjects))
@@ -241,20 +233,11 @@ class Stager:
         """Embed nights; the embeddings of signals on the disk are stored there too."""
         encoded = []
         for number, night in enumerate(nights):
-            embeddings = encode_epochs(self.net, night.signals[:])
+            embeddings: Any = encode_epochs(self.net, night.signals[:])
             if isinstance(night.signals, StoredEpochs):
-                stored = StoredEpochs.store(folder / f"{number}", embeddings)
-                encoded.append(night.encoded(stored))
-            else:
-                encoded.append(night.encoded(embeddings))
+                embeddings = StoredEpochs.store(folder / f"{number}", embeddings)
+            encoded.append(night.encoded(embeddings))
         return encoded
-
-    def _shares(self, options: TrainingOptions) -> tuple[float, ...]:
-        """Return the shares of the fine-tuned weights to choose from."""
-        if not self.was_finetuned:
-            return (1.0,)
-        auto = options.adaptation == "auto"
-        return adaptation.SHARES if auto else (float(options.adaptation),)
 
     def _are_few(self, nights: Sequence[Night], options: TrainingOptions) -> bool:
         """Return whether subjects are few, and none was held out before."""

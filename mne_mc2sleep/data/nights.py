@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,20 +124,27 @@ class Batch(NamedTuple):
 
 
 def hold_out_subjects(
-    nights: Sequence[Night], fraction: float, rng: np.random.Generator
+    nights: Sequence[Night],
+    fraction: float,
+    rng: np.random.Generator,
+    known: Collection[str] = (),
 ) -> tuple[list[Night], list[Night]]:
     """Split nights by subject into those to train on and those to validate on.
 
-    Hold out a ``fraction`` of the subjects, at least one and never all. Subjects with
-    scored nights are drawn, so that validation can score stages; if no night is scored,
-    any. Nobody is held out if the fraction is 0 or there is only one such subject.
+    Hold out the ``known`` subjects. If they are all or none of those here, draw a
+    ``fraction``, at least one and never all: of the subjects with scored nights, so
+    that validation can score stages, if there are any. A fraction of 0 is nobody.
     """
-    scored = [night for night in nights if night.is_scored]
-    candidates = list(dict.fromkeys(str(n.subject) for n in scored or nights))
-    if fraction == 0 or len(candidates) < 2:
+    if fraction == 0:
         return list(nights), []
-    n_held_out = min(max(1, round(fraction * len(candidates))), len(candidates) - 1)
-    chosen = set(rng.choice(candidates, size=n_held_out, replace=False))
+    subjects = {str(night.subject) for night in nights}
+    chosen = subjects.intersection(known)
+    if not chosen or chosen == subjects:
+        scored = [night for night in nights if night.is_scored]
+        candidates = list(dict.fromkeys(str(n.subject) for n in scored or nights))
+        n_wanted = max(1, round(fraction * len(candidates)))
+        n_held_out = min(n_wanted, len(candidates) - 1)
+        chosen = set(rng.choice(candidates, size=n_held_out, replace=False))
     train = [night for night in nights if str(night.subject) not in chosen]
     held_out = [night for night in nights if str(night.subject) in chosen]
     return train, held_out

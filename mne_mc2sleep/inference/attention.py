@@ -60,8 +60,9 @@ def attention_maps(
             f"between 0 and {last} in a recording of {recording.n_epochs}."
         )
     epochs = slice(first_epoch, first_epoch + length)
-    encoded = encode_epochs(net, recording.signals[epochs]).to(clf.stager_.device)
-    usable = torch.from_numpy(recording.usable[epochs]).to(encoded.device)
+    device = next(net.parameters()).device
+    encoded = encode_epochs(net, recording.signals[epochs]).to(device)
+    usable = torch.from_numpy(recording.usable[epochs]).to(device)
     sequence = Embeddings(*encoded[None].unbind(dim=2))
     maps = cross_attention_maps(net, sequence, usable[None])
     signal, spectrogram = (part[0].cpu().numpy() for part in maps)
