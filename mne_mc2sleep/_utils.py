@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 import warnings
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -24,7 +25,7 @@ _DATA_SUFFIXES = (".eeg", ".dat", ".fdt", ".dpa")
 _PART = 360_000  # samples, an hour: enough for a thread, in little memory
 _TIMEOUT = (5, 60)  # s, to connect to a server and to read from it
 _lock = threading.Lock()
-_collected: dict[int, list] = {}  # by thread
+_collected: defaultdict[int, list] = defaultdict(list)  # by thread, innermost last
 _patch = ExitStack()
 
 # Warnings point to the first frame outside of these packages.
@@ -45,22 +46,18 @@ def collect_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
 
     Unlike :func:`warnings.catch_warnings`, this works in several threads at once.
     """
-    thread = threading.get_ident()
     messages: list[tuple[str, type[Warning]]] = []
     with _lock:
-        if not _collected:
+        if not any(_collected.values()):
             _start_collecting()
-        outer = _collected.get(thread)
-        _collected[thread] = messages
+        of_thread = _collected[threading.get_ident()]
+        of_thread.append(messages)
     try:
         yield messages
     finally:
         with _lock:
-            if outer is None:
-                del _collected[thread]
-            else:
-                _collected[thread] = outer
-            if not _collected:
+            of_thread.pop()
+            if not any(_collected.values()):
                 _patch.close()
 
 
@@ -70,11 +67,11 @@ def _start_collecting() -> None:
     show_as_before = warnings.showwarning
 
     def show(message, category, *args, **kwargs):
-        messages = _collected.get(threading.get_ident())
-        if messages is None:
+        of_thread = _collected.get(threading.get_ident())
+        if not of_thread:
             show_as_before(message, category, *args, **kwargs)
-        elif (str(message), category) not in messages:
-            messages.append((str(message), category))
+        elif (str(message), category) not in of_thread[-1]:
+            of_thread[-1].append((str(message), category))
 
     warnings.showwarning = show
 
@@ -171,9 +168,7 @@ def check_fname(fname: str | os.PathLike, suffixes: tuple, overwrite: bool) -> P
             "it, or pass another name."
         )
     if not os.access(path.parent, os.W_OK):
-        raise PermissionError(
-            f"The folder {str(path.parent)!r} is not writable. Pass another name."
-        )
+        raise PermissionError(f"The folder {str(path.parent)!r} is not writable.")
     return path
 
 
@@ -223,8 +218,7 @@ def download(url: str, fname: Path, known_hash: str | None = None) -> Path:
     except ValueError as error:
         raise OSError(
             f"The download from {url} does not have the hash {known_hash} and was "
-            "deleted. Run the same call again (complete files are kept), or check URL "
-            "and hash."
+            "deleted. Run the same call again, or check URL and hash."
         ) from error
     return fname
 

@@ -50,7 +50,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         is used. If None, a common EEG channel is chosen.
     weights : str | path-like | None
         The weights to fine-tune. If None, `fit` trains from scratch. `from_pretrained`
-        sets it, so that it survives `sklearn.base.clone`.
+        sets it, also for clones.
     network : callable | None
         Turns an `MC2SleepConfig` into a network of your own, see
         :doc:`/change_the_method`.
@@ -85,8 +85,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Share of the subjects that is held out for early stopping and calibration. They
         are drawn once and stored with the weights. Evaluate on other subjects.
     precision : {"float32", "bfloat16"}
-        Precision of matrix products and convolutions in training. bfloat16 is faster if
-        the hardware supports it.
+        Precision of the training; bfloat16 is faster if the hardware supports it.
     callback : callable | None
         Called with a dict after each pass, the new row of ``history_``. Not saved.
     device : str | torch.device | None
@@ -99,10 +98,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     ----------
     stager_ : Stager
         The network with its calibration and ``provenance``.
-    classes_ : array of str of shape (5,)
-        WAKE, N1, N2, N3, REM.
-    history_ : DataFrame
-        Losses and validation score of each pass.
     """
 
     picks: str | list[str] | None = None
@@ -145,7 +140,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def classes_(self) -> np.ndarray:
-        """The stages in the order of YASA's integers."""
+        """WAKE, N1, N2, N3, REM."""
         self._check_is_fitted(can_stage=False)
         return np.array(STAGES)
 
@@ -348,8 +343,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         hypno : yasa.Hypnogram | list of yasa.Hypnogram
-            One stage per 30 s with ``proba``; epochs without usable EEG are UNS. No
-            probability of epochs that are unlike the training nights exceeds 0.6.
+            One stage per 30 s with ``proba``; epochs without usable EEG are UNS. Those
+            unlike the training nights have no probability above 0.6.
         """
         return self._run(self._stage, raws, n_jobs, picks, average_channels)
 
@@ -442,7 +437,6 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         """Return the probabilities of the windows of one recording."""
         if step is None:
             return self._stage(raw, read).proba
-        windows = stage_in_steps(self.stager_.stage, read(raw), step)
-        onsets, proba, is_usable = windows
+        onsets, proba, is_usable = stage_in_steps(self.stager_.stage, read(raw), step)
         table = make_hypnogram(proba, is_usable).proba
         return table.set_axis(pd.Index(onsets, name="onset"))

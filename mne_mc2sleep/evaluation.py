@@ -52,24 +52,20 @@ def evaluate(
     -------
     table : DataFrame
         One row per recording, one per subject if ``groups`` are given, and one for the
-        pooled epochs of all recordings. The index holds the paths of the recordings (or
-        their positions, from 0), the subjects, and ``"pooled"``. The columns are
-        ``level`` (``"recording"``, ``"subject"`` or ``"pooled"``), those of
-        `score_stages`, NaN if no epoch is scored by both, and ``ece``, see
-        `expected_calibration_error`.
+        pooled epochs. The index holds the paths of the recordings (or their positions,
+        from 0), the subjects, and ``"pooled"``. The columns are ``level`` (such as
+        ``"subject"``), those of `score_stages`, NaN if no epoch is scored by both, and
+        ``ece``, see `expected_calibration_error`.
     """
     raws, hypnos, subjects = pair(raws, hypnos, groups)
-    predicted = clf.predict(
-        raws, picks=picks, average_channels=average_channels, n_jobs=n_jobs
-    )
+    channels = {"picks": picks, "average_channels": average_channels}
+    predicted = clf.predict(raws, **channels, n_jobs=n_jobs)
     # Any channel that was staged serves to read a recording's own annotations.
-    channels = average_channels[0] if average_channels else picks or clf.picks
-    read = partial(read_reference, picks=channels)
+    channel = average_channels[0] if average_channels else picks or clf.picks
+    read = partial(read_reference, picks=channel)
     references = list(run_on_recordings(read, raws, hypnos, predicted, n_jobs=1))
-    names = [
-        str(raw) if isinstance(raw, str | os.PathLike) else index
-        for index, raw in enumerate(raws)
-    ]
+    is_path = [isinstance(raw, str | os.PathLike) for raw in raws]
+    names = [str(raw) if is_path[i] else i for i, raw in enumerate(raws)]
     subjects = () if groups is None else subjects
     return tabulate_scores(references, predicted, names, subjects)
 

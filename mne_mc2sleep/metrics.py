@@ -48,8 +48,7 @@ def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]
     -------
     scores : dict
         ``n_epochs`` that count, ``accuracy``, Cohen's ``kappa``, ``macro_f1`` over the
-        stages of the reference, and ``f1_WAKE`` ... ``f1_REM``, NaN for a stage that
-        occurs in neither.
+        stages of the reference, ``f1_WAKE`` ... ``f1_REM`` (NaN if in neither).
     """
     reference, predicted = as_stages(reference), as_stages(predicted)
     if reference.shape != predicted.shape:
@@ -61,10 +60,8 @@ def score_stages(reference: AnyStages, predicted: AnyStages) -> dict[str, float]
     if not scored.any():
         raise ValueError("No epoch is scored in both hypnograms: nothing to compare.")
     reference, predicted = reference[scored], predicted[scored]
-    labels = range(len(STAGES))
-    f1 = f1_score(
-        reference, predicted, labels=labels, average=None, zero_division=np.nan
-    )
+    options = {"labels": range(len(STAGES)), "average": None, "zero_division": np.nan}
+    f1 = f1_score(reference, predicted, **options)
     # Kappa is 0 / 0 where both have one and the same stage throughout.
     is_constant = len(np.union1d(reference, predicted)) == 1
     kappa = 1.0 if is_constant else cohen_kappa_score(reference, predicted)

@@ -66,28 +66,21 @@ def prepare_cohort(
     Notes
     -----
     A night is one safetensors file, 5.8 MB for 8 h. Signals are 16-bit integers: the
-    error of a sample is at most 1/65534 of the largest sample of its epoch.
-
-    The file name contains a hash of everything that the night depends on: path, size
-    and modification time of the recording and the hypnogram (the content of a hypnogram
-    in memory), ``picks``, ``scaling`` and the version of this package. If one of these
-    changes, another file is written and the old one stays.
+    error of a sample is at most 1/65534 of the largest sample of its epoch. Another
+    file is written, and the old one stays, if one of these changes: path, size or
+    modification time of the recording or the hypnogram (the content of one in memory),
+    ``picks``, ``scaling``, and the version of this package.
     """
-    recordings, hypnos, subjects = pair(recordings, hypnos, groups)
-    channels = [picks] * len(recordings)
-    nights = prepare_all(
-        recordings, hypnos, subjects, channels, folder, scaling, n_jobs
-    )
+    cohort = pair(recordings, hypnos, groups)
+    channels = [picks] * len(cohort[0])
+    nights = prepare_all(*cohort, channels, folder, scaling, n_jobs)
     return [night for night in nights if night is not None]
 
 
 def prepare_all(
     recordings, hypnos, subjects, picks, folder, scaling: str, n_jobs: int | None
 ) -> list[Night | None]:
-    """Prepare nights as `prepare_cohort` does, and return None for those that failed.
-
-    Each recording has its own ``picks``.
-    """
+    """Do as `prepare_cohort`, with ``picks`` for each; return None for failures."""
     if scaling not in SCALINGS:
         raise ValueError(
             f"'scaling' must be one of {list(SCALINGS)}, got {scaling!r} instead."
@@ -95,11 +88,9 @@ def prepare_all(
     folder = Path(folder).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     prepare = partial(_prepare, folder=folder, scaling=scaling)
-    generator = run_on_recordings(
-        prepare, recordings, hypnos, subjects, picks, n_jobs=n_jobs
-    )
-    bar = ProgressBar(generator, max_value=len(recordings), mesg="Preparing nights")
-    outcomes = list(bar)
+    cohort = recordings, hypnos, subjects, picks
+    runs = run_on_recordings(prepare, *cohort, n_jobs=n_jobs)
+    outcomes = [*ProgressBar(runs, max_value=len(picks), mesg="Preparing nights")]
     if failures := [outcome for outcome in outcomes if isinstance(outcome, str)]:
         share = f"{len(failures)} of {len(outcomes)}"
         message = "\n".join([f"{share} recordings could not be prepared:", *failures])

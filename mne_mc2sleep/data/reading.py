@@ -45,11 +45,7 @@ def as_list(raws: Any) -> tuple[list, bool]:
 
 
 def pair(raws: Any, hypnos: Any, groups: Any) -> tuple[list, list, Sequence]:
-    """Return the recordings, and a hypnogram and a subject for each.
-
-    Without ``hypnos``, the hypnograms are None; without ``groups``, each recording is
-    its own subject.
-    """
+    """Return the recordings, and for each a hypnogram or None, and a subject."""
     recordings, is_list = as_list(raws)
     if not is_list:
         hypnos = [_unwrap(hypnos)]
@@ -87,13 +83,10 @@ def run_on_recordings(
 ) -> Iterator[Any]:
     """Yield the results of a function of a recording, several at once by joblib.
 
-    ``others`` are more arguments, one value for each recording. ``n_jobs=None`` is 1,
-    unless :func:`joblib.parallel_config` sets another number or a cluster. Recordings
-    are worked on by threads if they are few, else by processes, unless it names a
-    backend.
-
-    Warnings and input errors, also those of other processes, are raised here, point to
-    the user's code and name the recording. An error ends the calls.
+    ``others`` are more arguments, one value for each recording. Unless
+    :func:`joblib.parallel_config` sets something else, ``n_jobs=None`` is 1, and few
+    recordings are worked on by threads, many by processes. Their warnings and input
+    errors are raised here and name the recording. An error ends the calls.
     """
     calls = []
     for index, (recording, *values) in enumerate(zip(recordings, *others, strict=True)):
@@ -161,9 +154,7 @@ def read_channels(raw, picks, average_channels, scaling) -> list[Recording]:
 def read_stages(recording: Recording, hypno: Any, is_needed: bool = True) -> NDArray:
     """Put a hypnogram, or the recording's own annotations, on the recording's grid.
 
-    ``hypno`` has any form that `MC2SleepClassifier.fit` takes. The stages, of shape
-    (n_epochs,), are -1 where unscored. A recording without stages is an error if
-    ``is_needed``.
+    The stages (n_epochs,) are -1 where unscored. If ``is_needed``, raise without any.
     """
     if hypno is None:
         hypno = own_stages(recording.annotations, recording.n_epochs)
@@ -182,11 +173,9 @@ def read_stages(recording: Recording, hypno: Any, is_needed: bool = True) -> NDA
 def read_nights(
     raws: Any, hypnos: Any, groups: Any, picks: Any, scaling: str, need_stages: bool
 ) -> list[Night]:
-    """Read recordings into memory, one at a time, with their stages.
+    """Read the recordings of `MC2SleepClassifier.fit` into memory, one at a time.
 
-    ``raws``, ``hypnos`` and ``groups`` are those of ``MC2SleepClassifier.fit``, the
-    nights hold signals in µV. If ``need_stages``, it is an error if no night has a
-    usable, scored epoch.
+    ``need_stages``: raise if no night has a usable, scored epoch.
     """
 
     def read(raw: Any, hypno: Any, subject: Hashable) -> Night:
