@@ -78,14 +78,13 @@ def tabulate_scores(
         (reference, as_stages(hypno), hypno.proba[list(STAGES)].to_numpy())
         for reference, hypno in zip(references, predicted, strict=True)
     ]
-    rows = [(name, "recording", [index]) for index, name in enumerate(names)]
+    rows = [(name, "recording", [n]) for name, n in zip(names, nights, strict=True)]
     for group in dict.fromkeys(groups):
-        members = [index for index, g in enumerate(groups) if g == group]
+        members = [n for n, g in zip(nights, groups, strict=True) if g == group]
         rows.append((group, "subject", members))
-    rows.append(("pooled", "pooled", [*range(len(names))]))
+    rows.append(("pooled", "pooled", nights))
     table = pd.DataFrame(
-        {"name": name, "level": level} | _score([nights[index] for index in members])
-        for name, level, members in rows
+        {"name": name, "level": level} | _score(part) for name, level, part in rows
     ).set_index("name")
     if not table["n_epochs"].iloc[-1]:
         raise ValueError("No epoch is scored in both hypnograms: nothing to compare.")

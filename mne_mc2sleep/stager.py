@@ -177,12 +177,8 @@ class Stager:
         """Save the stager with the ``parameters`` of its classifier."""
         not_saved = ("net", "network", "started_from", "history")
         metadata = {k: v for k, v in vars(self).items() if k not in not_saved}
-        metadata |= {
-            "parameters": parameters,
-            "stages": STAGES,
-            "sfreq": SFREQ,
-            "package_version": __version__,
-        }
+        metadata |= {"parameters": parameters, "stages": STAGES, "sfreq": SFREQ}
+        metadata["package_version"] = __version__
         save_weights(fname, self.net, metadata, overwrite, self.network)
 
     @classmethod
@@ -209,18 +205,14 @@ class Stager:
             train, held_out = hold_out_subjects(nights, fraction, rng, stored)
             if held_out and stored and stored.isdisjoint(_subjects(held_out)):
                 logger.info(
-                    "None of the validation subjects of the earlier training can be "
-                    "held out here. Others are drawn from these nights."
+                    "None of the validation subjects is here. Others are drawn."
                 )
         held_out, subjects = list(held_out), _subjects(held_out)
         self.validation_subjects = sorted(stored.union(subjects) - {*_subjects(train)})
         if held_out:
             logger.info("Validation subjects: %s.", ", ".join(subjects))
         else:
-            logger.info(
-                "No subject is held out: training does not stop early and keeps its "
-                "last state."
-            )
+            logger.info("No subject is held out: training keeps its last state.")
         return train, held_out
 
     def _fit_statistics(self, nights: Sequence[Night], seed: int) -> None:

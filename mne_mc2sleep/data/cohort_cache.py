@@ -113,8 +113,7 @@ def _prepare(recording, hypno, subject, picks, folder, scaling) -> Night | str:
     except Exception as error:
         return f"{recording}: {error}"
     write_night(fname, prepared.signals, stages, prepared.usable)
-    night = open_night(fname, subject, scaling)
-    return night or f"{recording}: its prepared night cannot be read back."
+    return open_night(fname, subject, scaling) or f"{recording}: cannot be read back."
 
 
 def _hash_source(recording, hypno, picks, scaling) -> str:
@@ -133,9 +132,7 @@ def _hash_source(recording, hypno, picks, scaling) -> str:
 
 
 def _describe_file(fname: str | os.PathLike) -> tuple[str, int, int]:
-    path = Path(fname).expanduser().resolve()
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    path = Path(fname).expanduser().resolve(strict=True)
     return str(path), *size_and_time(path)
 
 
@@ -161,5 +158,4 @@ def open_night(fname: Path, subject: Hashable, scaling: str = "none") -> Night |
     except Exception as error:
         logger.warning("%s is damaged (%s); preparing it again.", fname, error)
         return None
-    epochs = StoredEpochs(fname, shape)
-    return Night(epochs, stages, usable, subject, scaling=scaling)
+    return Night(StoredEpochs(fname, shape), stages, usable, subject, scaling=scaling)

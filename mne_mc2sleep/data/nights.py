@@ -160,12 +160,10 @@ def iterate_batches(
     """Cut nights into sequences and yield them in batches.
 
     Every epoch is in at least one sequence. A night shorter than a sequence is padded
-    by unusable, unscored epochs. The last batch may hold fewer sequences.
-
-    ``rng`` draws where in each night the first sequence begins, and the order of the
-    sequences. If it is None, begin at the start and keep the order. ``shard`` is the
-    number of a part and how many parts there are: of each batch, yield every n-th
-    sequence. A part that would be empty repeats a sequence of another part.
+    by unusable, unscored epochs. The last batch may hold fewer sequences. ``rng`` draws
+    where in each night the first sequence begins, by default at its start, and the
+    order of the sequences. ``shard`` is the number of a part of each batch and of all
+    parts; one that would be empty repeats a sequence of another part.
     """
     places = []
     for index, night in enumerate(nights):
