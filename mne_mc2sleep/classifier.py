@@ -264,10 +264,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         stager = None if restart else getattr(self, "stager_", None)
         stager = self._new_stager(options.seed) if stager is None else stager
         self._check_agrees(stager)
-        need_stages = "finetune" in phases
-        nights = read_nights(
-            raws, hypnos, groups, self.picks, stager.scaling, need_stages
-        )
+        read = partial(read_nights, picks=self.picks, scaling=stager.scaling)
+        nights = read(raws, hypnos, groups, need_stages="finetune" in phases)
         # Only now: an error above leaves the current weights.
         self.stager_ = stager
         try:
@@ -284,10 +282,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         if self.weights is not None:
             fname = find_weights(self.weights)
             return Stager.load(fname, self.device, self.network)[0]
-        config = MC2SleepConfig.from_size(
-            self.size or "small", self.sequence_length or 20
-        )
-        scaling = self.scaling or "none"
+        length, scaling = self.sequence_length or 20, self.scaling or "none"
+        config = MC2SleepConfig.from_size(self.size or "small", length)
         return Stager.untrained(config, seed, self.device, scaling, self.network)
 
     def _check_agrees(self, stager: Stager) -> None:

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from . import __version__, training
@@ -52,9 +51,9 @@ class Stager:
         cls,
         config: MC2SleepConfig,
         seed: int,
-        device: str | torch.device | None = None,
-        scaling: str = "none",
-        network: Callable | None = None,
+        device=None,
+        scaling="none",
+        network=None,
     ) -> Stager:
         """Make a stager whose network has random weights, drawn from ``seed``."""
         device = find_device(device)
@@ -63,11 +62,7 @@ class Stager:
         return cls(net, network, scaling)
 
     def pretrain(
-        self,
-        nights: Sequence[Night],
-        options: TrainingOptions,
-        held_out: Sequence[Night] | None = None,
-        **run: Any,
+        self, nights: Sequence[Night], options: TrainingOptions, held_out=None, **run
     ) -> None:
         """Train all of the network, see `training.Pretraining`.
 
@@ -80,11 +75,7 @@ class Stager:
         self._train(training.Pretraining(self.net, options), train, held_out, run)
 
     def finetune(
-        self,
-        nights: Sequence[Night],
-        options: TrainingOptions,
-        held_out: Sequence[Night] | None = None,
-        **run: Any,
+        self, nights: Sequence[Night], options: TrainingOptions, held_out=None, **run
     ) -> None:
         """Train the sequence level, see `training.Finetuning`, and calibrate.
 

@@ -52,10 +52,8 @@ def prepare_cohort(
         deleted: the next call prepares it again.
     hypnos, groups, verbose
         As in `MC2SleepClassifier.fit`.
-    picks, scaling
-        As in `MC2SleepClassifier`.
-    n_jobs
-        As in `MC2SleepClassifier.predict`.
+    picks, scaling, n_jobs
+        As in `MC2SleepClassifier` and its ``predict``.
 
     Returns
     -------

@@ -202,6 +202,6 @@ def read_nights(
     if any(counts.values()) and absent:
         warn(
             f"No epoch of {', '.join(absent)} is among the scored ones: the stager "
-            "cannot learn this and will hardly ever predict it."
+            "will hardly ever predict it."
         )
     return nights
