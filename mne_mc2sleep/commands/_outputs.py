@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from .. import __version__
@@ -71,31 +72,27 @@ class NightFiles:
 
     def check(self, made_by: dict[str, Any]) -> None:
         """Raise if files of others, or made in another way, would be replaced."""
-        content = self.earlier
-        existing = [fname for fname in self.fnames if fname.exists()]
-        ours = [*self.made, *(self.fnames[:1] if content else [])]
-        source = content["Sources"][0] if content else None
+        content, ours = self.earlier, list(self.made)
+        if content:
+            ours.append(self.fnames[0])
         is_same = content.get("SourceFile") == self.source
-        if others := [fname for fname in existing if fname not in ours]:
-            existing, origin = others, f"which {_PACKAGE} did not write"
-        # The same recording may have been moved, or have changed.
-        elif not is_same and source != self.recording:
-            origin = f"made from another recording, {source}"
-        elif is_same and content["GeneratedBy"] != [made_by]:
-            existing = ours[:-1]
-            origin = "made by other weights or channels, or another version"
-        else:
-            return
-        if existing:
-            names = ", ".join(map(str, existing))
+        found = [f for f in self.fnames if f.exists() and f not in ours]
+        origin = f"which {_PACKAGE} did not write"
+        if content and not found:
+            # The same recording may have been moved, or have changed.
+            if not is_same and content["Sources"] != [self.recording]:
+                found = ours
+                origin = f"made from another recording, {content['Sources'][0]}"
+            elif is_same and content["GeneratedBy"] != [made_by]:
+                found = self.made
+                origin = "made by other weights or channels, or another version"
+        if found:
             raise FileExistsError(
-                f"Found {names}, {origin}. Pass --overwrite to replace, or another "
-                "--out-dir."
+                f"Found {', '.join(map(str, found))}, {origin}. Pass --overwrite to "
+                "replace, or another --out-dir."
             )
 
-    def write(
-        self, hypno: Hypnogram, recording: Recording, origin: dict[str, Any]
-    ) -> None:
+    def write(self, hypno: Hypnogram, recording: Recording, origin: dict) -> None:
         """Write all files but the sidecar into a temporary folder."""
         self.folder.mkdir()
         for fname in [self.folder / fname.name for fname in self.fnames[1:]]:
@@ -153,33 +150,24 @@ def stem(recording: str) -> str:
 
 def _identify(recording: str) -> dict[str, Any] | None:
     """Return what tells a file from others of its name, None if it cannot be read."""
-    path = Path(recording).expanduser()
+    path = Path(recording)
     try:
-        (size, modified), begin = size_and_time(path), b""
+        size, modified = size_and_time(path)
         # Some formats are folders, such as night.mff.
-        if path.is_file():
-            with path.open("rb") as file:
-                begin = file.read(65_536)
+        begin = np.fromfile(path, "u1", 65_536).tobytes() if path.is_file() else b""
     except (OSError, ValueError):
         return None
     return {"Size": size, "Modified": modified, "CRC32OfBegin": zlib.crc32(begin)}
 
 
 def relabel(hypno: Hypnogram, scorer: str) -> Hypnogram:
-    """Return a hypnogram with another scorer and the clock of the recorder.
-
-    MNE takes the local time of a recorder for UTC. Files without a time zone show the
-    clock as the recorder did, and are read as MNE reads the recording.
-    """
+    """Return a hypnogram with another scorer and the clock of the recorder."""
     from yasa import Hypnogram
 
-    return Hypnogram(
-        hypno.hypno.to_numpy(),
-        freq=hypno.freq,
-        start=None if hypno.start is None else hypno.start.tz_localize(None),
-        scorer=scorer,
-        proba=hypno.proba.reset_index(drop=True),
-    )
+    # MNE takes the clock for UTC; without a time zone, files show it unchanged.
+    start = None if hypno.start is None else hypno.start.tz_localize(None)
+    proba = hypno.proba.reset_index(drop=True)
+    return Hypnogram(hypno.hypno.to_numpy(), start=start, scorer=scorer, proba=proba)
 
 
 def _name_equipment(fname: Path, origin: dict[str, Any]) -> None:
@@ -208,16 +196,16 @@ def _draw(fname: Path, hypno: Hypnogram, recording: Recording, name: str) -> Non
 def summarize(
     hypno: Hypnogram, channel: str, novelty: float | None, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Summarize a staged night."""
+    """Summarize the hypnogram of `relabel`."""
     is_staged = (hypno.hypno != "UNS").to_numpy()
     confidence = hypno.proba[list(STAGES)].to_numpy().max(axis=1)[is_staged]
-    start, statistics = hypno.start, hypno.sleep_statistics()
+    statistics = hypno.sleep_statistics()
     return {
         "channel": channel,
         "weights": origin["Weights"]["Name"],
         "weights_sha256": origin["Weights"]["SHA256"],
         "version": origin["Version"],
-        "start": "" if start is None else start.tz_localize(None).isoformat(),
+        "start": "" if hypno.start is None else hypno.start.isoformat(),
         "n_epochs": hypno.n_epochs,
         "n_uns": int((~is_staged).sum()),
         "mean_confidence": round(float(confidence.mean()), 4),
@@ -241,10 +229,10 @@ class Summary:
             return
         try:
             read = pd.read_json if self._is_json else pd.read_csv
-            others = set(read(self._fname)["file"]) - set(recordings)
+            is_ours = {*read(self._fname)["file"]} <= {*recordings}
         except (ValueError, KeyError):
-            others = {"anything else"}
-        if others:
+            is_ours = False
+        if not is_ours:
             raise FileExistsError(
                 f"{fname} exists and holds more than the recordings of this run. Pass "
                 "--overwrite to replace it, or another --summary."
@@ -253,11 +241,10 @@ class Summary:
     def count(self) -> str:
         """Return how many recordings were staged, skipped and failed."""
         counts = Counter(row["status"] for row in self.rows.values())
-        text = f"{counts['staged']} of {len(self._recordings)} staged"
-        for status in ("finished before", "failed"):
-            if counts[status]:
-                text += f", {counts[status]} {status}"
-        return text
+        parts = [f"{counts['staged']} of {len(self._recordings)} staged"]
+        others = ("finished before", "failed")
+        parts += [f"{counts[status]} {status}" for status in others if counts[status]]
+        return ", ".join(parts)
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Add rows of recordings, and write the file with all rows so far."""

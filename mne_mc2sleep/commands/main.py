@@ -9,6 +9,7 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pkgutil import resolve_name
 from typing import Any, NoReturn
@@ -94,11 +95,9 @@ def _make_parser() -> ArgumentParser:
     _add_weights(commands)
     text = "print versions, for bug reports"
     _add_command(commands, "sys-info", text, "", run="info:run_sys_info")
-    try:
+    with suppress(ImportError):
         import argcomplete
-    except ImportError:
-        pass
-    else:
+
         argcomplete.autocomplete(parser)
     return parser
 

@@ -119,8 +119,8 @@ def _stage(
     hypno = clf.predict(name, average_channels=averaged)
     recording = read_recording(name, averaged[0] if averaged else clf.picks)
     channel = ", ".join(averaged or [recording.ch_name])
-    summary = summarize(hypno, channel, _novelty(clf, recording), origin)
     hypno = relabel(hypno, scorer(origin, channel))
+    summary = summarize(hypno, channel, _novelty(clf, recording), origin)
     files.write(hypno, recording, origin)
     if args.verbosity > 0:
         statistics = [f"  {k:12} {v:.1f}" for k, v in hypno.sleep_statistics().items()]

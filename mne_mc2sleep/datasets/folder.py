@@ -19,7 +19,6 @@ RECORDINGS: tuple[str, ...] = (".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".fif")
 RECORDINGS += (".fif.gz", ".set", ".cnt", ".mff", ".nedf", ".nxe", ".cdt", ".lay")
 """File name endings of recordings that MNE reads, one recording per file."""
 
-_NEEDED = ("recording", "subject")
 # In order of preference; the other files of a folder may hold triggers or notes.
 _HYPNOGRAMS = (".tsv", ".csv", ".edf", ".xml", ".fif", ".txt", ".hyp", ".npy")
 _STAGES = r"hypnogram|hypno|hyp|stages?|staging|scoring|annotations?|annot|nsrr|events"
@@ -58,15 +57,14 @@ def find_nights(
     path = Path(path).expanduser()
     if picks is not None and not isinstance(picks, str):
         picks = tuple(picks)
-    options: dict[str, Any] = {"picks": picks, "trim": trim}
     skipped = {}
     if path.is_dir():
-        every = make_records(list_recordings(path), **options)
+        every = make_records(list_recordings(path), picks=picks, trim=trim)
         records = [record for record in every if record.hypnogram]
         reason = "there is no hypnogram beside it."
         skipped = {r.recording.name: reason for r in every if not r.hypnogram}
     else:
-        records = _read_table(path, **options)
+        records = _read_table(path, picks, trim)
     found = report(records, skipped)
     if not records:
         raise ValueError(
@@ -105,9 +103,8 @@ def list_recordings(path: str | os.PathLike) -> list[Path]:
 
 
 def _is_recording(fname: Path) -> bool:
-    name, is_hidden = fname.name.lower(), fname.name.startswith(".")
-    is_hypnogram = _IS_HYPNOGRAM.search(fname.stem) is not None
-    is_left_out = is_hidden or is_hypnogram or first_part(fname)
+    name, is_hypnogram = fname.name.lower(), _IS_HYPNOGRAM.search(fname.stem)
+    is_left_out = name.startswith(".") or is_hypnogram or first_part(fname)
     return name.endswith(RECORDINGS) and not is_left_out
 
 
@@ -123,13 +120,12 @@ def make_records(
     recordings: Sequence[Path], hypnograms: Sequence[Path] | None = None, **options: Any
 ) -> list[NightRecord]:
     """Pair recordings by `pair_by_name`; the subject is that of BIDS or the path."""
-    records = []
+    bids = [re.match(r"sub-([a-zA-Z0-9]+)", fname.name) for fname in recordings]
     partners = pair_by_name(recordings, hypnograms)
-    for recording, hypnogram in zip(recordings, partners, strict=True):
-        bids = re.match(r"sub-([a-zA-Z0-9]+)", recording.name)
-        subject = bids[1] if bids else str(recording)
-        records.append(NightRecord(subject, recording, hypnogram, **options))
-    return records
+    return [
+        NightRecord(named[1] if named else str(fname), fname, partner, **options)
+        for named, fname, partner in zip(bids, recordings, partners, strict=True)
+    ]
 
 
 def pair_by_name(
@@ -142,21 +138,18 @@ def pair_by_name(
     and ``events`` last. ``hypnograms=None`` uses the files beside each recording. As
     many hypnograms as recordings are paired by order, unless a name contradicts.
     """
+    folders = [fname.parent for fname in recordings]
     candidates = hypnograms
     if candidates is None:
-        folders = dict.fromkeys(fname.parent for fname in recordings)
-        candidates = [fname for folder in folders for fname in list_hypnograms(folder)]
+        candidates = [fname for place in {*folders} for fname in list_hypnograms(place)]
     found: dict[tuple, Path] = {}
     # The last is the one to prefer.
     for fname in sorted(set(candidates) - set(recordings), key=_rank, reverse=True):
         found[fname.parent, _key(fname)] = found[None, _key(fname)] = fname
     keys = list(map(_key, recordings))
-    partners = [
-        found.get((fname.parent, key))
-        for fname, key in zip(recordings, keys, strict=True)
-    ]
-    if hypnograms is None or all(partners):
-        return partners
+    beside = [found.get(place) for place in zip(folders, keys, strict=True)]
+    if hypnograms is None or all(beside):
+        return beside
     others = list(map(_key, hypnograms))
     if len(keys) == len(others) and all(
         key == other or (key not in others and other not in keys)
@@ -211,37 +204,37 @@ def _may_be_hypnogram(fname: Path) -> bool:
     return True
 
 
-def _read_table(path: Path, **options: Any) -> list[NightRecord]:
+def _read_table(path: Path, picks: Any, trim: str | None) -> list[NightRecord]:
     if not path.exists():
         raise FileNotFoundError(f"There is no table or folder {path}.")
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     # "S1 " and "S1" are one subject.
     table = table.rename(columns=str.strip).map(str.strip)
-    if missing := [name for name in _NEEDED if name not in table]:
+    if missing := [name for name in ("recording", "subject") if name not in table]:
         raise ValueError(
             f"{path.name} lacks the columns {missing}; it has {list(table)}. Separate "
             "recording, subject, hypnogram and picks by commas."
         )
+    names = ["recording", "hypnogram", "subject", "picks"]
+    table = table.reindex(columns=names, fill_value="")
     if repeated := table["recording"][table["recording"].duplicated()].tolist():
         raise ValueError(f"{path.name} names {repeated} more than once.")
-    hypnograms = table.get("hypnogram", table["recording"])
-    if repeated := hypnograms[hypnograms.duplicated() & (hypnograms != "")].tolist():
+    given = table["hypnogram"][table["hypnogram"] != ""]
+    if repeated := given[given.duplicated()].tolist():
         warn(f"{path.name} names {repeated} as the hypnograms of several recordings.")
     records = []
     # The header is line 1.
-    for line, row in enumerate(table.to_dict("records"), start=2):
+    for line, (*pair, subject, own) in enumerate(table.itertuples(index=False), 2):
         where = f"Line {line} of {path.name}"
-        if not row["subject"]:
+        if not subject:
             raise ValueError(
                 f"{where} names no subject; without it, nights of one person could be "
                 "both trained and tested on."
             )
-        recording, hypnogram = path.parent / Path(row["recording"]).expanduser(), None
-        if row.get("hypnogram"):
-            hypnogram = path.parent / Path(row["hypnogram"]).expanduser()
-        for fname in (recording, hypnogram):
-            if fname is not None and not fname.is_file():
+        fnames = [path.parent / Path(name).expanduser() for name in pair]
+        for fname in fnames if pair[1] else fnames[:1]:
+            if not fname.is_file():
                 raise FileNotFoundError(f"{where}: there is no file {fname}.")
-        own = options | ({"picks": row["picks"]} if row.get("picks") else {})
-        records.append(NightRecord(row["subject"], recording, hypnogram, **own))
+        hypnogram = fnames[1] if pair[1] else None
+        records.append(NightRecord(subject, fnames[0], hypnogram, own or picks, trim))
     return records

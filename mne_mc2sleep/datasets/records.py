@@ -34,15 +34,13 @@ class NightRecord:
     recording : Path
         A file that :func:`mne.io.read_raw` reads.
     hypnogram : Path | None
-        A file for :func:`mne_mc2sleep.read_hypnogram`; None uses the recording's own
-        annotations.
+        A file for `read_hypnogram`; None uses the recording's own annotations.
     picks : str | tuple of str | None
-        The channel, as in ``MC2SleepClassifier``.
+        The channel, as in `MC2SleepClassifier`.
     trim : {"margin", "balance"} | None
-        Which wake outside the sleep is left out. ``"margin"``, the convention of
-        Sleep-EDF, keeps 30 min on each side. ``"balance"``, the convention of SHHS,
-        keeps as much as there is of the most frequent sleep stage, and cuts in the
-        evening first. None keeps all.
+        How wake outside the sleep is cut. ``"margin"``, as in Sleep-EDF, keeps 30 min
+        on each side. ``"balance"``, as in SHHS, keeps as much as there is of the most
+        frequent sleep stage, and cuts in the evening first. None keeps all.
     """
 
     subject: Hashable
@@ -91,8 +89,7 @@ def make_folds(
     """Make the folds of a cross-validation; each subject is tested in one of them.
 
     Each fold tests the next consecutive subjects. The validation subjects are evenly
-    spaced among the others (our choice: in Sleep-EDF, where subjects are ordered by
-    age, all ages validate, and no seed is needed).
+    spaced among the others (our choice: subjects of Sleep-EDF are ordered by age).
 
     Parameters
     ----------
@@ -119,36 +116,30 @@ def make_folds(
             f"{n_subjects} is left to train on; pass fewer, or more folds."
         )
     folds = []
+    odd = 2 * np.arange(n_validation) + 1
     for rest, test in KFold(n_folds).split(subjects):
-        middles = (
-            (2 * np.arange(n_validation) + 1) * len(rest) // (2 * n_validation or 1)
-        )
+        middles = odd * len(rest) // (2 * n_validation or 1)
         parts = np.delete(rest, middles), rest[middles], test
         folds.append(Fold(*(tuple(subjects[i] for i in part) for part in parts)))
     return folds
 
 
-def report(
-    records: list[NightRecord], skipped: dict[str, str] | None = None
-) -> FoundNights:
+def report(records: list[NightRecord], skipped: dict[str, str]) -> FoundNights:
     """Log and return what was found, and why files were skipped."""
-    found = FoundNights(records, skipped or {})
-    for name, reason in found.skipped.items():
+    for name, reason in skipped.items():
         logger.warning("Skipped %s: %s", name, reason)
     n_subjects = len({record.subject for record in records})
     text = "Found %d nights of %d subjects; skipped %d files."
-    logger.info(text, len(records), n_subjects, len(found.skipped))
-    return found
+    logger.info(text, len(records), n_subjects, len(skipped))
+    return FoundNights(records, skipped)
 
 
 def check_subjects(subjects: Iterable, known: Sequence, data_set: str) -> list:
     """Return the unique subjects; raise if the data set lacks one of them."""
     subjects = list(dict.fromkeys(subjects))
     if unknown := [subject for subject in subjects if subject not in known]:
-        raise ValueError(
-            f"{data_set} has no subjects {unknown}. Pass some of "
-            f"{', '.join(map(str, known))}."
-        )
+        names = ", ".join(map(str, known))
+        raise ValueError(f"{data_set} has no subjects {unknown}. Pass some of {names}.")
     return subjects
 
 
@@ -192,7 +183,7 @@ def prepare_nights(
     records : sequence of NightRecord
         The nights.
     folder : path-like
-        The folder of the prepared nights. Another ``trim`` uses the same files.
+        Where the nights are prepared. Another ``trim`` uses the same files.
     scaling, n_jobs
         As in :func:`~mne_mc2sleep.data.cohort_cache.prepare_cohort`.
 
@@ -216,9 +207,9 @@ def prepare_nights(
         except ValueError as error:
             warn(f"{record.name} is left out: {error}")
             continue
-        signals = cast(StoredEpochs, night.inputs).crop(part.start, part.stop)
+        inputs = cast(StoredEpochs, night.inputs).crop(part.start, part.stop)
         stages, usable = night.stages[part], night.usable[part]
-        trimmed.append(replace(night, inputs=signals, stages=stages, usable=usable))
+        trimmed.append(replace(night, inputs=inputs, stages=stages, usable=usable))
     return trimmed
 
 

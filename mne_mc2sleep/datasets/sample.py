@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+import mne
 import numpy as np
 import pandas as pd
 
@@ -11,9 +13,6 @@ from .._constants import EPOCH_DURATION
 from .._utils import data_folder, download
 
 if TYPE_CHECKING:
-    import os
-
-    from mne.io import RawArray
     from yasa import Hypnogram
 
 BASE_URL = (
@@ -31,7 +30,7 @@ _STAGES = {5: "WAKE", 4: "REM", 3: "N1", 2: "N2", 1: "N3"}
 
 def fetch_sample(
     path: str | os.PathLike | None = None, base_url: str = BASE_URL
-) -> tuple[RawArray, Hypnogram]:
+) -> tuple[mne.io.RawArray, Hypnogram]:
     """Download 84 minutes of real sleep EEG with an expert's stages.
 
     The recording is the example segment of pyDYNAM-O (Prerau laboratory, BSD-3-Clause,
@@ -52,8 +51,7 @@ def fetch_sample(
     hypno : yasa.Hypnogram
         The stages of the expert.
     """
-    import mne
-    import yasa
+    from yasa import Hypnogram
 
     folder = data_folder(path, "mne_mc2sleep_sample")
     names = {f"segment_{part}.csv": sha256 for part, sha256 in _SHA256.items()}
@@ -71,4 +69,4 @@ def fetch_sample(
     signal = signal[first : first + round(n_epochs * EPOCH_DURATION * _SFREQ)]
     info = mne.create_info(["EEG"], _SFREQ, "eeg")
     raw = mne.io.RawArray(1e-6 * signal[np.newaxis], info, verbose="WARNING")
-    return raw, yasa.Hypnogram(stages, freq="30s", scorer="Expert")
+    return raw, Hypnogram(stages, freq="30s", scorer="Expert")

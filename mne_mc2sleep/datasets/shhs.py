@@ -1,10 +1,9 @@
 """The Sleep Heart Health Study, visit 1, in a folder of the NSRR.
 
 Quan et al. 1997 (https://doi.org/10.1093/sleep/20.12.1077), Zhang et al. 2018
-(https://doi.org/10.1093/jamia/ocy064). The NSRR gives access on request; this module
-downloads nothing. The choice of nights, the trimming of wake and the number of test
-subjects follow the public code of SleepTransformer
-(https://doi.org/10.1109/TBME.2022.3147187); the draw of the subjects is our own.
+(https://doi.org/10.1093/jamia/ocy064); the NSRR gives access on request. The choice of
+nights, the trimming of wake and the number of test subjects follow the public code of
+SleepTransformer (https://doi.org/10.1109/TBME.2022.3147187); the draw is our own.
 """
 
 from __future__ import annotations
@@ -72,19 +71,13 @@ def find_nights(
     records, skipped = [], {}
     for subject in sorted(wanted):
         try:
-            _check_files(files[subject])
+            records.append(_make_record(subject, files[subject]))
         except (ValueError, OSError) as error:
             skipped[f"{_PREFIX}{subject}"] = str(error)
-        else:
-            night = NightRecord(
-                subject, **files[subject], picks=CHANNEL, trim="balance"
-            )
-            records.append(night)
     found = report(records, skipped)
     if not records:
-        raise ValueError(
-            f"None of {len(wanted)} nights in {folder} can be used; see the log."
-        )
+        text = f"None of {len(wanted)} nights in {folder} can be used; see the log."
+        raise ValueError(text)
     return found
 
 
@@ -120,16 +113,15 @@ def split_subjects(
     return Fold(train, validation, test)
 
 
-def _check_files(files: dict[str, Path]) -> None:
-    """Raise if the night of these files cannot be used."""
-    for kind, (place, _) in _PLACES.items():
-        if kind not in files:
-            raise ValueError(f"there is no {kind} in {place}.")
-    ch_names = read_whole_edf_header(files["recording"]).ch_names
+def _make_record(subject: str, files: dict[str, Path]) -> NightRecord:
+    """Describe a night; raise if it cannot be used."""
+    for kind in _PLACES.keys() - files:
+        raise ValueError(f"there is no {kind} in {_PLACES[kind][0]}.")
+    recording, hypnogram = files["recording"], files["hypnogram"]
+    ch_names = read_whole_edf_header(recording).ch_names
     if CHANNEL not in ch_names:
         raise ValueError(f"it has no channel {CHANNEL!r}; it has {ch_names}.")
-    stages = set(read_hypnogram(files["hypnogram"]).hypno)
+    stages = set(read_hypnogram(hypnogram).hypno)
     if absent := [stage for stage in STAGES if stage not in stages]:
-        raise ValueError(
-            f"{files['hypnogram'].name} has no epoch of {', '.join(absent)}."
-        )
+        raise ValueError(f"{hypnogram.name} has no epoch of {', '.join(absent)}.")
+    return NightRecord(subject, recording, hypnogram, CHANNEL, "balance")

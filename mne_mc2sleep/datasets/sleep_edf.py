@@ -24,8 +24,7 @@ SUBJECTS = {
 }
 """The subjects of each protocol, as PhysioNet numbers them (in groups of age)."""
 
-# Folds and validation subjects, as many as in XSleepNet
-# (https://doi.org/10.1109/TPAMI.2021.3070057).
+# As many folds and validation subjects as XSleepNet (10.1109/TPAMI.2021.3070057).
 _FOLDS = {"edf20": (20, 4), "edf78": (10, 7)}
 
 
@@ -51,13 +50,12 @@ def fetch_nights(
     Returns
     -------
     found : FoundNights
-        All nights of these subjects.
+        All nights of these subjects, with 30 min of wake on each side of the sleep.
 
     Notes
     -----
     Files are checked against MNE's list of hashes; after an error the same call
-    continues. Stages 3 and 4 are read as N3, movement time and "?" as unscored, and
-    wake is trimmed to 30 min on each side of the sleep.
+    continues. Stages 3 and 4 are read as N3, movement time and "?" as unscored.
     """
     from mne.datasets.sleep_physionet import age
 
@@ -72,7 +70,7 @@ def fetch_nights(
             }
             pair = files["PSG"], files["Hypnogram"]
             records.append(NightRecord(subject, *pair, picks, "margin"))
-    return report(records)
+    return report(records, {})
 
 
 def get_folds(protocol: str) -> list[Fold]:
@@ -89,7 +87,6 @@ def get_folds(protocol: str) -> list[Fold]:
         As of :func:`~mne_mc2sleep.datasets.make_folds`.
     """
     if protocol not in SUBJECTS:
-        raise ValueError(
-            f"There is no protocol {protocol!r}; pass one of {list(SUBJECTS)}."
-        )
+        text = f"There is no protocol {protocol!r}; pass one of {list(SUBJECTS)}."
+        raise ValueError(text)
     return make_folds(SUBJECTS[protocol], *_FOLDS[protocol])

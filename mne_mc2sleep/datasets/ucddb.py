@@ -60,8 +60,7 @@ def fetch_nights(
     picks = picks if isinstance(picks, str) else tuple(picks)
     subjects = check_subjects(subjects, SUBJECTS, "UCDDB")
     listed = download(base_url + _CHECKSUMS, folder / _CHECKSUMS).read_text("utf-8")
-    lines = map(str.split, listed.splitlines())
-    checksums = {line[-1]: line[0] for line in lines if line}
+    checksums = dict(line.split()[::-1] for line in listed.splitlines() if line.strip())
 
     def fetch(remote: str) -> Path:
         if remote not in checksums:
@@ -76,4 +75,4 @@ def fetch_nights(
     for name in subjects:
         files = fetch(f"ucddb{name}.rec"), fetch(f"ucddb{name}_stage.txt")
         records.append(NightRecord(name, *files, picks))
-    return report(records)
+    return report(records, {})

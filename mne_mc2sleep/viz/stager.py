@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,9 +16,6 @@ from .._constants import STAGES, UNSCORED
 from ..inference.attention import AttentionMaps
 from ._style import BLACK, BLUE, COLORS, GREY, VERMILION, add_legend, finish, get_axes
 
-if TYPE_CHECKING:
-    from ..metrics import AnyStages, Probabilities
-
 _MAX_AREA = 150.0  # of the marker of the fullest bin, in points squared
 _MAX_LABELS = 25  # more would overlap
 # The columns of the history in each row of the figure.
@@ -27,7 +24,11 @@ _SCORES = r"^validation_(macro_f1|negative_loss)$"
 
 
 def plot_confusion_matrix(
-    reference: AnyStages, predicted: AnyStages, *, axes: Any = None, show: bool = True
+    reference: metrics.AnyStages,
+    predicted: metrics.AnyStages,
+    *,
+    axes: Any = None,
+    show: bool = True,
 ) -> Figure:
     """Plot a confusion matrix of an expert and a stager.
 
@@ -66,8 +67,8 @@ def plot_confusion_matrix(
 
 
 def plot_reliability(
-    probabilities: Probabilities,
-    reference: AnyStages,
+    probabilities: metrics.Probabilities,
+    reference: metrics.AnyStages,
     *,
     n_bins: int = 15,
     axes: Any = None,
@@ -110,8 +111,8 @@ def plot_reliability(
 
 
 def plot_risk_coverage(
-    probabilities: Probabilities,
-    reference: AnyStages,
+    probabilities: metrics.Probabilities,
+    reference: metrics.AnyStages,
     *,
     axes: Any = None,
     show: bool = True,

@@ -210,6 +210,12 @@ def test_only_the_same_recording_is_finished(stage, nights, tmp_path):
     assert len(read_hypnogram(written)) < n_epochs
 
 
+def test_a_missing_recording_is_an_error(stage):
+    status, _, err = stage("nowhere.edf")
+    assert status == 1
+    assert "mne-mc2sleep: error: nowhere.edf: There is no recording" in err
+
+
 def test_a_summary_of_other_recordings_is_kept(stage, nights, tmp_path):
     summary = tmp_path / "nights.csv"
     summary.write_text("file,age\nother.edf,30\n")
