@@ -134,8 +134,7 @@ os.register_at_fork(after_in_child=_start_threads.cache_clear)
 def filter_in_parts(function: Callable, signal: NDArray, margin: int) -> NDArray:
     """Filter a signal (n_times,) in parts of fixed length, in threads.
 
-    The filter looks at most ``margin`` samples back and ahead. The result is in single
-    precision.
+    The filter looks at most ``margin`` samples back and ahead. The result is float32.
     """
     import numpy as np
 
@@ -164,8 +163,7 @@ def check_fname(fname: str | os.PathLike, suffixes: tuple, overwrite: bool) -> P
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(
-            f"The folder {str(path.parent)!r} for {path.name} does not exist. Create "
-            "it, or pass another name."
+            f"There is no folder {str(path.parent)!r} for {path.name}. Create it."
         )
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"The folder {str(path.parent)!r} is not writable.")
@@ -238,6 +236,5 @@ def find_device(device: str | torch.device | None) -> torch.device:
     # A build without CUDA raises an AssertionError.
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f"Torch cannot compute on the device {str(device)!r} here. Use 'cpu', or "
-            "leave the device out."
+            f"Torch cannot compute on the device {str(device)!r} here. Use 'cpu'."
         ) from error

@@ -49,8 +49,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         The EEG channel, or several in order of preference, of which the first one found
         is used. If None, a common EEG channel is chosen.
     weights : str | path-like | None
-        The weights to fine-tune. If None, `fit` trains from scratch. `from_pretrained`
-        sets it, also for clones.
+        The weights to fine-tune, set by `from_pretrained`. If None, train from scratch.
     network : callable | None
         Turns an `MC2SleepConfig` into a network of your own, see
         :doc:`/change_the_method`.
@@ -295,8 +294,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             if requested is not None and requested != found:
                 raise ValueError(
                     f"The weights have {name}={found!r}, but {name}={requested!r} was "
-                    f"requested. Leave {name!r} out, or train from scratch with 'fit' "
-                    "and weights=None."
+                    f"requested. Leave {name!r} out, or 'fit' with weights=None."
                 )
 
     def _check_is_fitted(self, can_stage: bool = True) -> None:
@@ -330,8 +328,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         picks : str | list of str | None
             As in the constructor. If None, those of the constructor.
         average_channels : list of str | None
-            Channels to stage separately; their log-posteriors are averaged. All must
-            exist.
+            Channels, all in the recording, whose log-posteriors are averaged.
         n_jobs : int | None
             Number of recordings staged at once, by joblib. If None, 1 or the setting of
             :func:`joblib.parallel_config`.
@@ -366,8 +363,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws, picks, average_channels, n_jobs, verbose
             As in `predict`.
         step : float | None
-            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s. If
-            None, stage each epoch once.
+            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s.
 
         Returns
         -------
@@ -421,9 +417,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
                 warn(
                     f"Channel {channel.ch_name!r} is unlike the recordings that the "
                     f"stager was trained on: {found.description}. Is it the right "
-                    "channel, in the right unit, EEG of a sleeping human? The "
-                    "probabilities of these epochs were lowered; do not trust the "
-                    "stages."
+                    "channel, in the right unit, EEG of a sleeping human? Do not trust "
+                    "the stages; the probabilities of these epochs were lowered."
                 )
         proba = self.stager_.stage(channels, novelties)
         is_usable = np.any([channel.usable for channel in channels], axis=0)

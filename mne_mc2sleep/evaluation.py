@@ -22,8 +22,6 @@ from .metrics import as_stages, expected_calibration_error, score_stages
 if TYPE_CHECKING:
     from yasa import Hypnogram
 
-_METRICS = ("kappa", "accuracy", "macro_f1")
-
 
 @verbose
 def evaluate(
@@ -106,8 +104,8 @@ def stage_scorer(metric: str = "kappa") -> Callable[..., float]:
         the like, instead of ``"accuracy"``, which fails after minutes of reading a
         ``yasa.Hypnogram`` element by element.
     """
-    if metric not in _METRICS:
-        raise ValueError(f"'metric' must be one of {_METRICS}, got {metric!r} instead.")
+    if metric not in (metrics := ("kappa", "accuracy", "macro_f1")):
+        raise ValueError(f"'metric' must be one of {metrics}, got {metric!r} instead.")
     # A function inside this one could not be sent to other processes.
     return partial(_score_pooled, metric=metric)
 

@@ -112,8 +112,8 @@ def reliability_bins(
     Returns
     -------
     bins : DataFrame of shape (n_bins, 5)
-        ``lower`` and ``upper`` edge, ``n_epochs``, mean ``confidence`` and ``accuracy``
-        (NaN in an empty bin).
+        ``lower`` and ``upper`` edge, ``n_epochs``, and their mean ``confidence`` and
+        ``accuracy``, NaN in an empty bin.
     """
     confidence, is_right = _confidence(probabilities, reference)
     members = np.minimum((confidence * n_bins).astype(int), n_bins - 1)

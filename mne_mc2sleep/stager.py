@@ -66,9 +66,8 @@ class Stager:
     ) -> None:
         """Train all of the network, see `training.Pretraining`.
 
-        Validate on ``held_out``; if it is None, on the validation subjects among
-        ``nights``. ``run`` are ``progress``, ``checkpoint`` and ``callback`` of
-        `training.train`.
+        Validate on the nights ``held_out``, by default on the validation subjects among
+        ``nights``. ``run`` are the other parameters of `training.train`.
         """
         train, held_out = self._split(nights, options, held_out)
         self._fit_statistics(train, options.seed)
@@ -91,9 +90,8 @@ class Stager:
             auto = options.adaptation == "auto"
             shares = adaptation.SHARES if auto else (float(options.adaptation),)
             options = adaptation.limit(options)
-        leave_out = (
-            len(shares) > 1 and held_out is None and self._are_few(nights, options)
-        )
+        are_few = held_out is None and self._are_few(nights, options)
+        leave_out = are_few and len(shares) > 1
         train, held_out = self._split(nights, options, [] if leave_out else held_out)
         self._fit_statistics(train, options.seed)
         if self.scaling == "spectrum" and self.levels is None:
@@ -178,8 +176,7 @@ class Stager:
         net, saved = load_weights(fname, network)
         if saved["scaling"] not in SCALINGS:
             raise ValueError(
-                f"This version of mne_mc2sleep does not have the 'scaling' in {fname}: "
-                f"{saved['scaling']!r}. Install a newer version."
+                f"The 'scaling' in {fname} is of a newer version: {saved['scaling']!r}."
             )
         parameters = saved.pop("parameters")
         sha256 = hashlib.sha256(Path(fname).read_bytes()).hexdigest()

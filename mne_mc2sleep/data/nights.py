@@ -22,8 +22,7 @@ from .._constants import STAGES, UNSCORED
 class StoredEpochs:
     """Signals or embeddings of one night in a file, from the epoch ``first`` on.
 
-    The file is opened at each access: thousands of open nights would exceed the limits
-    of the system.
+    The file is opened at each access: the system limits how many can stay open.
     """
 
     fname: Path

@@ -62,7 +62,7 @@ def pair(raws: Any, hypnos: Any, groups: Any) -> tuple[list, list, Sequence]:
         if not is_list or n_values != n_recordings:
             raise ValueError(
                 f"There are {n_recordings} recordings but {n_values} {what}; pass a "
-                "list with one for each recording."
+                "list with one for each."
             )
     if pd.Series(list(groups), dtype=object).isna().any():
         raise ValueError(

@@ -17,8 +17,7 @@ class AttentionMaps(NamedTuple):
     """The weights of the cross-attention in one sequence of epochs.
 
     They have the shape (n_layers, n_heads, n_epochs, n_epochs). Rows are the attending
-    epochs and sum to 1; columns are epochs of the other modality, with zeros if they
-    are not usable.
+    epochs and sum to 1; columns are those of the other modality, 0 if not usable.
     """
 
     signal: NDArray[np.float32]  # to spectrogram

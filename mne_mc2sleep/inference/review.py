@@ -57,11 +57,9 @@ def read_review(
     hypno : yasa.Hypnogram
         The hypnogram that was reviewed.
     annotations : Annotations
-        The annotations of the recording after the review. Those that still begin with
-        ``"Review:"`` were not reviewed.
+        Those of the recording after the review. ``"Review: ..."`` was not reviewed.
     only_reviewed : bool
-        If True, all other epochs become ``UNS``, to fine-tune a stager on the
-        corrections alone.
+        If True, all other epochs become ``UNS``, to fine-tune on corrections alone.
 
     Returns
     -------

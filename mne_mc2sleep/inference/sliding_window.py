@@ -30,8 +30,8 @@ _WINDOWS_PER_EPOCH = 4
 def encode_epochs(net: SleepNetwork, signals: NDArray | Tensor) -> Tensor:
     """Embed ``signals`` (n_epochs, n_times): finite epochs at 100 Hz.
 
-    The network is put into eval mode. The embeddings (n_epochs, 2, width) of signal and
-    spectrogram are on the CPU.
+    The network is put into eval mode. The embeddings (n_epochs, 2, width) are of signal
+    and spectrogram, on the CPU.
     """
     net.eval()
     device = next(net.parameters()).device
@@ -103,12 +103,10 @@ def stage_in_steps(
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Stage windows of 30 s that begin every ``step`` seconds, a divisor of 30 s.
 
-    ``stage`` takes recordings of a night and returns probabilities (n_epochs, 5). It is
-    called once for each shift of the grid of epochs. A window is usable if both epochs
-    that it overlaps are.
-
-    Returns the onsets in s, the probabilities (n_windows, 5), uniform where no channel
-    is usable, and whether one is.
+    ``stage`` takes recordings of a night and returns probabilities (n_epochs, 5), once
+    for each shift of the grid. A window is usable if both epochs that it overlaps are.
+    Returns the onsets in s, the probabilities (n_windows, 5), and whether any channel
+    is usable; if not, they are uniform.
     """
     n_shifts = round(EPOCH_DURATION / step) if 0 < step <= EPOCH_DURATION else 0
     if not n_shifts or not np.isclose(n_shifts * step, EPOCH_DURATION):
