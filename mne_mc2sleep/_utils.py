@@ -163,7 +163,7 @@ def check_fname(fname: str | os.PathLike, suffixes: tuple, overwrite: bool) -> P
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(
-            f"There is no folder {str(path.parent)!r} for {path.name}. Create it."
+            f"The folder {str(path.parent)!r} of {path.name} does not exist. Create it."
         )
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"The folder {str(path.parent)!r} is not writable.")
