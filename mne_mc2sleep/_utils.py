@@ -163,7 +163,8 @@ def check_fname(fname: str | os.PathLike, suffixes: tuple, overwrite: bool) -> P
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(
-            f"The folder {str(path.parent)!r} of {path.name} does not exist. Create it."
+            f"The folder {str(path.parent)!r} for {path.name} does not exist. Create "
+            "it, or pass another name."
         )
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"The folder {str(path.parent)!r} is not writable.")
