@@ -150,6 +150,16 @@ def risk_coverage(probabilities: Probabilities, reference: AnyStages) -> DataFra
     return curve.drop_duplicates("confidence", keep="last", ignore_index=True)
 
 
+def check_proba(hypno: Hypnogram) -> None:
+    """Raise if a hypnogram has no probabilities, or not of epochs of 30 s."""
+    if hypno.proba is None:
+        raise ValueError(
+            "The hypnogram has no probabilities ('proba'): pass one that "
+            "MC2SleepClassifier.predict returned."
+        )
+    check_step(hypno)
+
+
 def check_step(hypno: Hypnogram) -> None:
     """Raise if the epochs of a hypnogram do not last 30 s."""
     if (step := pd.Timedelta(hypno.freq).total_seconds()) != EPOCH_DURATION:
@@ -175,12 +185,7 @@ def epochs_to_review(hypno: Hypnogram, share: float = 0.1) -> DataFrame:
         One row per epoch: ``epoch`` (from 0), ``onset`` in s, ``stage``, ``confidence``
         (its probability), and the ``second`` most probable stage.
     """
-    if hypno.proba is None:
-        raise ValueError(
-            "The hypnogram has no probabilities ('proba'): pass one that "
-            "MC2SleepClassifier.predict returned."
-        )
-    check_step(hypno)
+    check_proba(hypno)
     if not 0 <= share <= 1:
         raise ValueError(f"'share' must be from 0 to 1, got {share} instead.")
     proba = hypno.proba[list(STAGES)].to_numpy()

@@ -8,6 +8,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._utils import collect_warnings
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterator
@@ -40,8 +42,6 @@ _OPTIONS = (
 def attempt(action: Callable, *args: Any) -> tuple[Any, str, list[str]]:
     """Call a function; return its result, the error (or ``""``), and its warnings."""
     from mne.utils import logger
-
-    from .._utils import collect_warnings
 
     result, error = None, ""
     with collect_warnings() as messages:

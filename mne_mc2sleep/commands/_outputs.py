@@ -48,10 +48,10 @@ def scorer(origin: dict[str, Any], channel: str) -> str:
 
 
 class NightFiles:
-    """The output files of one recording."""
+    """The output files of one recording, and their origin, see `made_by`."""
 
-    def __init__(self, recording: str, out_dir: Path, outputs: list[str], part: str):
-        self.recording = recording
+    def __init__(self, recording, out_dir: Path, outputs, part: str, origin: dict):
+        self.recording, self.origin = recording, origin
         base = f"{stem(recording)}_hypnogram"
         # Files are written here, and moved to the output folder when all are complete.
         self.folder = Path(part) / base
@@ -64,26 +64,22 @@ class NightFiles:
         listed = self.earlier.get("Outputs", [])
         every = [out_dir / f"{base}.{kind}" for kind in OUTPUTS]
         self.made = [f for f in every if f.name in listed and f.exists()]
+        self.is_same = self.earlier.get("SourceFile") == self.source
+        self.is_finished = self.is_same and {*self.fnames[1:]} <= {*self.made}
 
-    def finished(self) -> dict[str, Any] | None:
-        """Return the sidecar if all files of this recording are there, else None."""
-        is_same = self.earlier.get("SourceFile") == self.source
-        return self.earlier if is_same and {*self.fnames[1:]} <= {*self.made} else None
-
-    def check(self, made_by: dict[str, Any]) -> None:
+    def check(self) -> None:
         """Raise if files of others, or made in another way, would be replaced."""
         content, ours = self.earlier, list(self.made)
         if content:
             ours.append(self.fnames[0])
-        is_same = content.get("SourceFile") == self.source
         found = [f for f in self.fnames if f.exists() and f not in ours]
         origin = f"which {_PACKAGE} did not write"
         if content and not found:
             # The same recording may have been moved, or have changed.
-            if not is_same and content["Sources"] != [self.recording]:
+            if not self.is_same and content["Sources"] != [self.recording]:
                 found = ours
                 origin = f"made from another recording, {content['Sources'][0]}"
-            elif is_same and content["GeneratedBy"] != [made_by]:
+            elif self.is_same and content["GeneratedBy"] != [self.origin]:
                 found = self.made
                 origin = "made by other weights or channels, or another version"
         if found:
@@ -92,7 +88,7 @@ class NightFiles:
                 "replace, or another --out-dir."
             )
 
-    def write(self, hypno: Hypnogram, recording: Recording, origin: dict) -> None:
+    def write(self, hypno: Hypnogram, recording: Recording) -> None:
         """Write all files but the sidecar into a temporary folder."""
         self.folder.mkdir()
         for fname in [self.folder / fname.name for fname in self.fnames[1:]]:
@@ -101,11 +97,11 @@ class NightFiles:
             else:
                 write_hypnogram(fname, hypno)
             if fname.suffix == ".edf":
-                _name_equipment(fname, origin)
+                _name_equipment(fname, self.origin)
 
-    def publish(self, origin: dict[str, Any], summary: dict[str, Any]) -> None:
+    def publish(self, summary: dict[str, Any]) -> None:
         """Write the sidecar, and replace all files in the output folder."""
-        made = {"GeneratedBy": [origin], "SourceFile": self.source}
+        made = {"GeneratedBy": [self.origin], "SourceFile": self.source}
         others = [fname for fname in self.made if fname not in self.fnames]
         # Beside the new sidecar, they would pass for hypnograms of the same kind.
         outdated = [] if made.items() <= self.earlier.items() else others
@@ -114,7 +110,7 @@ class NightFiles:
             **made,
             "Sources": [self.recording],
             "Outputs": written,
-            "Scorer": scorer(origin, summary["channel"]),
+            "Scorer": scorer(self.origin, summary["channel"]),
             "Channel": summary["channel"],
             "SamplingFrequency": 1 / EPOCH_DURATION,
             "StartTime": summary["start"] or None,
@@ -193,10 +189,8 @@ def _draw(fname: Path, hypno: Hypnogram, recording: Recording, name: str) -> Non
     fig.savefig(fname, dpi=100)
 
 
-def summarize(
-    hypno: Hypnogram, channel: str, novelty: float | None, origin: dict[str, Any]
-) -> dict[str, Any]:
-    """Summarize the hypnogram of `relabel`."""
+def summarize(hypno: Hypnogram, channel: str, novelty: Any, origin: dict) -> dict:
+    """Return the row of a night in the summary; the hypnogram is that of `relabel`."""
     is_staged = (hypno.hypno != "UNS").to_numpy()
     confidence = hypno.proba[list(STAGES)].to_numpy().max(axis=1)[is_staged]
     statistics = hypno.sleep_statistics()

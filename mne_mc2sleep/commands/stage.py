@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from joblib import Parallel, delayed
 from mne.utils import use_log_level
@@ -47,15 +46,16 @@ def run(args: Namespace) -> int:
         with TemporaryDirectory(
             dir=out_dir, prefix=".staging_", ignore_cleanup_errors=True
         ) as part:
-            nights = [NightFiles(f, out_dir, args.outputs, part) for f in recordings]
+            options = out_dir, args.outputs, part, origin
+            nights = [NightFiles(fname, *options) for fname in recordings]
             if not args.overwrite:
-                nights = _skip_finished(nights, summary, origin)
+                nights = _skip_finished(nights, summary)
             parallel = Parallel(args.n_jobs, return_as="generator_unordered")
-            stage = delayed(partial(_try, clf, origin, args))
+            stage = delayed(partial(_try, clf, args))
             with closing(parallel(map(stage, nights))) as results:
                 for night, row, messages, seconds in results:
                     if not row["error"]:
-                        night.publish(origin, row)
+                        night.publish(row)
                     summary.add([row])
                     if args.verbosity >= 0:
                         count = f"[{len(summary.rows)}/{len(recordings)}]"
@@ -80,53 +80,45 @@ def _report(count: str, row: dict, messages: list[str], seconds: float) -> None:
         tell("warning", message, row["file"])
 
 
-def _skip_finished(
-    nights: list[NightFiles], summary: Summary, origin: dict[str, Any]
-) -> list[NightFiles]:
+def _skip_finished(nights: list[NightFiles], summary: Summary) -> list[NightFiles]:
     """Add the rows of finished nights to the summary; return the other nights."""
-    contents = {night.recording: night.finished() for night in nights}
-    finished = {name: content for name, content in contents.items() if content}
+    finished = [night for night in nights if night.is_finished]
     status = {"status": "finished before"}
-    summary.add([c["Summary"] | {"file": f} | status for f, c in finished.items()])
-    if n_others := sum(c["GeneratedBy"] != [origin] for c in finished.values()):
+    rows = [n.earlier["Summary"] | {"file": n.recording} | status for n in finished]
+    summary.add(rows)
+    if n_others := sum(n.earlier["GeneratedBy"] != [n.origin] for n in finished):
         tell(
             "warning",
             f"{n_others} finished recordings were staged by other weights or channels, "
             "or another version, and are kept. Pass --overwrite to stage them again.",
         )
-    return [night for night in nights if night.recording not in finished]
+    return [night for night in nights if not night.is_finished]
 
 
-def _try(
-    clf: MC2SleepClassifier, origin: dict[str, Any], args: Namespace, files: NightFiles
-) -> tuple[NightFiles, dict[str, Any], list[str], float]:
+def _try(clf: MC2SleepClassifier, args: Namespace, files: NightFiles) -> tuple:
     """Stage one night; return its files, row of the summary, warnings and seconds."""
     begin = time.perf_counter()
     with use_log_level(log_level(args.verbosity)):
-        result, error, messages = attempt(_stage, clf, origin, args, files)
+        result, error, messages = attempt(_stage, clf, args, files)
     row = {"file": files.recording, "status": "failed" if error else "staged"}
     row |= {"error": error, "warnings": " | ".join(messages)} | (result or {})
     return files, row, messages, time.perf_counter() - begin
 
 
-def _stage(
-    clf: MC2SleepClassifier, origin: dict[str, Any], args: Namespace, files: NightFiles
-) -> dict[str, Any]:
+def _stage(clf: MC2SleepClassifier, args: Namespace, files: NightFiles) -> dict:
     """Write the files of one night into its temporary folder; return its summary."""
     if not args.overwrite:
-        files.check(origin)
+        files.check()
     name, averaged = files.recording, args.average_channels
     hypno = clf.predict(name, average_channels=averaged)
     recording = read_recording(name, averaged[0] if averaged else clf.picks)
     channel = ", ".join(averaged or [recording.ch_name])
-    hypno = relabel(hypno, scorer(origin, channel))
-    summary = summarize(hypno, channel, _novelty(clf, recording), origin)
-    files.write(hypno, recording, origin)
+    hypno = relabel(hypno, scorer(files.origin, channel))
+    files.write(hypno, recording)
     if args.verbosity > 0:
-        statistics = [f"  {k:12} {v:.1f}" for k, v in hypno.sleep_statistics().items()]
-        lines = [f"{name}: {hypno.n_epochs} epochs", *statistics]
-        print("\n".join(lines), flush=True)
-    return summary
+        lines = [f"  {k:12} {v:.1f}" for k, v in hypno.sleep_statistics().items()]
+        print("\n".join([f"{name}: {hypno.n_epochs} epochs", *lines]), flush=True)
+    return summarize(hypno, channel, _novelty(clf, recording), files.origin)
 
 
 def _novelty(clf: MC2SleepClassifier, recording: Recording) -> float | None:

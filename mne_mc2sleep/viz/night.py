@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from pandas import DataFrame
 from yasa import Hypnogram
 
@@ -23,7 +23,7 @@ from ..data.reading import read_stages
 from ..io.hypnograms import stages_on_grid
 from ..io.recordings import Recording, read_recording
 from . import _style
-from ._style import GREY, STAGE_COLORS, VERMILION, add_legend, finish, get_axes
+from ._style import BLACK, BLUE, GREY, ORANGE, STAGE_COLORS, VERMILION, add_legend
 
 _DAY = 86_400.0  # Matplotlib's dates are days
 # From top to bottom, as sleep laboratories draw it.
@@ -46,20 +46,20 @@ def plot_hypnogram(hypno: Hypnogram, *, axes: Any = None, show: bool = True) -> 
     axes : sequence of Axes | None
         Two axes to draw into; None makes a figure.
     show : bool
-        Whether to show the figure.
+        Show the figure.
 
     Returns
     -------
     fig : Figure
         The figure.
     """
-    _check_proba(hypno)
-    rows = get_axes(axes, 2, (10, 5))
-    stages = stages_on_grid(hypno.as_int().to_numpy(), len(hypno))
+    metrics.check_proba(hypno)
+    stages = metrics.as_stages(hypno)
+    rows = _style.get_axes(axes, 2, (10, 5))
     edges = _share_time(rows, len(hypno), hypno.start)
     _draw_stages(rows[0], stages, edges, "Stage")
     _draw_density(rows[1], hypno.proba, edges)
-    return finish(rows, show)
+    return _style.finish(rows, show)
 
 
 def plot_night(
@@ -102,10 +102,10 @@ def plot_night(
 
     Notes
     -----
-    The spectrogram is the multitaper spectrum of each epoch minus the 1/f part of the
-    night's median spectrum, so that sleep spindles stand out at 11-16 Hz. The
-    confidence is the highest probability of an epoch. Epochs without usable EEG are
-    grey. Annotations such as "Lights off" are drawn as lines.
+    The confidence is the highest probability of an epoch. The spectrogram is the
+    multitaper spectrum of each epoch minus the 1/f part of the night's median,
+    so that spindles stand out at 11-16 Hz. Epochs without usable EEG are grey, and
+    annotations such as "Lights off" are lines.
     """
     recording = raw if isinstance(raw, Recording) else read_recording(raw, picks)
     n_epochs = recording.n_epochs
@@ -114,12 +114,13 @@ def plot_night(
             f"The hypnogram has {len(hypno)} epochs and the recording {n_epochs}. Pass "
             "the hypnogram of this recording."
         )
-    _check_proba(hypno)
+    metrics.check_proba(hypno)
     if title is None:
         name = Path(raw).name if isinstance(raw, str | os.PathLike) else None
         title = ", ".join(filter(None, (name, recording.ch_name, hypno.scorer)))
     ratios = [3] * (reference is not None) + [3, 3, 3, 2]
-    rows = get_axes(axes, len(ratios), (11, 9), gridspec_kw={"height_ratios": ratios})
+    grid = {"height_ratios": ratios}
+    rows = _style.get_axes(axes, len(ratios), (11, 9), gridspec_kw=grid)
     *above, stage_ax, density_ax, spectrogram_ax, confidence_ax = rows
     edges = _share_time(rows, n_epochs, recording.start)
     stages = stages_on_grid(hypno, n_epochs, recording.start)
@@ -139,11 +140,11 @@ def plot_night(
     _draw_lights(rows, recording.annotations, edges[0])
     # Names of files may hold dollar signs.
     rows[0].set_title(title, fontsize="medium", parse_math=False)
-    return finish(rows, show)
+    return _style.finish(rows, show)
 
 
 def _mark_disagreement(
-    ax: Axes, expert: np.ndarray, stages: np.ndarray, edges: np.ndarray
+    ax: Axes, expert: NDArray, stages: NDArray, edges: NDArray
 ) -> None:
     """Draw bars below the stages of the stager where the expert has others."""
     scored = (expert != UNSCORED) & (stages != UNSCORED)
@@ -156,7 +157,7 @@ def _mark_disagreement(
     add_legend(ax)
 
 
-def _window_edges(proba: DataFrame) -> np.ndarray:
+def _window_edges(proba: DataFrame) -> NDArray:
     """Return the edges of the steps around the centers of the windows."""
     onsets = proba.index.to_numpy(dtype=float)
     step = onsets[1] - onsets[0] if len(onsets) > 1 else EPOCH_DURATION
@@ -164,7 +165,7 @@ def _window_edges(proba: DataFrame) -> np.ndarray:
     return np.append(centers - step / 2, centers[-1] + step / 2) / _DAY
 
 
-def _draw_spectrogram(ax: Axes, recording: Recording, edges: np.ndarray) -> None:
+def _draw_spectrogram(ax: Axes, recording: Recording, edges: NDArray) -> None:
     """Draw the power of each epoch in dB above the 1/f part of the night's median."""
     parts = recording.signals.reshape(-1, round(_WINDOW * SFREQ))
     power, frequencies = mne.time_frequency.psd_array_multitaper(
@@ -187,17 +188,17 @@ def _draw_spectrogram(ax: Axes, recording: Recording, edges: np.ndarray) -> None
 
 
 def _draw_confidence(
-    ax: Axes, hypno: Hypnogram, stages: np.ndarray, edges: np.ndarray, review: float
+    ax: Axes, hypno: Hypnogram, stages: NDArray, edges: NDArray, review: float
 ) -> None:
     """Draw the highest probability of each epoch, and mark epochs to review."""
     confidence = hypno.proba[list(STAGES)].to_numpy().max(axis=1)
     confidence[stages == UNSCORED] = np.nan
-    ax.stairs(confidence, edges, baseline=None, color=_style.BLUE, linewidth=0.8)
+    ax.stairs(confidence, edges, baseline=None, color=BLUE, linewidth=0.8)
     listed = np.zeros(len(stages), dtype=bool)
     listed[metrics.epochs_to_review(hypno, review)["epoch"]] = True
     if listed.any():
         label = f"review\n({listed.sum()})"
-        _draw_bars(ax, listed, edges, (0, 0.15), color=_style.ORANGE, label=label)
+        _draw_bars(ax, listed, edges, (0, 0.15), color=ORANGE, label=label)
         add_legend(ax)
     ax.set(ylim=(0, 1), ylabel="Confidence")
 
@@ -211,18 +212,8 @@ def _draw_lights(rows: list[Axes], annotations: mne.Annotations, begin: float) -
                 ax.axvline(time, color=VERMILION, ls="--", lw=1)
 
 
-def _check_proba(hypno: Hypnogram) -> None:
-    """Raise if a hypnogram has no probabilities."""
-    if hypno.proba is None:
-        raise ValueError(
-            "The hypnogram has no probabilities to plot. Pass one from "
-            "MC2SleepClassifier.predict, or use its own plot_hypnogram()."
-        )
-    metrics.check_step(hypno)
-
-
 def _draw_bars(
-    ax: Axes, mask: np.ndarray, edges: np.ndarray, rows: tuple, **style: Any
+    ax: Axes, mask: NDArray, edges: NDArray, rows: tuple, **style: Any
 ) -> None:
     """Draw a bar over each run of True epochs; ``rows`` are its bottom and height."""
     change = np.diff(mask.astype(np.int8), prepend=0, append=0)
@@ -230,12 +221,12 @@ def _draw_bars(
     ax.broken_barh(list(zip(begin, end - begin, strict=True)), rows, lw=0, **style)
 
 
-def _draw_stages(ax: Axes, stages: np.ndarray, edges: np.ndarray, label: str) -> None:
+def _draw_stages(ax: Axes, stages: NDArray, edges: NDArray, label: str) -> None:
     """Draw stages (positions in ``STAGES``, -1 for none) as a line of steps."""
     # Unscored epochs, -1, take the last value.
     heights = np.array([-_LEVELS.index(stage) for stage in STAGES] + [np.nan])
     values = heights[stages]
-    ax.stairs(values, edges, baseline=None, color=_style.BLACK)
+    ax.stairs(values, edges, baseline=None, color=BLACK)
     rem = np.where(stages == STAGES.index("REM"), values, np.nan)
     ax.stairs(rem, edges, baseline=None, color=STAGE_COLORS["REM"], lw=3)
     ax.set_yticks(-np.arange(len(_LEVELS)), _LEVELS)
@@ -243,7 +234,7 @@ def _draw_stages(ax: Axes, stages: np.ndarray, edges: np.ndarray, label: str) ->
     ax.spines[["right", "top"]].set_visible(False)
 
 
-def _draw_density(ax: Axes, proba: DataFrame, edges: np.ndarray) -> None:
+def _draw_density(ax: Axes, proba: DataFrame, edges: NDArray) -> None:
     """Draw probabilities as bands above each other, the unscored epochs as ``UNS``."""
     values = np.cumsum(proba.to_numpy(), axis=1)
     # The last value is repeated: a step is drawn between two edges.
@@ -255,19 +246,17 @@ def _draw_density(ax: Axes, proba: DataFrame, edges: np.ndarray) -> None:
     add_legend(ax)
 
 
-def _share_time(
-    axes: Sequence[Axes], n_epochs: int, start: datetime | None
-) -> np.ndarray:
+def _share_time(rows: list[Axes], n_epochs: int, start: datetime | None) -> NDArray:
     """Give all rows the same time axis; return the edges of the epochs on it.
 
-    It shows the clock of the recorder or, if that is unknown, a clock that starts at 0.
+    If ``start`` is None, the clock starts at 0.
     """
     begin = 0.0 if start is None else date2num(start.replace(tzinfo=None))
     edges = begin + EPOCH_DURATION / _DAY * np.arange(n_epochs + 1, dtype=np.float64)
-    for ax in axes:
+    for ax in rows:
         ax.set_xlim(edges[0], edges[-1])
         ax.xaxis.set_major_locator(AutoDateLocator(maxticks=12))
         ax.xaxis.set_major_formatter("")
-    axes[-1].xaxis.set_major_formatter(DateFormatter("%H:%M"))
-    axes[-1].set_xlabel("Time (h:min)" if start is None else "Clock of the recorder")
+    rows[-1].xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    rows[-1].set_xlabel("Time (h:min)" if start is None else "Clock of the recorder")
     return edges

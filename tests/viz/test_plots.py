@@ -72,7 +72,7 @@ def test_axes_can_be_given(hypno):
 
 
 def test_a_hypnogram_without_probabilities_is_an_error(stages):
-    with pytest.raises(ValueError, match=r"no probabilities to plot"):
+    with pytest.raises(ValueError, match=r"no probabilities \('proba'\)"):
         plot_hypnogram(Hypnogram.from_integers(stages), show=False)
 
 
