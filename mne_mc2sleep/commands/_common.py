@@ -67,18 +67,16 @@ def find_scored(args: Namespace) -> list[NightRecord]:
             recordings += folder.list_recordings(name)
     given = [f for name in args.hypnograms for f in folder.list_hypnograms(name)]
     found = folder.make_records(recordings, given or None)
-    partners = {night.hypnogram for night in found}
-    if given and partners == {None}:
+    alone = [str(night.recording) for night in found if night.hypnogram is None]
+    if given and len(alone) == len(found):
         raise ValueError(
             f"None of the {len(given)} --hypnograms has the name of one of the "
             f"{len(recordings)} recordings. Pass one for each, in the same order."
         )
-    for fname in set(given) - partners:
+    for fname in set(given) - {night.hypnogram for night in found}:
         tell("warning", "no recording has this name; it is not used.", str(fname))
-    for night in found if partners != {None} else ():
-        if night.hypnogram is None:
-            message = "it has no hypnogram; its own annotations are used."
-            tell("warning", message, str(night.recording))
+    for name in alone if len(alone) < len(found) else ():
+        tell("warning", "it has no hypnogram; its own annotations are used.", name)
     return nights + found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,7 +211,7 @@ def summarize(hypno: Hypnogram, channel: str, novelty: Any, origin: dict) -> dic
 class Summary:
     """The results of a run by recording, and the file of ``--summary``."""
 
-    def __init__(self, fname: str | None, recordings: Sequence[str], overwrite: bool):
+    def __init__(self, fname: str | None, recordings: list[str], overwrite: bool):
         self.rows: dict[str, dict[str, Any]] = {}
         self._recordings, self._fname = recordings, None
         if fname is None:

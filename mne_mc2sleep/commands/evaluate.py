@@ -18,24 +18,22 @@ def run(args: Namespace) -> int:
     out = check_fname(args.out, (".csv",), args.overwrite) if args.out else None
     nights = find_scored(args)
     clf = load_stager(args)
-    kept, staged = [], []
+    staged = []
     tries = Parallel(args.n_jobs, return_as="generator")(
         delayed(attempt)(_stage, clf, night, args.average_channels) for night in nights
     )
     for night, (result, error, messages) in zip(nights, tries, strict=True):
+        name = str(night.recording)
         for message in messages if args.verbosity >= 0 else ():
-            tell("warning", message, str(night.recording))
+            tell("warning", message, name)
         if error:
-            tell("error", error, str(night.recording))
+            tell("error", error, name)
         else:
-            kept.append(night)
-            staged.append(result)
-    if kept:
-        subjects = [night.subject for night in kept]
+            staged.append((*result, name, night.subject))
+    if staged:
+        references, predicted, names, subjects = zip(*staged, strict=True)
         groups = subjects if len(set(subjects)) < len(subjects) else ()
-        names = [str(night.recording) for night in kept]
         try:
-            references, predicted = zip(*staged, strict=True)
             table = tabulate_scores(references, predicted, names, groups)
         except ValueError as error:
             tell("error", error)
@@ -43,7 +41,7 @@ def run(args: Namespace) -> int:
         print(table.rename_axis(None).to_string(float_format="{:.3f}".format))
         if out:
             replace_file(out, table.to_csv(lineterminator="\n").encode())
-    return 0 if len(kept) == len(nights) else 1
+    return 0 if len(staged) == len(nights) else 1
 
 
 def _stage(

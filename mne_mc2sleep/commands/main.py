@@ -111,11 +111,11 @@ def _add_command(
     lines = [f"  {parser.prog} {example}".rstrip() for example in examples]
     parser.epilog = "\n".join(["examples:", *lines])
     parser.set_defaults(run=run or f"{name}:run", verbosity=0)
-    add = parser.add_mutually_exclusive_group().add_argument
-    quiet = {"action": "store_const", "const": -1, "help": "report errors only"}
-    add("-q", "--quiet", dest="verbosity", **quiet)
+    add = partial(parser.add_mutually_exclusive_group().add_argument, dest="verbosity")
+    text = "report errors only"
+    add("-q", "--quiet", action="store_const", const=-1, help=text)
     text = "report more; -vv also reports where in the code an error arose"
-    add("-v", "--verbose", dest="verbosity", action="count", help=text)
+    add("-v", "--verbose", action="count", help=text)
     return parser
 
 
@@ -208,15 +208,13 @@ def _add_weights(subparsers: Any) -> None:
 def _add_scored(parser: ArgumentParser) -> None:
     """Add the arguments for recordings and their hypnograms."""
     add = parser.add_argument
-    text = (
-        f"{_RECORDINGS}, or a table (.csv) with columns recording, hypnogram, subject"
-    )
+    text = f"{_RECORDINGS}, or a .csv with columns recording, hypnogram, subject"
     add("recordings", nargs="+", metavar="RECORDING", help=text)
     text = (
         "hypnograms or folders of them, paired with the recordings by name or, if no "
-        "names match, by order (default: files beside the recordings, or the "
-        "recordings' own 'Sleep stage ...' annotations)"
     )
+    text += "names match, by order (default: files beside the recordings, or their own "
+    text += "'Sleep stage ...' annotations)"
     add("--hypnograms", nargs="+", default=[], metavar="FILE", help=text)
 
 

@@ -40,13 +40,13 @@ def find_nights(
     ----------
     path : path-like
         A ``.csv`` file with the columns ``recording`` and ``subject``, and optionally
-        ``hypnogram`` and ``picks``. Paths are relative to the folder of the table; an
-        empty hypnogram means the recording's own annotations. Or a folder, BIDS or not,
-        with hypnograms beside their recordings, paired by their names.
+        ``hypnogram`` (empty: the recording's own annotations) and ``picks``; paths are
+        relative to it. Or a folder, BIDS or not, with hypnograms beside the recordings,
+        paired by their names.
     picks : str | sequence of str | None
-        The channel where the table names none, as in ``MC2SleepClassifier``.
+        The channel where the table names none, as in `MC2SleepClassifier`.
     trim : str | None
-        As in :class:`~mne_mc2sleep.datasets.NightRecord`.
+        As in `NightRecord`.
 
     Returns
     -------
@@ -133,10 +133,10 @@ def pair_by_name(
 ) -> list[Path | None]:
     """Find the hypnogram of each recording, or None, by the names of the files.
 
-    Formats and words such as ``-PSG``, ``_eeg``, ``-Hypnogram``, ``_events`` or
-    ``-nsrr`` do not count. If several files fit, ``hypnogram`` in the name comes first
-    and ``events`` last. ``hypnograms=None`` uses the files beside each recording. As
-    many hypnograms as recordings are paired by order, unless a name contradicts.
+    Formats and words such as ``-PSG`` or ``_events`` do not count. Of several files,
+    ``hypnogram`` in the name comes first and ``events`` last. None uses the files
+    beside each recording. As many hypnograms as recordings are paired by order, unless
+    a name contradicts.
     """
     folders = [fname.parent for fname in recordings]
     candidates = hypnograms

@@ -101,7 +101,6 @@ def make_folds(
     Returns
     -------
     folds : list of Fold
-        The folds.
     """
     subjects = list(dict.fromkeys(subjects))
     n_subjects = len(subjects)

@@ -54,19 +54,18 @@ def fetch_sample(
     from yasa import Hypnogram
 
     folder = data_folder(path, "mne_mc2sleep_sample")
-    names = {f"segment_{part}.csv": sha256 for part, sha256 in _SHA256.items()}
+    files = {f"segment_{part}.csv": sha256 for part, sha256 in _SHA256.items()}
     data, changes = (
-        download(base_url + name, folder / name, f"sha256:{sha256}")
-        for name, sha256 in names.items()
+        download(base_url + name, folder / name, sha256)
+        for name, sha256 in files.items()
     )
-    signal = np.loadtxt(data, dtype=np.float64)  # µV
+    signal = np.loadtxt(data)[round(_FIRST_TIME * _SFREQ) :]  # µV
     table = pd.read_csv(changes)
-    n_epochs = int((signal.size / _SFREQ - _FIRST_TIME) // EPOCH_DURATION)
+    n_epochs = int(signal.size / _SFREQ // EPOCH_DURATION)
     middles = _FIRST_TIME + EPOCH_DURATION * (np.arange(n_epochs) + 0.5)
     rows = np.searchsorted(table["Time"], middles, side="right") - 1
     stages = [_STAGES[code] for code in table["Stage"].to_numpy()[rows]]
-    first = round(_FIRST_TIME * _SFREQ)
-    signal = signal[first : first + round(n_epochs * EPOCH_DURATION * _SFREQ)]
+    signal = signal[: round(n_epochs * EPOCH_DURATION * _SFREQ)]
     info = mne.create_info(["EEG"], _SFREQ, "eeg")
     raw = mne.io.RawArray(1e-6 * signal[np.newaxis], info, verbose="WARNING")
     return raw, Hypnogram(stages, freq="30s", scorer="Expert")

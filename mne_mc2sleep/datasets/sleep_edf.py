@@ -84,7 +84,6 @@ def get_folds(protocol: str) -> list[Fold]:
     Returns
     -------
     folds : list of Fold
-        As of :func:`~mne_mc2sleep.datasets.make_folds`.
     """
     if protocol not in SUBJECTS:
         text = f"There is no protocol {protocol!r}; pass one of {list(SUBJECTS)}."

@@ -51,7 +51,6 @@ def plot_hypnogram(hypno: Hypnogram, *, axes: Any = None, show: bool = True) -> 
     Returns
     -------
     fig : Figure
-        The figure.
     """
     metrics.check_proba(hypno)
     stages = metrics.as_stages(hypno)
@@ -98,7 +97,6 @@ def plot_night(
     Returns
     -------
     fig : Figure
-        The figure.
 
     Notes
     -----

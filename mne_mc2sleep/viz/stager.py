@@ -42,8 +42,7 @@ def plot_confusion_matrix(
     Returns
     -------
     fig : Figure
-        The figure: in each cell the percentage of the row, so that the diagonal is the
-        recall, and the number of epochs.
+        Each cell has its percentage of the row (the recall) and its number of epochs.
     """
     reference, predicted = metrics.as_stages(reference), metrics.as_stages(predicted)
     scores = metrics.score_stages(reference, predicted)
@@ -86,9 +85,8 @@ def plot_reliability(
     Returns
     -------
     fig : Figure
-        The figure. The area of a marker is proportional to the epochs of its bin. On
-        the diagonal, a confidence of 80 % is right in 80 % of the epochs; below it, the
-        stager is overconfident.
+        The area of a marker is proportional to the epochs of its bin. On the diagonal,
+        a confidence of 80 % is right in 80 % of the epochs; below, it is too high.
     """
     bins = metrics.reliability_bins(probabilities, reference, n_bins)
     error = metrics.expected_calibration_error(probabilities, reference, n_bins)
@@ -129,7 +127,6 @@ def plot_risk_coverage(
     Returns
     -------
     fig : Figure
-        The figure.
     """
     curve = 100 * metrics.risk_coverage(probabilities, reference)
     (ax,) = rows = get_axes(axes, 1, (6, 4))
@@ -163,8 +160,8 @@ def plot_attention(
     Returns
     -------
     fig : Figure
-        The figure: the mean over layers and heads, each row of which sums to 1. On the
-        left the signal attends to the spectrogram, on the right the reverse.
+        The mean over layers and heads, each row of which sums to 1. On the left the
+        signal attends to the spectrogram, on the right the reverse.
     """
     n_epochs = maps.signal.shape[-1]
     epochs = maps.first_epoch + np.arange(n_epochs)
@@ -205,9 +202,8 @@ def plot_history(
     Returns
     -------
     fig : Figure
-        The figure: weighted losses above, named as in ``history_``, and the validation
-        score below, with a dot on the pass whose weights were kept. A line separates
-        the phases of the training.
+        Weighted losses above, named as in ``history_``, and the validation score below,
+        with a dot on the pass whose weights were kept. Lines separate the phases.
     """
     history = getattr(history, "history_", history)
     if history.empty:
