@@ -109,8 +109,9 @@ class Stager:
             if leave_out and len(_subjects(train)) > 1:
                 chosen = choose(adaptation.leave_out(net, encoded, options))
             try:
-                phase = training.Finetuning(net, options)
-                self._train(phase, encoded, validation, run)
+                is_new = not self.was_finetuned
+                kind = training.Finetuning if is_new else adaptation.Adapting
+                self._train(kind(net, options), encoded, validation, run)
             finally:
                 after = deepcopy(net.state_dict())
                 if validation:

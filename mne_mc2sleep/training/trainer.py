@@ -124,7 +124,7 @@ def _train_once(
             )
         state.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(phase.parameters(), _MAX_GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(state.parameters, _MAX_GRADIENT_NORM)
         state.take_step()
         if bar is not None:
             bar.update_with_increment_value(1)
@@ -169,11 +169,12 @@ class _State:
 
     def __init__(self, phase: Phase):
         self.phase, options = phase, phase.options
-        parameters, decay = list(phase.parameters()), options.weight_decay
+        self.parameters = list(phase.parameters())
         # Norms, biases, PReLU and mask tokens do not decay.
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": decay},
-            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in self.parameters if (p.ndim >= 2) is is_matrix]}
+            | {"weight_decay": options.weight_decay if is_matrix else 0.0}
+            for is_matrix in (True, False)
         ]
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.parts: dict[str, Any] = {"weights": phase, "optimizer": self.optimizer}
