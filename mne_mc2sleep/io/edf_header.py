@@ -23,25 +23,18 @@ class EdfHeader(NamedTuple):
     """The part of a header that says what the file holds and whether it is whole."""
 
     path: Path
-    n_records: int
-    """Data records; -1 in files whose recording was not closed properly."""
-    record_duration: float
-    """In seconds; 0 in files of annotations."""
+    n_records: int  # -1 in files whose recording was not closed properly
+    record_duration: float  # s; 0 in files of annotations
     record_bytes: int
     ch_names: list[str]
-    n_samples: list[int]
-    """Samples of each channel in one data record."""
+    n_samples: list[int]  # of each channel in one data record
+    # High-pass and low-pass of each channel in Hz, None if not stated.
     filters: list[tuple[float | None, float | None]]
-    """High-pass and low-pass of each channel in Hz, None if not stated."""
-    is_discontinuous: bool
-    """Whether there may be pauses between data records (EDF+D, BDF+D)."""
-    start: datetime | None
-    """The start in UTC, as MNE reads it but with any separator in date and time."""
-    has_standard_time: bool
-    """Whether MNE can read the time; else it takes midnight."""
+    is_discontinuous: bool  # pauses between data records are possible (EDF+D, BDF+D)
+    start: datetime | None  # in UTC, as in MNE, but with any separators
+    has_standard_time: bool  # MNE can read it; else it takes midnight
     data_offset: int
-    n_data_bytes: int
-    """The size of the data that the file holds, which may be cut short."""
+    n_data_bytes: int  # that the file holds, which may be cut short
 
     @property
     def signal_names(self) -> list[str]:

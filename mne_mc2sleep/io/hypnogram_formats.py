@@ -1,7 +1,4 @@
-"""The file formats of hypnograms: one table with a reader and a writer for each.
-
-A new format is a row in ``FORMATS``.
-"""
+"""The file formats of hypnograms; a new one is a row in ``FORMATS``."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from yasa import Hypnogram
 
 _NO_DATE = datetime(1985, 1, 1, tzinfo=UTC)
+_OF_MNE = ("*.fif", "*.fif.gz", "*.vmrk", "*.set")
 # The codes of these programs; others are unscored.
 _PROFUSION = {"0": "W", "1": "N1", "2": "N2", "3": "N3", "4": "N4", "5": "R", "6": "MT"}
 _UCDDB = {"0": "W", "1": "R", "2": "N1", "3": "N2", "4": "N3", "5": "N4", "6": "MT"}
@@ -54,8 +53,7 @@ class Format(NamedTuple):
     """
 
     name: str
-    globs: tuple[str, ...]
-    """The names of such files, in lower case; the first is the one to write."""
+    globs: tuple[str, ...]  # names of such files, lower case; the first to write
     pattern: str | None
     read: Callable[[Any, float], StageEvents]
     write: Callable[[Hypnogram, mne.Annotations], bytes] | None = None
@@ -131,13 +129,9 @@ def _write_csv(hypno: Hypnogram, _annotations: mne.Annotations) -> bytes:
 
 def _write_tsv(_hypno: Hypnogram, annotations: mne.Annotations) -> bytes:
     """Write BIDS events; the start is left out, as BIDS keeps dates elsewhere."""
-    table = pd.DataFrame(
-        {
-            "onset": annotations.onset,
-            "duration": annotations.duration,
-            "trial_type": annotations.description.astype(object),
-        }
-    )
+    names = annotations.description.astype(object)
+    columns = {"onset": annotations.onset, "duration": annotations.duration}
+    table = pd.DataFrame(columns | {"trial_type": names})
     return table.to_csv(sep="\t", index=False, lineterminator="\n").encode()
 
 
@@ -149,15 +143,13 @@ def _write_edf(_hypno: Hypnogram, annotations: mne.Annotations) -> bytes:
     if start is not None and not 1985 <= start.year <= 2084:
         warn(f"EDF holds dates from 1985 to 2084, so the start {start} is left out.")
         start = None
-    edf = edfio.Edf(
-        [],
-        recording=edfio.Recording(startdate=start and start.date()),
-        starttime=start and start.time(),
-        annotations=[
-            edfio.EdfAnnotation(row["onset"], row["duration"], row["description"])
-            for row in annotations
-        ],
-    )
+    recording = edfio.Recording(startdate=start and start.date())
+    time = start and start.time()
+    runs = [
+        edfio.EdfAnnotation(row["onset"], row["duration"], row["description"])
+        for row in annotations
+    ]
+    edf = edfio.Edf([], recording=recording, starttime=time, annotations=runs)
     return edf.to_bytes()
 
 
@@ -203,13 +195,11 @@ def _read_xml(text: str, step: float) -> StageEvents:
         if event.findtext("{*}EventType", "").strip().startswith("Stages")
     ]
     if events:
-        fields = {"onset": "Start", "duration": "Duration", "stage": "EventConcept"}
-        return read_columns(
-            {
-                name: [event.findtext(f"{{*}}{field}", "").strip() for event in events]
-                for name, field in fields.items()
-            }
-        )
+        names = {"onset": "Start", "duration": "Duration", "stage": "EventConcept"}
+        columns: dict[str, list[str]] = {name: [] for name in names}
+        for event, (column, name) in product(events, names.items()):
+            columns[column].append(event.findtext(f"{{*}}{name}", "").strip())
+        return read_columns(columns)
     epochs = [(stage.text or "").strip() for stage in root.iterfind(".//{*}SleepStage")]
     if not epochs:
         raise ValueError(
@@ -308,9 +298,8 @@ def _start(date: re.Match | None, time: str, month_first: bool = False) -> Any:
     try:
         return pd.Timestamp(f"{year}-{month:02}-{day:02} {time}", tz="UTC")
     except ValueError as error:
-        raise ValueError(
-            f"The file has no valid start: {date[0].strip()!r}."
-        ) from error
+        text = f"The file has no valid start: {date[0].strip()!r}."
+        raise ValueError(text) from error
 
 
 def _read_ucddb(text: str, _step: float) -> StageEvents:
@@ -325,9 +314,7 @@ FORMATS = (
     Format("NSRR or ProFusion XML", ("*.xml",), "", _read_xml),
     Format("YASA's JSON", ("*.json",), "", _read_json),
     Format("NumPy .npy", ("*.npy",), None, _read_npy),
-    Format(
-        "MNE annotations", ("*.fif", "*.fif.gz", "*.vmrk", "*.set"), None, _read_by_mne
-    ),
+    Format("MNE annotations", _OF_MNE, None, _read_by_mne),
     Format("RemLogic events", ("*.txt", "*.csv"), "RemLogic", _read_remlogic),
     Format("Domino profile", ("*.txt", "*.csv"), "Signal ID:", _read_domino),
     Format("UCDDB stages", ("ucddb???_stage.txt",), "", _read_ucddb),

@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from yasa import Hypnogram
 
 # AASM names in EDF+ files; movement and unscored epochs have R&K's.
-_DESCRIPTIONS = dict(
-    enumerate(f"Sleep stage {x}" for x in ("W", "N1", "N2", "N3", "R"))
-)
+_AASM = ("W", "N1", "N2", "N3", "R")
+_DESCRIPTIONS = {i: f"Sleep stage {name}" for i, name in enumerate(_AASM)}
 _DESCRIPTIONS |= {-1: "Movement time", -2: "Sleep stage ?"}
 _HOW_TO_DROP_START = (
     "pass the hypnogram without its start (as Annotations with orig_time=None)"
@@ -49,9 +48,7 @@ _MIN_SAMPLES = 59  # per epoch, at 2 Hz
 
 
 def stages_on_grid(
-    hypno: Any,
-    n_epochs: int | None = None,
-    start: datetime | None = None,
+    hypno: Any, n_epochs: int | None = None, start: datetime | None = None
 ) -> NDArray[np.int8]:
     """Turn a hypnogram of any form into one integer for each epoch of a recording.
 
@@ -93,8 +90,8 @@ def make_hypnogram(
 ) -> Hypnogram:
     """Turn stage probabilities (n_epochs, 5) into a hypnogram.
 
-    Epochs that are not ``usable`` (n_epochs,) become ``UNS``, regardless
-    of their probabilities; ``proba`` has a column ``UNS`` only if there are any.
+    Epochs that are not ``usable`` (n_epochs,) become ``UNS``; ``proba`` has a column
+    ``UNS`` only if there are any.
     """
     with importing():
         from yasa import Hypnogram
@@ -257,13 +254,9 @@ def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
         n_values = np.rint(intervals.duration / step).astype(int)
         values = np.repeat(intervals.stage, n_values)
     try:
-        return Hypnogram.from_integers(
-            values,
-            freq=f"{step:.9g}s",
-            start=start,
-            scorer=events.scorer or scorer,
-            proba=events.proba,
-        )
+        more = {"scorer": events.scorer or scorer, "proba": events.proba}
+        freq = f"{step:.9g}s"
+        return Hypnogram.from_integers(values, freq=freq, start=start, **more)
     except AssertionError as error:  # YASA checks by assert
         raise ValueError(
             "The probabilities of each epoch must sum to 1, and have a column for "

@@ -23,10 +23,8 @@ _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14\x14")
 class Parts(NamedTuple):
     """Where the parts of a recording begin, in seconds from its first sample."""
 
-    joined: NDArray[np.float64]
-    """Without the pauses, as MNE reads the recording."""
-    true: NDArray[np.float64]
-    """With them."""
+    joined: NDArray[np.float64]  # without the pauses, as MNE reads the recording
+    true: NDArray[np.float64]  # with them
 
     def to_true(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert times without the pauses to true times."""

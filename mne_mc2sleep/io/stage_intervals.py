@@ -36,14 +36,11 @@ class StageEvents(NamedTuple):
     names: ArrayLike
     onset: ArrayLike | None = None
     duration: ArrayLike | None = None
-    step: float | None = None
-    """The duration of each event, where these are epochs."""
-    start: Any = None
-    """The time of onset 0, in UTC if it has no zone. None: the first sample."""
+    step: float | None = None  # the duration of each event, where these are epochs
+    start: Any = None  # time of onset 0, in UTC if without a zone; None: first sample
     scorer: str | None = None
     proba: pd.DataFrame | None = None
-    clock: float | None = None
-    """Seconds from midnight to onset 0, where the date is not known."""
+    clock: float | None = None  # s from midnight to onset 0, if the date is unknown
 
 
 class Intervals(NamedTuple):
@@ -51,10 +48,8 @@ class Intervals(NamedTuple):
 
     onset: Seconds
     duration: Seconds
-    stage: NDArray[np.int8]
-    """YASA's integers: 0 to 4, -1 artefact, -2 unscored."""
-    origin: pd.Timestamp | None = None
-    """The start in UTC."""
+    stage: NDArray[np.int8]  # YASA's integers: 0 to 4, -1 artefact, -2 unscored
+    origin: pd.Timestamp | None = None  # the start in UTC
     step: float | None = None
     clock: float | None = None
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from .._constants import STAGES
 
+# YASA's.
 INTEGERS = {stage: i for i, stage in enumerate(STAGES)} | {"ART": -1, "UNS": -2}
-"""YASA's integers."""
 
 # Without blanks, accents and capitals. English, German, French, Spanish, Portuguese,
 # Italian, Dutch and the Scandinavian languages.
@@ -37,11 +37,10 @@ _WORDS = re.compile(
 
 
 class StageName(NamedTuple):
-    """Meaning of a name: ``integer`` is YASA's, None if the name is not a stage's."""
+    """Meaning of a name."""
 
-    integer: int | None
-    is_marked: bool
-    """Whether the name says that it is a stage: "Sleep stage W", "REM sleep|5"."""
+    integer: int | None  # YASA's; None if the name is not a stage's
+    is_marked: bool  # it says that it is a stage: "Sleep stage W", "REM sleep|5"
 
 
 @lru_cache(maxsize=10_000)

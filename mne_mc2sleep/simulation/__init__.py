@@ -1,5 +1,4 @@
 """Simulated nights for tests and examples, which need no data."""
 
-from .nights import make_raw, simulate_night
-
-__all__ = ["make_raw", "simulate_night"]
+from .nights import make_raw as make_raw
+from .nights import simulate_night as simulate_night
