@@ -108,8 +108,3 @@ def test_scorers_work_in_cross_validation(tiny_clf, scored_raws):
     folds = {"groups": ["A", "B", "B"], "cv": GroupKFold(2)}
     scores = cross_validate(tiny_clf, *scored_raws, scoring=several, **folds)
     assert [scores[f"test_{name}"].shape for name in several] == [(2,), (2,)]
-
-
-def test_error_of_an_unknown_metric():
-    with pytest.raises(ValueError, match=r"'kappa', .* got 'auc' instead"):
-        stage_scorer("auc")

@@ -39,20 +39,18 @@ def test_the_stager_stages(clf, night, make_night):
     assert clf.score(night, make_night(20, n_epochs=N_EPOCHS).stages) > 0.7
 
 
-@pytest.mark.parametrize("k", [STRIDE, 8 * STRIDE, 75 * STRIDE])
+@pytest.mark.parametrize("k", [1, 3, 101, STRIDE, 8 * STRIDE, 75 * STRIDE])
 def test_a_shift_by_whole_epochs_shifts_the_hypnogram(clf, night, proba, k):
-    """Beyond the context of the cut, the same windows give the same probabilities."""
+    """Beyond the context of the cut, the same windows give the same probabilities.
+
+    Other windows hold the same epochs: nearly all stages stay.
+    """
     shifted = clf.predict_proba(night.copy().crop(30 * k)).to_numpy()
     assert len(shifted) == N_EPOCHS - k
-    assert_allclose(shifted[CONTEXT:], proba[k + CONTEXT :], atol=1e-4)
-
-
-@pytest.mark.parametrize("k", [1, 3, 101])
-def test_a_shift_that_moves_the_windows_moves_few_stages(clf, night, proba, k):
-    """Other windows hold the same epochs: nearly all stages stay."""
-    shifted = clf.predict_proba(night.copy().crop(30 * k)).to_numpy()
-    is_same = shifted.argmax(axis=1) == proba[k:].argmax(axis=1)
-    assert is_same[CONTEXT:].mean() > 0.97
+    shifted, expected = shifted[CONTEXT:], proba[k + CONTEXT :]
+    assert (shifted.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.97
+    if k % STRIDE == 0:
+        assert_allclose(shifted, expected, atol=1e-4)
 
 
 def test_a_second_night_does_not_change_the_first(clf, night, proba, make_night):

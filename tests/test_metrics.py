@@ -14,6 +14,7 @@ from mne_mc2sleep import (
     hypnogram_to_annotations,
     plot_hypnogram,
     read_review,
+    stage_scorer,
     write_hypnogram,
 )
 from mne_mc2sleep.io.hypnograms import make_hypnogram
@@ -114,6 +115,7 @@ def test_all_forms_of_hypnograms_give_the_same_scores(tmp_path):
         (risk_coverage, (np.eye(5)[:2], [0, 1, 2]), r"shape \(2, 5\) and 3 stages"),
         (reliability_bins, (np.eye(5)[:1], [-1]), "No epoch has both a stage and prob"),
         (epochs_to_review, (Hypnogram(["N1", "N2"]),), "has no probabilities"),
+        (stage_scorer, ("auc",), r"'kappa', .* got 'auc' instead"),
     ],
 )
 def test_error_if_there_is_nothing_to_compare(function, arguments, match):

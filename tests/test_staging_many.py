@@ -102,18 +102,14 @@ def test_warnings_name_the_recording_and_point_to_the_user(
 
 @pytest.mark.parametrize("method", ["score", "finetune"])
 def test_warnings_outside_of_jobs_name_the_recording_too(method, tiny_clf, recordings):
-    odd = recordings[0].copy().resample(50)
+    """A single recording needs no name."""
+    odd, stages = recordings[0].copy().resample(50), [0, 1, 2, 3, 4] * 8
     run = getattr(copy.deepcopy(tiny_clf), method)
     with pytest.warns(RuntimeWarning, match="Recording 2 of 2: .* 50 Hz") as found:
-        run([recordings[0], odd], [[0, 1, 2, 3, 4] * 8] * 2)
-    found = [w for w in found if "50 Hz" in str(w.message)]
-    assert {w.filename for w in found} == {__file__}
-
-
-def test_a_warning_of_one_recording_needs_no_name(tiny_clf, recordings):
-    odd = recordings[0].copy().resample(50)
-    with pytest.warns(RuntimeWarning, match="^The recording is sampled") as found:
-        tiny_clf.predict(odd)
+        run([recordings[0], odd], [stages] * 2)
+    with pytest.warns(RuntimeWarning, match="^The recording is sampled") as alone:
+        run(odd, stages)
+    found = [w for w in [*found, *alone] if "50 Hz" in str(w.message)]
     assert {w.filename for w in found} == {__file__}
 
 

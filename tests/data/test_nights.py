@@ -155,26 +155,30 @@ def test_hold_out_prefers_scored_subjects(seed):
     assert held_out[0].is_scored
 
 
-@pytest.mark.parametrize(("fraction", "n_held_out"), [(0.01, 1), (0.5, 2), (0.99, 3)])
-def test_hold_out_takes_one_at_least_and_never_all(fraction, n_held_out):
-    nights = [toy_night(subject=i) for i in range(4)]
-    _, held_out = hold_out_subjects(nights, fraction, np.random.default_rng(0))
-    assert len(held_out) == n_held_out
-
-
 @pytest.mark.parametrize(
-    ("subjects", "stages", "fraction"),
-    [("abc", (2, 2, 2), 0), ("aaa", (2, 2, 2), 0.5), ("abc", (2, -1, -1), 0.5)],
-    ids=["fraction 0", "one subject", "one scored subject"],
+    ("subjects", "n_scored", "fraction", "known", "n_held_out"),
+    [
+        ("abcd", 4, 0.01, "", 1),
+        ("abcd", 4, 0.5, "", 2),
+        ("abcd", 4, 0.99, "", 3),
+        ("abcd", 4, 0.5, "adz", 2),
+        ("abcd", 4, 0.99, "abcd", 3),
+        ("abcd", 4, 0, "a", 0),
+        ("aaa", 3, 0.5, "", 0),
+        ("abc", 1, 0.5, "", 0),
+    ],
 )
-def test_hold_out_may_hold_out_nobody(subjects, stages, fraction):
-    nights = [
-        toy_night(subject=subject, stage=stage)
-        for subject, stage in zip(subjects, stages, strict=True)
-    ]
-    train, held_out = hold_out_subjects(nights, fraction, np.random.default_rng(0))
-    assert train == nights
-    assert held_out == []
+def test_hold_out_takes_known_subjects_or_a_fraction_but_never_all(
+    subjects, n_scored, fraction, known, n_held_out
+):
+    """Nobody, if the fraction is 0 or only one subject is scored."""
+    nights = [toy_night(subject=s, stage=2) for s in subjects[:n_scored]]
+    nights += [toy_night(subject=s, stage=-1) for s in subjects[n_scored:]]
+    rng = np.random.default_rng(0)
+    train, held_out = hold_out_subjects(nights, fraction, rng, known)
+    assert len(held_out) == n_held_out
+    assert sorted(map(id, train + held_out)) == sorted(map(id, nights))
+    assert known != "adz" or [night.subject for night in held_out] == ["a", "d"]
 
 
 def test_reading_ahead_yields_batches_and_raises_errors():

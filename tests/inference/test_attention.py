@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.exceptions import NotFittedError
 
-from mne_mc2sleep import MC2SleepClassifier, attention_maps
+from mne_mc2sleep import attention_maps
 from mne_mc2sleep.network import Embeddings, cross_attention_maps
 
 
@@ -66,8 +65,3 @@ def test_a_recording_has_maps_of_one_sequence(fitted, raw):
 def test_the_sequence_must_lie_in_the_recording(fitted, raw, first_epoch):
     with pytest.raises(ValueError, match="begins between 0 and 30 in a recording"):
         attention_maps(fitted, raw, first_epoch)
-
-
-def test_weights_are_needed(raw):
-    with pytest.raises(NotFittedError, match="no weights yet"):
-        attention_maps(MC2SleepClassifier(), raw)
