@@ -60,10 +60,7 @@ def pick_channel(
             if fnmatchcase(standard_name(ch_name), pattern):
                 logger.info("Chose channel %r by the order of preference.", ch_name)
                 return ch_name
-    raise ValueError(
-        f"No channel could be chosen by its name. {_describe_channels(raw)} Pass the "
-        "name of one as 'picks'."
-    )
+    raise ValueError(f"No channel could be chosen by its name. {_choices(raw)}")
 
 
 def standard_name(ch_name: str) -> str:
@@ -72,8 +69,7 @@ def standard_name(ch_name: str) -> str:
     For ``"EEG C4:A1"`` that is ``"C4-M1"``. A reference that is not named, or common to
     all channels, is left out. ``""`` stands for what is not an EEG derivation.
     """
-    name = _squeeze(ch_name)
-    if match := _PLACELESS.fullmatch(name):
+    if match := _PLACELESS.fullmatch(_squeeze(ch_name)):
         return match[1] + (match[2] or "")
     if not (match := _DERIVATION.fullmatch(_without_number(ch_name))):
         return ""
@@ -97,9 +93,8 @@ def _without_number(ch_name: str) -> str:
 def _pick_by_name(raw: BaseRaw, picks: str | list[str] | tuple[str, ...]) -> str:
     """Return the first named channel that the recording has, if it may be staged."""
     wanted = [picks] if isinstance(picks, str) else picks
-    if not isinstance(wanted, list | tuple) or not all(
-        isinstance(name, str) for name in wanted
-    ):
+    is_list = isinstance(wanted, list | tuple)
+    if not is_list or not all(isinstance(name, str) for name in wanted):
         raise TypeError(
             "'picks' must be the name of a channel, a list of names or None, got "
             f"{picks!r} instead."
@@ -109,10 +104,8 @@ def _pick_by_name(raw: BaseRaw, picks: str | list[str] | tuple[str, ...]) -> str
     matches = [_match(raw.ch_names, name) for name in wanted]
     found = [ch_name for names in matches for ch_name in names]
     if not found:
-        raise ValueError(
-            f"The recording has no channel {' or '.join(map(repr, wanted))}. "
-            f"{_describe_channels(raw)} Pass the name of one as 'picks'."
-        )
+        names = " or ".join(map(repr, wanted))
+        raise ValueError(f"The recording has no channel {names}. {_choices(raw)}")
     usable = [name for name in found if name not in raw.info["bads"]]
     if not usable:
         raise ValueError(
@@ -153,13 +146,15 @@ def _eeg_channels(raw: BaseRaw) -> list[str]:
     return [raw.ch_names[i] for i in mne.pick_types(raw.info, eeg=True, exclude=[])]
 
 
-def _describe_channels(raw: BaseRaw) -> str:
-    """Return a sentence that lists what can be EEG among a recording's channels."""
+def _choices(raw: BaseRaw) -> str:
+    """Say what can be EEG among a recording's channels, and to choose one."""
     typed = _eeg_channels(raw)
     listed = [ch for ch in typed if standard_name(ch)]
     listed = listed or [ch for ch in typed if not _NOT_EEG.search(ch.upper())]
-    if not listed:
-        return f"None of its channels reads as EEG; they are {raw.ch_names}."
     marked = [ch for ch in listed if ch in raw.info["bads"]]
-    bads = f" (of which marked as bad: {marked})" if marked else ""
-    return f"Its EEG channels are {listed}{bads}."
+    text = f"Its EEG channels are {listed}"
+    if not listed:
+        text = f"None of its channels reads as EEG; they are {raw.ch_names}"
+    elif marked:
+        text += f" (of which marked as bad: {marked})"
+    return f"{text}. Pass the name of one as 'picks'."

@@ -50,19 +50,15 @@ class Recording:
     epochs keep their place.
     """
 
-    signals: NDArray[np.float32]
-    """Array of shape (n_epochs, 3000), in µV at 100 Hz, band-passed, always finite."""
+    signals: NDArray[np.float32]  # (n_epochs, 3000), µV, 100 Hz, band-passed, finite
+    # Why each epoch is unusable: the first that applies of "pause", "not finite",
+    # "flat", "clipped" and "bad annotation"; else "".
     reasons: NDArray[np.str_]
-    """Why each epoch is unusable: the first that applies of ``"pause"``, ``"not
-    finite"``, ``"flat"``, ``"clipped"`` and ``"bad annotation"``; else ``""``."""
-    ch_name: str
-    """The channel, as the recording names it."""
-    start: datetime | None
-    """Time of the first sample in UTC (``meas_date + first_time``), None if unknown."""
-    annotations: mne.Annotations
-    """The recording's annotations, onsets in seconds from its first sample."""
+    ch_name: str  # as the recording names it
+    start: datetime | None  # of the first sample in UTC (meas_date + first_time)
+    annotations: mne.Annotations  # onsets in s from the first sample
+    # The same as MNE holds them: without a date, cropping leaves their onsets.
     given_annotations: mne.Annotations | None = None
-    """The same as MNE holds them: without a date, cropping leaves their onsets."""
 
     @property
     def n_epochs(self) -> int:

@@ -115,6 +115,18 @@ def test_impossible_or_missing_times_of_records_are_refused(pauses, match, tmp_p
         read_recording(fname)
 
 
+def read_with_pause(raw, pause):
+    """Read a recording with a pause before its burst, None if that is unknown."""
+    if pause is None:
+        with pytest.raises(ValueError, match=r"joined from parts at (129.995|130) s"):
+            read_recording(raw)
+        return None
+    recording = read_recording(raw)
+    assert recording.n_epochs == (DURATION + pause) // 30
+    assert abs(find_burst(recording) - (250 + pause)) < 0.02
+    return recording
+
+
 def write_brainvision(folder, signal, segments):
     """Write a BrainVision file; segments are (second in the file, date)."""
     text = [
@@ -161,17 +173,9 @@ def test_segments_of_a_brainvision_file_keep_their_times(
     raw = write_brainvision(tmp_path, make_signal(250), segments)
     if not is_path:
         raw = mne.io.read_raw(raw, verbose="ERROR")
-    if pause is None:
-        with pytest.raises(ValueError, match="joined from parts at 130 s"):
-            read_recording(raw)
-        return
-    recording = read_recording(raw)
-    assert recording.n_epochs == (DURATION + pause) // 30
-    assert abs(find_burst(recording) - (250 + pause)) < 0.02
-    onset = recording.annotations.onset[
-        recording.annotations.description == "Comment/BAD_move"
-    ]
-    assert_array_equal(onset, [200 + pause])
+    if found := read_with_pause(raw, pause):
+        bad = found.annotations.description == "Comment/BAD_move"
+        assert_array_equal(found.annotations.onset[bad], [200 + pause])
 
 
 def write_eeglab(fname, signal, boundaries):
@@ -199,13 +203,7 @@ def write_eeglab(fname, signal, boundaries):
 def test_what_eeglab_cut_out_is_a_pause(boundaries, pause, tmp_path):
     """A boundary lasts as long as what was removed; 0 where data sets were joined."""
     fname = write_eeglab(tmp_path / "night.set", make_signal(250), boundaries)
-    if pause is None:
-        with pytest.raises(ValueError, match=r"joined from parts at (129.995|130) s"):
-            read_recording(fname)
-        return
-    recording = read_recording(fname)
-    assert recording.n_epochs == (DURATION + pause) // 30
-    assert abs(find_burst(recording) - (250 + pause)) < 0.02
+    read_with_pause(fname, pause)
 
 
 @pytest.mark.parametrize("dated", [True, False])
