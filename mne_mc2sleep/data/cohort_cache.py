@@ -22,7 +22,6 @@ from .nights import Night, StoredEpochs
 from .reading import pair, read_channel, read_stages, run_on_recordings
 
 _FORMAT = 3
-_MAX_LEVEL = np.iinfo(np.int16).max
 _TINY = 1e-30  # µV; keeps the scale of an all-zero epoch above zero
 
 
@@ -138,7 +137,7 @@ def write_night(fname: Path, signals, stages, usable) -> None:
     """Write the arrays of a night atomically, its signals in 16 bits."""
     # A scale for each epoch, so that an artefact costs no other epoch its precision.
     peaks = np.abs(signals).max(axis=1, keepdims=True)
-    scales = np.maximum(peaks, _TINY) / np.float32(_MAX_LEVEL)
+    scales = np.maximum(peaks, _TINY) / np.float32(np.iinfo(np.int16).max)
     levels = np.rint(signals / scales).astype(np.int16)
     arrays = {"values": levels, "scales": scales, "stages": stages, "usable": usable}
     replace_file(fname, save(arrays))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,10 +123,7 @@ class Batch(NamedTuple):
 
 
 def hold_out_subjects(
-    nights: Sequence[Night],
-    fraction: float,
-    rng: np.random.Generator,
-    known: Collection[str] = (),
+    nights: Sequence[Night], fraction: float, rng: np.random.Generator, known=()
 ) -> tuple[list[Night], list[Night]]:
     """Split nights by subject into those to train on and those to validate on.
 
@@ -142,8 +139,8 @@ def hold_out_subjects(
         scored = [night for night in nights if night.is_scored]
         candidates = list(dict.fromkeys(str(n.subject) for n in scored or nights))
         n_wanted = max(1, round(fraction * len(candidates)))
-        n_held_out = min(n_wanted, len(candidates) - 1)
-        chosen = set(rng.choice(candidates, size=n_held_out, replace=False))
+        size = min(n_wanted, len(candidates) - 1)
+        chosen = set(rng.choice(candidates, size, replace=False))
     train = [night for night in nights if str(night.subject) not in chosen]
     held_out = [night for night in nights if str(night.subject) in chosen]
     return train, held_out

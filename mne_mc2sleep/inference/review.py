@@ -96,9 +96,9 @@ def _find_reviewed(annotations: mne.Annotations, start) -> mne.Annotations:
     # Half a second is our choice; other events, such as apneas, begin at any time.
     is_epoch = np.isclose(found.duration, EPOCH_DURATION)
     is_epoch &= np.mod(found.onset + 0.5, EPOCH_DURATION) <= 1
-    names = [str(name) for name in found.description]
-    is_bad = np.array([name.lower().startswith("bad") for name in names], dtype=bool)
+    is_bad = np.char.startswith(np.char.lower(found.description), "bad")
     found.description[is_epoch & is_bad] = "UNS"
-    is_stage = np.array([parse_stage(name).integer is not None for name in names], bool)
-    is_left = np.array([name.startswith(_PREFIX) for name in names], dtype=bool)
+    parsed = [parse_stage(str(name)).integer for name in found.description]
+    is_stage = np.array([integer is not None for integer in parsed], dtype=bool)
+    is_left = np.char.startswith(found.description, _PREFIX)
     return found[np.flatnonzero((is_epoch | is_stage) & ~is_left)]
