@@ -20,7 +20,7 @@ def run(args: Namespace) -> int:
     clf = load_stager(args)
     staged = []
     tries = Parallel(args.n_jobs, return_as="generator")(
-        delayed(attempt)(_stage, clf, night, args.average_channels) for night in nights
+        delayed(attempt)(_stage, clf, args, night) for night in nights
     )
     for night, (result, error, messages) in zip(nights, tries, strict=True):
         name = str(night.recording)
@@ -44,11 +44,9 @@ def run(args: Namespace) -> int:
     return 0 if len(staged) == len(nights) else 1
 
 
-def _stage(
-    clf: MC2SleepClassifier, night: NightRecord, average_channels: list[str] | None
-) -> tuple:
+def _stage(clf: MC2SleepClassifier, args: Namespace, night: NightRecord) -> tuple:
     """Return the stages of the scorer and the hypnogram of the stager."""
-    recording = str(night.recording)
-    predicted = clf.predict(recording, average_channels=average_channels)
-    picks = average_channels[0] if average_channels else clf.picks
+    recording, averaged = str(night.recording), args.average_channels
+    predicted = clf.predict(recording, average_channels=averaged)
+    picks = averaged[0] if averaged else clf.picks
     return read_reference(recording, night.hypnogram, predicted, picks), predicted

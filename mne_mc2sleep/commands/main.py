@@ -210,11 +210,11 @@ def _add_scored(parser: ArgumentParser) -> None:
     add = parser.add_argument
     text = f"{_RECORDINGS}, or a .csv with columns recording, hypnogram, subject"
     add("recordings", nargs="+", metavar="RECORDING", help=text)
-    text = (
-        "hypnograms or folders of them, paired with the recordings by name or, if no "
+    text = "hypnograms or folders of them, paired by name or, if no names match, by "
+    text += (
+        "order (default: files beside the recordings, or the recordings' own 'Sleep "
     )
-    text += "names match, by order (default: files beside the recordings, or their own "
-    text += "'Sleep stage ...' annotations)"
+    text += "stage ...' annotations)"
     add("--hypnograms", nargs="+", default=[], metavar="FILE", help=text)
 
 

@@ -35,10 +35,9 @@ def run(args: Namespace) -> int:
             if not hasattr(clf, "stager_") or clf.history_.empty:
                 text = "no weights were trained, and no file was written."
                 raise KeyboardInterrupt(text) from None
-    history = clf.history_
     clf.save(out, overwrite=args.overwrite)
-    columns = ["phase", "train_epoch", "loss", "validation_macro_f1"]
-    print(history[columns].to_string(index=False, float_format="{:.3f}".format))
+    table = clf.history_[["phase", "train_epoch", "loss", "validation_macro_f1"]]
+    print(table.to_string(index=False, float_format="{:.3f}".format))
     print(f"Wrote {args.out}")
     return 0
 

@@ -1,8 +1,7 @@
-"""The UCDDB sleep apnea database, downloaded from PhysioNet.
+"""UCDDB, the sleep apnea database of University College Dublin, from PhysioNet.
 
-25 whole nights of adults with suspected sleep-disordered breathing (St. Vincent's
-University Hospital / University College Dublin Sleep Apnea Database, PhysioNet ucddb
-1.0.0, https://doi.org/10.13026/C26C7D, Open Data Commons Attribution 1.0).
+25 whole nights of adults with suspected sleep-disordered breathing (version 1.0.0,
+https://doi.org/10.13026/C26C7D, Open Data Commons Attribution 1.0).
 """
 
 from __future__ import annotations

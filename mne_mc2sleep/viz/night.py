@@ -127,7 +127,7 @@ def plot_night(
         expert = read_stages(recording, reference)
         _draw_stages(above[0], expert, edges, "Expert")
         stage_ax.set_ylabel("Stager")
-        _mark_disagreement(stage_ax, expert, stages, edges)
+        _mark_differing(stage_ax, expert, stages, edges)
     windows = edges if proba is None else edges[0] + _window_edges(proba)
     _draw_density(density_ax, hypno.proba if proba is None else proba, windows)
     _draw_spectrogram(spectrogram_ax, recording, edges)
@@ -141,9 +141,7 @@ def plot_night(
     return _style.finish(rows, show)
 
 
-def _mark_disagreement(
-    ax: Axes, expert: NDArray, stages: NDArray, edges: NDArray
-) -> None:
+def _mark_differing(ax: Axes, expert: NDArray, stages: NDArray, edges: NDArray) -> None:
     """Draw bars below the stages of the stager where the expert has others."""
     scored = (expert != UNSCORED) & (stages != UNSCORED)
     differs = scored & (expert != stages)
@@ -173,12 +171,10 @@ def _draw_spectrogram(ax: Axes, recording: Recording, edges: NDArray) -> None:
     decibel, octaves = 10 * np.log10(power + 1e-12), np.log2(frequencies)
     median = np.median(decibel[recording.usable], axis=0)
     decibel -= np.polyval(np.polyfit(octaves, median, 1), octaves)
-    lowest, highest = np.percentile(decibel[recording.usable], _PERCENTILES)
+    low, high = np.percentile(decibel[recording.usable], _PERCENTILES)
     decibel[~recording.usable] = np.nan
     rows = np.append(frequencies, frequencies[-1] + 1 / _WINDOW) - 0.5 / _WINDOW
-    mesh = ax.pcolormesh(
-        edges, rows, decibel.T, vmin=lowest, vmax=highest, rasterized=True
-    )
+    mesh = ax.pcolormesh(edges, rows, decibel.T, vmin=low, vmax=high, rasterized=True)
     # Beside the axes, so that all rows keep the same width.
     bar = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.01, 0, 0.015, 1)))
     bar.set_label("Power above 1/f (dB)")
@@ -210,9 +206,7 @@ def _draw_lights(rows: list[Axes], annotations: mne.Annotations, begin: float) -
                 ax.axvline(time, color=VERMILION, ls="--", lw=1)
 
 
-def _draw_bars(
-    ax: Axes, mask: NDArray, edges: NDArray, rows: tuple, **style: Any
-) -> None:
+def _draw_bars(ax: Axes, mask: NDArray, edges: NDArray, rows: tuple, **style) -> None:
     """Draw a bar over each run of True epochs; ``rows`` are its bottom and height."""
     change = np.diff(mask.astype(np.int8), prepend=0, append=0)
     begin, end = edges[change == 1], edges[change == -1]
