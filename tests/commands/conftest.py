@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from yasa import Hypnogram
 
+import mne_mc2sleep
 from mne_mc2sleep import hypnogram_to_annotations, simulate_night, write_hypnogram
 
 
@@ -52,6 +53,11 @@ def weights(fitted, tmp_path_factory):
     fname = tmp_path_factory.mktemp("weights") / "lab.safetensors"
     fitted.save(fname)
     return str(fname)
+
+
+@pytest.fixture
+def clf(weights):
+    return mne_mc2sleep.MC2SleepClassifier.from_pretrained(weights)
 
 
 @pytest.fixture

@@ -6,19 +6,13 @@ import io
 import shutil
 
 import pandas as pd
-import pytest
 
-from mne_mc2sleep import MC2SleepClassifier, evaluate, simulate_night
+from mne_mc2sleep import evaluate, simulate_night
 
 
 def parse(printed):
     """Read the printed table; file names must have no spaces."""
     return pd.read_csv(io.StringIO(printed), sep=r"\s+", index_col=0)
-
-
-@pytest.fixture
-def clf(weights):
-    return MC2SleepClassifier.from_pretrained(weights)
 
 
 def test_the_table_is_that_of_evaluate(run, clf, nights, weights, tmp_path):

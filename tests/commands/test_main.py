@@ -145,15 +145,12 @@ def test_the_log_level_is_set_and_restored(run, monkeypatch, arguments, level):
     assert mne.utils.logger.level == before
 
 
-def test_list_names_the_weights(run):
+def test_weights_are_listed_and_described(run):
     status, out, _ = run("weights", "list")
     lines = out.splitlines()
     assert status == 0
     assert [line.split("\t")[0] for line in lines] == ["name", *KNOWN_WEIGHTS]
     assert "in the package" in lines[1]
-
-
-def test_card_prints_what_was_trained_on(run):
     _, out, _ = run("weights", "card", "small")
     assert str(find_weights("small")) in out
     assert "\nscaling: spectrum\n" in out

@@ -14,16 +14,11 @@ import pytest
 from matplotlib import pyplot as plt
 from numpy.testing import assert_array_equal
 
-from mne_mc2sleep import MC2SleepClassifier, read_hypnogram, simulate_night
+from mne_mc2sleep import read_hypnogram, simulate_night
 from mne_mc2sleep.commands.main import main
 
 SUFFIXES = (".csv", ".edf", ".json", ".png", ".tsv")
 STEMS = ("first_raw", "second")
-
-
-@pytest.fixture(scope="module")
-def clf(weights):
-    return MC2SleepClassifier.from_pretrained(weights)
 
 
 @pytest.fixture
@@ -210,10 +205,9 @@ def test_only_the_same_recording_is_finished(stage, nights, tmp_path):
     assert len(read_hypnogram(written)) < n_epochs
 
 
-def test_a_missing_recording_is_an_error(stage):
-    status, _, err = stage("nowhere.edf")
-    assert status == 1
-    assert "mne-mc2sleep: error: nowhere.edf: There is no recording" in err
+def test_a_missing_recording_is_an_error(fails, weights, tmp_path):
+    options = ("--weights", weights, "--out-dir", tmp_path)
+    fails("stage", "nowhere.edf", *options, match="nowhere.edf: There is no", status=1)
 
 
 def test_a_summary_of_other_recordings_is_kept(stage, nights, tmp_path):
@@ -232,8 +226,7 @@ def test_a_warning_names_the_recording(stage, tmp_path):
     status, _, err = stage(fname, "--summary", summary)
     warned = [line for line in err.splitlines() if ": warning: " in line]
     assert status == 0
-    assert all(line.startswith("mne-mc2sleep: warning: ") for line in warned)
-    assert all(str(fname) in line for line in warned)
+    assert all(line.startswith(f"mne-mc2sleep: warning: {fname}") for line in warned)
     assert any("low-pass" in line for line in warned)
     assert "low-pass" in pd.read_csv(summary)["warnings"][0]
     sidecar = tmp_path / "out" / "smooth_raw_hypnogram.json"
@@ -257,27 +250,26 @@ def test_all_files_are_in_the_folder_that_was_asked_for(
     assert set(tmp_path.rglob("*.*")) - before == written
 
 
-def test_a_link_in_the_folder_is_not_followed(run, nights, weights, tmp_path):
+def test_a_link_in_the_folder_is_not_followed(stage, nights, tmp_path):
     """Somebody's file that it points to stays, even if it is to be created."""
-    out_dir, mine = tmp_path / "staged", tmp_path / "mine"
-    out_dir.mkdir()
-    (out_dir / "second_hypnogram.csv").symlink_to(mine)
-    command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", out_dir)
-    assert run(*command, "--outputs", "csv")[0] == 0
+    link, mine = tmp_path / "out" / "second_hypnogram.csv", tmp_path / "mine"
+    link.parent.mkdir()
+    link.symlink_to(mine)
+    assert stage(nights[1].fname)[0] == 0
     assert not mine.exists()
 
 
-def test_a_full_disk_leaves_the_old_files(fails, run, nights, weights, tmp_path):
-    out_dir = tmp_path / "staged"
-    command = ("stage", nights[1].fname, "--weights", weights, "--out-dir", out_dir)
-    run(*command, "--outputs", "csv,tsv")
+def test_a_full_disk_leaves_the_old_files(stage, nights, tmp_path):
+    stage(nights[1].fname)
+    out_dir = tmp_path / "out"
     before = {path: path.read_bytes() for path in out_dir.iterdir()}
     # The TSV of a short night is smaller, its CSV is larger.
-    options = ("--outputs", "tsv,csv", "--overwrite")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
     try:
-        fails(*command, *options, match="File too large", status=1)
+        status, _, err = stage(nights[1].fname, "--outputs", "tsv,csv", "--overwrite")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 1
+    assert f"error: {nights[1].fname}: [Errno 27] File too large" in err
     assert {path: path.read_bytes() for path in out_dir.iterdir()} == before

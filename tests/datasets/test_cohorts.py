@@ -11,21 +11,14 @@ import pytest
 from mne.datasets.sleep_physionet import age
 from rehearsal import STAGES, nsrr_xml, physionet, serve
 
-from mne_mc2sleep import fetch_sample
-from mne_mc2sleep.datasets import (
-    Fold,
-    make_folds,
-    read_night,
-    sample,
-    shhs,
-    sleep_edf,
-    ucddb,
-)
+from mne_mc2sleep import datasets, fetch_sample
+from mne_mc2sleep.datasets import read_night, sample, shhs, sleep_edf, ucddb
 
 
 @pytest.mark.parametrize(("n_folds", "n_validation"), [(2, 0), (3, 1), (10, 4)])
 def test_every_subject_is_tested_once_and_has_one_part(n_folds, n_validation):
-    folds = make_folds(range(10), n_folds, n_validation)
+    """Repeated subjects count once."""
+    folds = datasets.make_folds([0, 0, *range(10), 1, 9], n_folds, n_validation)
     assert [subject for fold in folds for subject in fold.test] == list(range(10))
     for fold in folds:
         assert sorted(sum(fold, ())) == list(range(10))
@@ -34,12 +27,9 @@ def test_every_subject_is_tested_once_and_has_one_part(n_folds, n_validation):
 
 def test_validation_subjects_are_spread():
     """Of the others, the middle of each equal part validates."""
-    fold = make_folds("abcdefghi", 9, 2)[0]
-    assert fold == Fold(train=tuple("bcefgi"), validation=("d", "h"), test=("a",))
-
-
-def test_repeated_subjects_count_once():
-    assert make_folds([1, 1, 2, 2, 3], 3, 1) == make_folds([1, 2, 3], 3, 1)
+    fold = datasets.make_folds("abcdefghi", 9, 2)[0]
+    expected = {"train": tuple("bcefgi"), "validation": ("d", "h"), "test": ("a",)}
+    assert fold._asdict() == expected
 
 
 @pytest.mark.parametrize(
@@ -48,23 +38,19 @@ def test_repeated_subjects_count_once():
 )
 def test_refuses_impossible_folds(n_folds, n_validation, message):
     with pytest.raises(ValueError, match=message):
-        make_folds(range(5), n_folds, n_validation)
+        datasets.make_folds(range(5), n_folds, n_validation)
 
 
 def test_splits_nights_by_subject():
     nights = [SimpleNamespace(subject=subject) for subject in (1, 2, 1, 3, 9)]
-    parts = Fold(train=(1,), validation=(2,), test=(3,)).split(iter(nights))
+    parts = datasets.Fold(train=(1,), validation=(2,), test=(3,)).split(iter(nights))
     assert [[night.subject for night in part] for part in parts] == [[1, 1], [2], [3]]
 
 
 # METHOD.md: the field's folds of consecutive subjects.
-EDF78_TESTS = [
-    *([*range(first, first + 8)] for first in (0, 8, 16, 24)),
-    [*range(32, 39), 40],
-    *([*range(first, first + 8)] for first in (41, 49, 57)),
-    [65, 66, 67, 70, 71, 72, 73],
-    [74, 75, 76, 77, 80, 81, 82],
-]
+EDF78 = [*range(39), *range(40, 68), *range(70, 78), *range(80, 83)]
+EDF78_TESTS = [EDF78[first : first + 8] for first in range(0, 64, 8)]
+EDF78_TESTS += [EDF78[64:71], EDF78[71:]]
 
 
 def test_nights_are_downloaded_once(server, tmp_path, monkeypatch):

@@ -17,9 +17,9 @@ SHARED = Path(__file__).parents[3] / "shared" / "data" / "sleep_edf"
 SLEEP = [1, 2, -1, 2, 0, 4]
 
 
-def make_record(folder, name="SC4001E", scorer="C", **settings):
+def make_record(folder, name="SC4001E", **settings):
     recording = folder / "physionet" / f"{name}0-PSG.edf"
-    hypnogram = folder / "physionet" / f"{name}{scorer}-Hypnogram.edf"
+    hypnogram = folder / "physionet" / f"{name}C-Hypnogram.edf"
     settings = {"picks": "EEG Fpz-Cz", "trim": "margin"} | settings
     return NightRecord(0, recording, hypnogram, **settings)
 
@@ -29,12 +29,10 @@ def record(rehearsal_folder):
     return make_record(rehearsal_folder)
 
 
-@pytest.mark.parametrize(
-    ("name", "scorer"), [("SC4001E", "C"), ("SC4002E", "C"), ("SC4362F", "C")]
-)
-def test_reads_sleep_edf(rehearsal_folder, name, scorer):
+@pytest.mark.parametrize("name", ["SC4001E", "SC4002E", "SC4362F"])
+def test_reads_sleep_edf(rehearsal_folder, name):
     """Stages 3 and 4 are N3, movement and "?" unscored, 30 min of wake are kept."""
-    night = read_night(make_record(rehearsal_folder, name, scorer))
+    night = read_night(make_record(rehearsal_folder, name))
     last = np.flatnonzero(STAGES > 0)[-1]
     np.testing.assert_array_equal(night.stages, STAGES[10 : last + 61])
     assert night.inputs.shape == (len(night.stages), 3000)

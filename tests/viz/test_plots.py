@@ -13,23 +13,16 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from yasa import Hypnogram
 
+from mne_mc2sleep import viz
 from mne_mc2sleep.inference.attention import AttentionMaps
 from mne_mc2sleep.io.hypnograms import make_hypnogram
 from mne_mc2sleep.metrics import reliability_bins, risk_coverage
-from mne_mc2sleep.viz import (
-    plot_attention,
-    plot_confusion_matrix,
-    plot_history,
-    plot_hypnogram,
-    plot_reliability,
-    plot_risk_coverage,
-)
 from mne_mc2sleep.viz._style import STAGE_COLORS
 
 
 def test_the_line_is_that_of_the_stages(hypno):
     """The hypnogram is a step line with a gap at unscored epochs."""
-    ax = plot_hypnogram(hypno, show=False).axes[0]
+    ax = viz.plot_hypnogram(hypno, show=False).axes[0]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     names = dict(zip(ax.get_yticks(), labels, strict=True))
     levels, _, _ = ax.patches[0].get_data()
@@ -47,14 +40,14 @@ def test_the_line_is_that_of_the_stages(hypno):
 def test_the_clock_is_that_of_the_recorder(proba, start, label, tick):
     """Without a start, the clock starts at 0."""
     hypno = make_hypnogram(proba, np.ones(len(proba), dtype=bool), start)
-    ax = plot_hypnogram(hypno, show=False).axes[1]
+    ax = viz.plot_hypnogram(hypno, show=False).axes[1]
     assert ax.get_xlabel() == label
     assert tick in [text.get_text() for text in ax.get_xticklabels()]
 
 
 def test_the_bands_are_the_probabilities(hypno):
     """One band per column, in the colours of the stages, at the time of the stages."""
-    fig = plot_hypnogram(hypno, show=False)
+    fig = viz.plot_hypnogram(hypno, show=False)
     assert fig.axes[0].get_xlim() == fig.axes[1].get_xlim()
     legend = [text.get_text() for text in fig.axes[1].get_legend().get_texts()]
     assert legend == list(hypno.proba)
@@ -66,19 +59,21 @@ def test_the_bands_are_the_probabilities(hypno):
 def test_axes_can_be_given(hypno):
     fig = Figure()
     axes = fig.subplots(2, 1)
-    assert plot_hypnogram(hypno, axes=axes, show=False) is fig
+    assert viz.plot_hypnogram(hypno, axes=axes, show=False) is fig
     assert all(ax.has_data() for ax in axes)
     assert plt.get_fignums() == []
 
 
 def test_a_hypnogram_without_probabilities_is_an_error(stages):
     with pytest.raises(ValueError, match=r"no probabilities \('proba'\)"):
-        plot_hypnogram(Hypnogram.from_integers(stages), show=False)
+        viz.plot_hypnogram(Hypnogram.from_integers(stages), show=False)
 
 
 def test_a_cell_has_the_share_of_its_row_and_the_count():
     """Of three epochs of N2 two are found; an unscored epoch does not count."""
-    ax = plot_confusion_matrix([0, 2, 2, 2, -1], [0, 2, 2, 3, 0], show=False).axes[0]
+    ax = viz.plot_confusion_matrix([0, 2, 2, 2, -1], [0, 2, 2, 3, 0], show=False).axes[
+        0
+    ]
     texts = [text.get_text() for text in ax.texts[10:15]]
     assert texts == ["0 %\n0", "0 %\n0", "67 %\n2", "33 %\n1", "0 %\n0"]
     shares = ax.images[0].get_array()
@@ -90,7 +85,7 @@ def test_a_cell_has_the_share_of_its_row_and_the_count():
 def test_a_hypnogram_is_compared_by_position(hypno, stages):
     """Its start does not matter, and epochs without EEG do not count."""
     other = Hypnogram.from_integers(stages, start="2024-01-01 22:00")
-    fig = plot_confusion_matrix(other, hypno, show=False)
+    fig = viz.plot_confusion_matrix(other, hypno, show=False)
     assert fig.axes[0].get_title().startswith("9 epochs, accuracy 100.0%")
 
 
@@ -103,7 +98,7 @@ def drawn():
 
 def test_the_reliability_curve_is_that_of_the_bins(drawn):
     """Without the empty ones; the epochs of all bins are below."""
-    above, below = plot_reliability(*drawn, n_bins=10, show=False).axes
+    above, below = viz.plot_reliability(*drawn, n_bins=10, show=False).axes
     counts, edges, _ = below.patches[0].get_data()
     bins = reliability_bins(*drawn, n_bins=10)
     np.testing.assert_array_equal(counts, bins["n_epochs"])
@@ -117,7 +112,7 @@ def test_the_reliability_curve_is_that_of_the_bins(drawn):
 
 
 def test_the_share_left_to_a_human_is_what_is_not_covered(drawn):
-    ax = plot_risk_coverage(*drawn, show=False).axes[0]
+    ax = viz.plot_risk_coverage(*drawn, show=False).axes[0]
     curve = risk_coverage(*drawn)
     np.testing.assert_allclose(ax.lines[0].get_xdata(), 100 - 100 * curve["coverage"])
     np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * curve["accuracy"])
@@ -142,7 +137,7 @@ def history():
 
 def test_a_line_has_the_values_of_its_column(history):
     """Each column has one entry in the legend; phases are named and separated."""
-    ax = plot_history(SimpleNamespace(history_=history), show=False).axes[0]
+    ax = viz.plot_history(SimpleNamespace(history_=history), show=False).axes[0]
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
     assert texts == ["loss", "contrastive"]
     (line,) = [line for line in ax.lines if line.get_label() == "contrastive"]
@@ -152,14 +147,12 @@ def test_a_line_has_the_values_of_its_column(history):
 
 
 def test_the_best_pass_of_each_stage_is_marked(history):
-    ax = plot_history(history, show=False).axes[1]
+    """Without validation, no pass is the best."""
+    ax = viz.plot_history(history, show=False).axes[1]
     dots = [tuple(map(float, np.ravel(d.get_data()))) for d in ax.lines]
     assert {dot for dot in dots if len(dot) == 2} >= {(2.0, 0.5), (5.0, 0.7)}
-
-
-def test_a_training_without_validation_has_no_best_pass(history):
     history["validation_macro_f1"] = NAN
-    ax = plot_history(history, show=False).axes[1]
+    ax = viz.plot_history(history, show=False).axes[1]
     assert not [item for item in ax.lines if item.get_marker() == "o"]
     assert ax.get_legend() is None
 
@@ -173,17 +166,17 @@ def maps():
 
 
 def test_the_picture_is_the_mean_over_layers_and_heads(maps):
-    axes = plot_attention(maps, show=False).axes
+    axes = viz.plot_attention(maps, show=False).axes
     for ax, layers in zip(axes, maps[:2], strict=False):
         np.testing.assert_allclose(ax.images[0].get_array(), layers.mean(axis=(0, 1)))
 
 
 def test_epochs_are_named_by_their_stage(maps, hypno):
-    ax = plot_attention(maps, hypno, show=False).axes[0]
+    ax = viz.plot_attention(maps, hypno, show=False).axes[0]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == ["2 N1", "3 UNS", "4 N2", "5 N3"]
 
 
 def test_a_hypnogram_that_is_too_short_is_an_error(maps, hypno):
     with pytest.raises(ValueError, match="has 10 epochs, but the sequence ends with"):
-        plot_attention(maps._replace(first_epoch=7), hypno, show=False)
+        viz.plot_attention(maps._replace(first_epoch=7), hypno, show=False)
