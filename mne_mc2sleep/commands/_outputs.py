@@ -68,9 +68,8 @@ class NightFiles:
 
     def check(self) -> None:
         """Raise if files of others, or made in another way, would be replaced."""
-        content, ours = self.earlier, list(self.made)
-        if content:
-            ours.append(self.fnames[0])
+        content = self.earlier
+        ours = [*self.made, self.fnames[0]] if content else []
         found = [f for f in self.fnames if f.exists() and f not in ours]
         origin = f"which {_PACKAGE} did not write"
         if content and not found:

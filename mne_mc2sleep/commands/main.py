@@ -39,11 +39,7 @@ macro-F1, F1 by stage and calibration error (ECE), for each recording and pooled
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns 0 if everything was done, 1 if recordings failed, 2 for wrong usage, and 130
-    after Ctrl-C.
-    """
+    """Run the command line; return the exit status, as in the epilog of the help."""
     parser = _make_parser()
     args = parser.parse_args(argv)
     if not hasattr(args, "run"):
@@ -112,8 +108,7 @@ def _add_command(
     parser.epilog = "\n".join(["examples:", *lines])
     parser.set_defaults(run=run or f"{name}:run", verbosity=0)
     add = partial(parser.add_mutually_exclusive_group().add_argument, dest="verbosity")
-    text = "report errors only"
-    add("-q", "--quiet", action="store_const", const=-1, help=text)
+    add("-q", "--quiet", action="store_const", const=-1, help="report errors only")
     text = "report more; -vv also reports where in the code an error arose"
     add("-v", "--verbose", action="count", help=text)
     return parser
@@ -136,8 +131,7 @@ def _add_stage(subparsers: Any) -> None:
     text = f"the files to write (default: {','.join(OUTPUTS)})"
     split = partial(_names, known=OUTPUTS)
     add("--outputs", type=split, default=OUTPUTS, metavar="A,B,...", help=text)
-    text = "also write a table with a row per recording to this *.csv or *.json"
-    add("--summary", metavar="FILE", help=text)
+    add("--summary", metavar="FILE", help="also write a table to this *.csv or *.json")
     add("--overwrite", action="store_true", help="stage again, replace existing files")
 
 
@@ -158,8 +152,7 @@ def _add_train(subparsers: Any) -> None:
     text = f"{_PICKS}the channel of --weights, or by an order of preference)"
     add("--picks", type=_names, metavar="A,B,...", help=text)
     start = parser.add_mutually_exclusive_group()
-    text = "fine-tune these weights (a name or a file)"
-    start.add_argument("--weights", metavar="WEIGHTS", help=text)
+    start.add_argument("--weights", help="fine-tune these weights (a name or a file)")
     text = "train from scratch: small for a CPU, base as in the paper (default: small)"
     start.add_argument("--size", choices=["small", "base"], default="small", help=text)
     text = "the maximum number of passes over the recordings in each phase of the "
@@ -168,8 +161,7 @@ def _add_train(subparsers: Any) -> None:
     text = "the same number gives the same weights on the same machine with the same "
     text += "number of threads, see OMP_NUM_THREADS (default: %(default)s)"
     add("--random-state", type=int, default=0, metavar="N", help=text)
-    text = "write the losses and the validation score here after each pass"
-    add("--history", metavar="FILE.csv", help=text)
+    add("--history", metavar="FILE.csv", help="write losses and scores of each pass")
     add("--device", help=_DEVICE)
 
 
@@ -194,14 +186,12 @@ def _add_weights(subparsers: Any) -> None:
     text = "list or describe weights"
     parser = subparsers.add_parser("weights", help=text, description=text)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    text = "list the weights with a name"
-    _add_command(actions, "list", text, "", run="info:run_list")
+    _add_command(actions, "list", "list the known weights", "", run="info:run_list")
     text = "print the path, the settings and each step of the training"
     url = "https://example.org/lab.safetensors --sha256 4f5c..."
     examples = "small", "lab.safetensors", url
     card = _add_command(actions, "card", text, *examples, run="info:run_card")
-    text = "a name, the path of a file, or an address (https://...) to download"
-    card.add_argument("weights", metavar="WEIGHTS", help=text)
+    card.add_argument("weights", metavar="WEIGHTS", help="a name, a file or a URL")
     card.add_argument("--sha256", help="the checksum of a file to download")
 
 
@@ -222,7 +212,7 @@ def _add_stager(parser: ArgumentParser) -> None:
     """Add the options for the weights, the channels, the device and the processes."""
     text = f"a name from '{PROGRAM} weights list', or a *.safetensors file that "
     text += f"'{PROGRAM} train' wrote (default: %(default)s)"
-    parser.add_argument("--weights", default="small", metavar="WEIGHTS", help=text)
+    parser.add_argument("--weights", default="small", help=text)
     channels = parser.add_mutually_exclusive_group()
     names: dict[str, Any] = {"type": _names, "metavar": "A,B,..."}
     text = f"{_PICKS}the channel of the weights)"

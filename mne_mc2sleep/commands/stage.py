@@ -61,9 +61,8 @@ def run(args: Namespace) -> int:
                         count = f"[{len(summary.rows)}/{len(recordings)}]"
                         _report(count, row, messages, seconds)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"{summary.count()}. Run the same command again to continue."
-        ) from None
+        text = f"{summary.count()}. Run the same command again to continue."
+        raise KeyboardInterrupt(text) from None
     failed = [row for row in summary.rows.values() if row["status"] == "failed"]
     if args.verbosity >= 0:
         print(summary.count() + ":" * bool(failed), file=sys.stderr)
@@ -86,12 +85,10 @@ def _skip_finished(nights: list[NightFiles], summary: Summary) -> list[NightFile
     status = {"status": "finished before"}
     rows = [n.earlier["Summary"] | {"file": n.recording} | status for n in finished]
     summary.add(rows)
-    if n_others := sum(n.earlier["GeneratedBy"] != [n.origin] for n in finished):
-        tell(
-            "warning",
-            f"{n_others} finished recordings were staged by other weights or channels, "
-            "or another version, and are kept. Pass --overwrite to stage them again.",
-        )
+    if n_old := sum(n.earlier["GeneratedBy"] != [n.origin] for n in finished):
+        text = f"{n_old} finished recordings were staged by other weights or channels, "
+        text += "or another version, and are kept. Pass --overwrite to stage again."
+        tell("warning", text)
     return [night for night in nights if not night.is_finished]
 
 

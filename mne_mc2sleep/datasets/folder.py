@@ -133,10 +133,9 @@ def pair_by_name(
 ) -> list[Path | None]:
     """Find the hypnogram of each recording, or None, by the names of the files.
 
-    Formats and words such as ``-PSG`` or ``_events`` do not count. Of several files,
-    ``hypnogram`` in the name comes first and ``events`` last. None uses the files
-    beside each recording. As many hypnograms as recordings are paired by order, unless
-    a name contradicts.
+    Of several, ``hypnogram`` in the name comes first and ``events`` last. None uses the
+    files beside each recording. As many hypnograms as recordings are paired by order,
+    unless a name contradicts.
     """
     folders = [fname.parent for fname in recordings]
     candidates = hypnograms
@@ -151,10 +150,9 @@ def pair_by_name(
     if hypnograms is None or all(beside):
         return beside
     others = list(map(_key, hypnograms))
-    if len(keys) == len(others) and all(
-        key == other or (key not in others and other not in keys)
-        for key, other in zip(keys, others, strict=True)
-    ):
+    differing = [(a, b) for a, b in zip(keys, others, strict=False) if a != b]
+    contradict = any(a in others or b in keys for a, b in differing)
+    if len(keys) == len(others) and not contradict:
         # As of P1, P2, P10 and score-01, score-10, score-2.
         ours, theirs = (
             [re.findall(r"[1-9]\d*", fname.stem) for fname in fnames]

@@ -86,6 +86,5 @@ def get_folds(protocol: str) -> list[Fold]:
     folds : list of Fold
     """
     if protocol not in SUBJECTS:
-        text = f"There is no protocol {protocol!r}; pass one of {list(SUBJECTS)}."
-        raise ValueError(text)
+        raise ValueError(f"There is no protocol {protocol!r}; pass 'edf20' or 'edf78'.")
     return make_folds(SUBJECTS[protocol], *_FOLDS[protocol])

@@ -90,7 +90,7 @@ def plot_night(
     review : float
         Share of the epochs to mark, see `epochs_to_review`.
     title : str | None
-        The title; None names recording, channel and scorer.
+        None names recording, channel and scorer.
     axes, show
         As in `plot_hypnogram`, with four axes, or five if ``reference`` is given.
 
@@ -239,10 +239,8 @@ def _draw_density(ax: Axes, proba: DataFrame, edges: NDArray) -> None:
 
 
 def _share_time(rows: list[Axes], n_epochs: int, start: datetime | None) -> NDArray:
-    """Give all rows the same time axis; return the edges of the epochs on it.
-
-    If ``start`` is None, the clock starts at 0.
-    """
+    """Give all rows the same time axis; return the edges of the epochs on it."""
+    # Without a start, the clock starts at 0.
     begin = 0.0 if start is None else date2num(start.replace(tzinfo=None))
     edges = begin + EPOCH_DURATION / _DAY * np.arange(n_epochs + 1, dtype=np.float64)
     for ax in rows:
