@@ -65,9 +65,7 @@ def pair(raws: Any, hypnos: Any, groups: Any) -> tuple[list, list, Sequence]:
                 "list with one for each."
             )
     if pd.Series(list(groups), dtype=object).isna().any():
-        raise ValueError(
-            "'groups' has missing values; pass the subject of each recording."
-        )
+        raise ValueError("'groups' has missing values; pass a subject for each.")
     return recordings, list(hypnos), list(groups)
 
 
@@ -138,8 +136,7 @@ def read_channels(raw, picks, average_channels, scaling) -> list[Recording]:
         return [read_channel(raw, picks, scaling)]
     if isinstance(average_channels, str) or len(average_channels) == 0:
         raise ValueError(
-            "'average_channels' must be a list of names of channels, got "
-            f"{average_channels!r} instead."
+            f"'average_channels' must be a list, got {average_channels!r} instead."
         )
     channels = [read_channel(raw, name, scaling) for name in average_channels]
     found = [channel.ch_name for channel in channels]
