@@ -9,8 +9,13 @@ import numpy as np
 
 from .._constants import EPOCH_DURATION
 from ..io.hypnograms import align
-from ..io.stage_intervals import as_intervals, as_utc, coverage, put_on_grid
-from ..io.stage_names import parse_stage
+from ..io.stage_intervals import (
+    as_intervals,
+    as_utc,
+    coverage,
+    parse_stage,
+    put_on_grid,
+)
 from ..metrics import check_step, epochs_to_review
 
 if TYPE_CHECKING:

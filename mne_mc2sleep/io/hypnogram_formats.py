@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import product
@@ -47,15 +48,14 @@ _FOREIGN = {
 class Format(NamedTuple):
     """A row of the table of formats.
 
-    The reader gets the text, or the path if there is no ``pattern`` for the beginning
-    of a text, and the duration of an epoch in s for files that do not hold it. The
-    writer gets a hypnogram and its runs as annotations.
+    The reader also gets the duration of an epoch in s, for files that do not hold it,
+    and the writer a hypnogram and its runs as annotations.
     """
 
     name: str
     globs: tuple[str, ...]  # names of such files, lower case; the first to write
-    pattern: str | None
-    read: Callable[[Any, float], StageEvents]
+    pattern: str | None  # of the beginning of a text; None for what is not text
+    read: Callable[[Any, float], StageEvents]  # of the text, or the path if not text
     write: Callable[[Hypnogram, mne.Annotations], bytes] | None = None
 
 
@@ -103,11 +103,9 @@ def _decode(content: bytes) -> str:
         raise ValueError("The file is empty: export it again, or copy it again.")
     is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[1:2] == b"\0"
     for encoding in ("utf-16",) if is_wide else ("utf-8-sig", "cp1252", "latin1"):
-        try:
+        with suppress(UnicodeDecodeError):
             text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return "" if "\0" in text else text
+            return "" if "\0" in text else text
     return ""
 
 
@@ -324,9 +322,5 @@ FORMATS = (
 )
 """The formats, in the order in which they are tried."""
 
-WRITERS = {
-    format_.globs[0].lstrip("*"): format_.write
-    for format_ in FORMATS
-    if format_.write is not None
-}
+WRITERS = {x.globs[0].lstrip("*"): x.write for x in FORMATS if x.write is not None}
 """The writer of each suffix."""

@@ -17,19 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._constants import EPOCH_DURATION, SCORER, STAGES, UNSCORED
 from .._utils import check_fname, importing, replace_file, warn
+from . import stage_intervals
 from .hypnogram_formats import WRITERS, load_hypnogram
-from .stage_intervals import (
-    MAX_EPOCHS,
-    Intervals,
-    StageEvents,
-    as_events,
-    as_intervals,
-    as_utc,
-    coverage,
-    events_from_hypnogram,
-    put_on_grid,
-    to_intervals,
-)
+from .stage_intervals import Intervals, StageEvents, as_events, to_intervals
 
 if TYPE_CHECKING:
     from yasa import Hypnogram
@@ -38,9 +28,7 @@ if TYPE_CHECKING:
 _AASM = ("W", "N1", "N2", "N3", "R")
 _DESCRIPTIONS = {i: f"Sleep stage {name}" for i, name in enumerate(_AASM)}
 _DESCRIPTIONS |= {-1: "Movement time", -2: "Sleep stage ?"}
-_HOW_TO_DROP_START = (
-    "pass the hypnogram without its start (as Annotations with orig_time=None)"
-)
+_DROP_START = "pass the hypnogram without its start (Annotations: orig_time=None)"
 _FEW_EPOCHS = 5  # a scoring may be so much shorter or longer; our choice
 # Values per epoch of scorings in steps of 20, 15, 10, 5, 4, 3, 2 and 1 s.
 _FACTORS = (1.5, 2, 3, 6, 7.5, 10, 15, 30)
@@ -65,7 +53,7 @@ def stages_on_grid(
     if isinstance(hypno, str | os.PathLike):
         with _errors_name(hypno):
             return stages_on_grid(load_hypnogram(hypno), n_epochs, start)
-    intervals = as_intervals(hypno)
+    intervals = stage_intervals.as_intervals(hypno)
     if n_epochs is None:
         intervals, n_epochs = _own_grid(intervals)
         start = intervals.origin
@@ -81,7 +69,7 @@ def stages_on_grid(
             "gets the stage that covers more than half of it.",
             offset,
         )
-    values = put_on_grid(intervals, n_epochs)
+    values = stage_intervals.put_on_grid(intervals, n_epochs)
     return np.where(values < 0, UNSCORED, values).astype(np.int8)
 
 
@@ -127,7 +115,7 @@ def hypnogram_to_annotations(hypno: Hypnogram) -> mne.Annotations:
         AASM names, ``"Sleep stage ?"`` (unscored) and ``"Movement time"`` (artefact);
         ``orig_time`` is the hypnogram's start in UTC (to the µs), or None.
     """
-    intervals = to_intervals(events_from_hypnogram(hypno))
+    intervals = to_intervals(stage_intervals.events_from_hypnogram(hypno))
     origin = intervals.origin
     return mne.Annotations(
         intervals.onset,
@@ -226,13 +214,12 @@ def _errors_name(fname: str | os.PathLike) -> Iterator[None]:
 
 def _own_grid(intervals: Intervals) -> tuple[Intervals, int]:
     """Return intervals on the grid that begins with them, and its length."""
-    first = 0.0 if intervals.origin is None else intervals.onset.min()
-    origin = intervals.origin
-    if origin is not None:
+    if (origin := intervals.origin) is not None:
+        first = intervals.onset.min()
         origin = (origin + pd.Timedelta(first, "s")).round("us")
-    intervals = intervals._replace(onset=intervals.onset - first, origin=origin)
+        intervals = intervals._replace(onset=intervals.onset - first, origin=origin)
     n_epochs = np.ceil(intervals.end / EPOCH_DURATION - 0.5)
-    if not 0 < n_epochs <= MAX_EPOCHS:
+    if not 0 < n_epochs <= stage_intervals.MAX_EPOCHS:
         raise ValueError(
             f"The sleep stages end {intervals.end:g} s after the hypnogram's start: a "
             "hypnogram must last from one epoch to one year. Check its times."
@@ -248,8 +235,8 @@ def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
     start, step = events.start, events.step
     if step is None:
         step = EPOCH_DURATION
-        intervals, n_epochs = _own_grid(intervals)
-        start, values = intervals.origin, put_on_grid(intervals, n_epochs)
+        own, n_epochs = _own_grid(intervals)
+        start, values = own.origin, stage_intervals.put_on_grid(own, n_epochs)
     else:
         n_values = np.rint(intervals.duration / step).astype(int)
         values = np.repeat(intervals.stage, n_values)
@@ -292,7 +279,7 @@ def _check_step(step: float, end: float, n_epochs: int) -> None:
     length = end / EPOCH_DURATION
     if abs(round(length) - n_epochs) <= _FEW_EPOCHS:
         return
-    n_values, ratio = round(end / step), length / n_epochs
+    ratio = length / n_epochs
     # An incomplete last epoch of the recording may have values.
     lowest = length / (n_epochs + 1) / 1.02
     factors = [factor for factor in _FACTORS if lowest <= factor <= ratio * 1.02]
@@ -302,28 +289,28 @@ def _check_step(step: float, end: float, n_epochs: int) -> None:
     if factors:
         other = f"{step / factors[0]:.9g}"
         raise ValueError(
-            f"The hypnogram has {n_values} values for {n_epochs} epochs of 30 s, so "
-            f"each seems to stand for {other} s. Convert it by "
-            f'yasa.Hypnogram(names, freq="{other}s") or read_hypnogram('
-            f"fname, epoch_duration={other})."
+            f"The hypnogram has {round(end / step)} values for {n_epochs} epochs of "
+            f"30 s, so each seems to stand for {other} s. Convert it by yasa.Hypnogram("
+            f'names, freq="{other}s") or read_hypnogram(fname, epoch_duration={other}).'
         )
 
 
 def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Intervals:
     """Count the onsets from the recording's first sample; raise without an overlap."""
-    origin, begin, shift = intervals.origin, as_utc(start), 0.0
+    origin, begin, shift = intervals.origin, stage_intervals.as_utc(start), 0.0
     if origin is not None:
         if begin is None:
             raise ValueError(
                 f"The hypnogram's times count from {origin} but the recording has no "
                 "start: set it (raw.set_meas_date) or, if both start together, "
-                f"{_HOW_TO_DROP_START}."
+                f"{_DROP_START}."
             )
         shift = (origin - begin).total_seconds()
         intervals = intervals._replace(onset=intervals.onset + shift)
     elif intervals.clock is not None and begin is not None:
         _check_clock(intervals.clock - (begin - begin.normalize()).total_seconds())
-    n_outside = np.count_nonzero(coverage(intervals, n_epochs) <= EPOCH_DURATION / 2)
+    covered = stage_intervals.coverage(intervals, n_epochs)
+    n_outside = np.count_nonzero(covered <= EPOCH_DURATION / 2)
     end = n_epochs * EPOCH_DURATION
     if n_outside == n_epochs:
         times = [intervals.onset.min(), intervals.end, 0.0, end]
@@ -336,7 +323,7 @@ def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Interv
         raise ValueError(
             f"The hypnogram ({first} to {last}) and the recording "
             f"({' to '.join(recording)}) have no epoch in common; check that they "
-            f"belong together and, if both start together, {_HOW_TO_DROP_START}."
+            f"belong together and, if both start together, {_DROP_START}."
         )
     if not shift:
         return intervals
@@ -356,7 +343,7 @@ def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Interv
     if n_outside > _FEW_EPOCHS and (is_hours or n_lost > _FEW_EPOCHS):
         warn(
             f"{message} The clocks may be of different time zones: if both start "
-            f"together, {_HOW_TO_DROP_START}."
+            f"together, {_DROP_START}."
         )
     else:
         logger.info(message)

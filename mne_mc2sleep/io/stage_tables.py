@@ -12,8 +12,7 @@ from mne.utils import logger
 from numpy.typing import NDArray
 
 from .._constants import EPOCH_DURATION
-from .stage_intervals import StageEvents, events_from_values
-from .stage_names import INTEGERS, parse_stage
+from .stage_intervals import INTEGERS, StageEvents, events_from_values, parse_stage
 
 Columns = dict[str, list[str]]
 Seconds = NDArray[np.float64]

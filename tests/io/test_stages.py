@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from yasa import Hypnogram
 
 from mne_mc2sleep.io.hypnograms import annotations_to_hypnogram, stages_on_grid
-from mne_mc2sleep.io.stage_intervals import own_stages
-from mne_mc2sleep.io.stage_names import parse_stage
+from mne_mc2sleep.io.stage_intervals import own_stages, parse_stage
 
 NAMES = {
     0: "W|Wake|AWAKE|S0|N0|Wach|Éveil|Eveil|Veille|Éveillé|Despierto|Vigilia|Veglia|"
