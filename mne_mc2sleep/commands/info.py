@@ -50,8 +50,7 @@ def sys_info(file: IO[str] | None = None) -> None:
         Where to print. None is the standard output.
     """
     device = find_device(None)
-    is_gpu = device.type == "cuda"
-    gpu = f" ({torch.cuda.get_device_name(device)})" if is_gpu else ""
+    gpu = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
     facts = {
         "platform": platform.platform(),
         "python": sys.version.split()[0],

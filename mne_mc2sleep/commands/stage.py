@@ -81,11 +81,10 @@ def _report(count: str, row: dict, messages: list[str], seconds: float) -> None:
 
 def _skip_finished(nights: list[NightFiles], summary: Summary) -> list[NightFiles]:
     """Add the rows of finished nights to the summary; return the other nights."""
-    finished = [night for night in nights if night.is_finished]
+    done = [night for night in nights if night.is_finished]
     status = {"status": "finished before"}
-    rows = [n.earlier["Summary"] | {"file": n.recording} | status for n in finished]
-    summary.add(rows)
-    if n_old := sum(n.earlier["GeneratedBy"] != [n.origin] for n in finished):
+    summary.add([n.earlier["Summary"] | {"file": n.recording} | status for n in done])
+    if n_old := sum(n.earlier["GeneratedBy"] != [n.origin] for n in done):
         text = f"{n_old} finished recordings were staged by other weights or channels, "
         text += "or another version, and are kept. Pass --overwrite to stage again."
         tell("warning", text)

@@ -148,7 +148,6 @@ def read_night(record: NightRecord, scaling: str = "none") -> Night:
     Parameters
     ----------
     record : NightRecord
-        The night.
     scaling : str
         As in ``MC2SleepClassifier``.
 
@@ -180,7 +179,6 @@ def prepare_nights(
     Parameters
     ----------
     records : sequence of NightRecord
-        The nights.
     folder : path-like
         Where the nights are prepared. Another ``trim`` uses the same files.
     scaling, n_jobs

@@ -49,7 +49,6 @@ def fetch_sample(
     raw : RawArray
         The recording, with the channel ``"EEG"``. It begins with the first epoch.
     hypno : yasa.Hypnogram
-        The stages of the expert.
     """
     from yasa import Hypnogram
 

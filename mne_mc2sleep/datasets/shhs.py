@@ -59,10 +59,8 @@ def find_nights(
     files: dict[str, dict[str, Path]] = {}
     for kind, (place, suffix) in _PLACES.items():
         if not (folder / place).is_dir():
-            raise FileNotFoundError(
-                f"There is no folder {folder / place}. Pass the folder that "
-                "contains 'polysomnography'."
-            )
+            text = "Pass the folder that contains 'polysomnography'."
+            raise FileNotFoundError(f"There is no folder {folder / place}. {text}")
         for fname in (folder / place).glob(f"{_PREFIX}*{suffix}"):
             subject = fname.name.removeprefix(_PREFIX).removesuffix(suffix)
             files.setdefault(subject, {})[kind] = fname
@@ -76,8 +74,7 @@ def find_nights(
             skipped[f"{_PREFIX}{subject}"] = str(error)
     found = report(records, skipped)
     if not records:
-        text = f"None of {len(wanted)} nights in {folder} can be used; see the log."
-        raise ValueError(text)
+        raise ValueError(f"None of {len(wanted)} nights can be used; see the log.")
     return found
 
 

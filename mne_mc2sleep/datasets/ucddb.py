@@ -47,7 +47,6 @@ def fetch_nights(
     Returns
     -------
     found : FoundNights
-        One night per subject.
 
     Notes
     -----

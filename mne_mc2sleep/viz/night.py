@@ -78,7 +78,6 @@ def plot_night(
     Parameters
     ----------
     raw : Raw | path-like
-        The recording.
     hypno : yasa.Hypnogram
         Its hypnogram, from `MC2SleepClassifier.predict`.
     reference : Hypnogram | Annotations | path-like | array | None
