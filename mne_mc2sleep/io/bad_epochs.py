@@ -76,11 +76,8 @@ def find_bad(
             f"{durations[invalid][0]:g} s; correct or delete it."
         )
     # Clipped before they are integers: a duration may be years, or without end.
-    starts, stops = (
-        np.rint(seconds * sfreq).clip(0, n_times).astype(np.intp)
-        for seconds in (starts, starts + durations)
-    )
-    return _cover(starts, stops, n_times)
+    spans = np.rint(np.column_stack([starts, starts + durations]) * sfreq)
+    return _cover(spans.clip(0, n_times).astype(np.intp), n_times)
 
 
 def find_faults(
@@ -135,16 +132,16 @@ def count_reasons(reasons: NDArray[np.str_]) -> str:
 
 def _find_missing(signal: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which samples are NaN, Inf or beyond any voltage."""
-    lowest, highest = -IMPOSSIBLE, IMPOSSIBLE
+    limits = np.array([-IMPOSSIBLE, IMPOSSIBLE])
     # About 100,000 samples are enough to estimate a range.
     sample = signal[:: 1 + signal.size // 100_000]
     sample = sample[np.abs(sample) < IMPOSSIBLE]
     if sample.size:
         low, middle, high = np.percentile(sample, [5, 50, 95])
         if high > low:
-            limit = ABSURD * (high - low)
-            lowest, highest = max(lowest, middle - limit), min(highest, middle + limit)
-    return ~((signal >= lowest) & (signal <= highest))
+            reach = ABSURD * (high - low)
+            limits = np.clip([middle - reach, middle + reach], *limits)
+    return ~((signal >= limits[0]) & (signal <= limits[1]))
 
 
 def _find_constant(
@@ -158,16 +155,14 @@ def _find_constant(
     # fmin and fmax skip NaN, without a warning if there is nothing else.
     extremes = np.fmin.reduce(signal), np.fmax.reduce(signal)
     clipped = np.isin(signal[starts], extremes)
-    return (
-        _cover(starts[flat], stops[flat], signal.size),
-        _cover(starts[clipped], stops[clipped], signal.size),
-    )
+    spans = np.column_stack([starts, stops])
+    return _cover(spans[flat], signal.size), _cover(spans[clipped], signal.size)
 
 
-def _cover(starts, stops, n_times: int) -> NDArray[np.bool_]:
-    """Return which samples lie within any of the spans."""
+def _cover(spans: NDArray[np.intp], n_times: int) -> NDArray[np.bool_]:
+    """Return which samples lie within any of the spans (n_spans, 2)."""
     covered = np.zeros(n_times, bool)
-    for start, stop in zip(starts, stops, strict=True):
+    for start, stop in spans:
         covered[start:stop] = True
     return covered
 

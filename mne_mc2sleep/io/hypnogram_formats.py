@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
@@ -194,9 +193,10 @@ def _read_xml(text: str, step: float) -> StageEvents:
     ]
     if events:
         names = {"onset": "Start", "duration": "Duration", "stage": "EventConcept"}
-        columns: dict[str, list[str]] = {name: [] for name in names}
-        for event, (column, name) in product(events, names.items()):
-            columns[column].append(event.findtext(f"{{*}}{name}", "").strip())
+        columns = {
+            column: [event.findtext(f"{{*}}{name}", "").strip() for event in events]
+            for column, name in names.items()
+        }
         return read_columns(columns)
     epochs = [(stage.text or "").strip() for stage in root.iterfind(".//{*}SleepStage")]
     if not epochs:

@@ -223,7 +223,7 @@ def test_raw_annotations_of_a_cropped_recording_keep_their_time():
 @pytest.mark.parametrize(
     "hypno", [r_and_k_annotations(START), night_hypnogram(start=START)]
 )
-def test_a_hypnogram_of_another_day_names_both_times_and_the_remedy(hypno):
+def test_a_dated_hypnogram_needs_a_recording_of_that_day(hypno):
     """An overlap of nothing is an error, not a night without stages."""
     match = (
         r"2024-03-05 22:30:00.* to 2024-03-05 22:36:30.*"
@@ -231,12 +231,6 @@ def test_a_hypnogram_of_another_day_names_both_times_and_the_remedy(hypno):
     )
     with pytest.raises(ValueError, match=match):
         stages_on_grid(hypno, 5, datetime(1985, 1, 1, tzinfo=UTC))
-
-
-@pytest.mark.parametrize(
-    "hypno", [r_and_k_annotations(START), night_hypnogram(start=START)]
-)
-def test_a_dated_hypnogram_needs_a_dated_recording(hypno):
     with pytest.raises(ValueError, match=r"recording has no start.*orig_time=None"):
         stages_on_grid(hypno, 5)
 

@@ -115,6 +115,12 @@ def edf(request, tmp_path):
     return fname, eeg
 
 
+def patch(fname, first, content):
+    """Overwrite bytes of a file from the place ``first`` on."""
+    before = fname.read_bytes()
+    fname.write_bytes(before[:first] + content + before[first + len(content) :])
+
+
 def test_edf_channel_is_read_at_its_own_rate(edf):
     fname, eeg = edf
     recording = read_recording(fname)
@@ -146,8 +152,8 @@ def test_an_edf_recording_of_another_length_than_stated_warns(
 ):
     """What is there is read, and one warning says how much is missing."""
     fname = edf[0]
-    content = bytearray(fname.read_bytes())
-    content[236:244] = str(n_records).encode().ljust(8)
+    patch(fname, 236, str(n_records).encode().ljust(8))
+    content = fname.read_bytes()
     n_header = int(content[184:192])
     fname.write_bytes(content[: n_header + int(cut * (len(content) - n_header))])
     with pytest.warns(RuntimeWarning, match=match) as found:
@@ -249,10 +255,7 @@ def test_without_an_edf_header_another_channels_filter_does_not_warn(other):
 @pytest.mark.parametrize("is_path", [True, False])
 def test_the_start_is_as_in_the_header_or_none(date, time, start, is_path, edf):
     """Never midnight because a device writes a colon."""
-    content = bytearray(edf[0].read_bytes())
-    content[88:168] = b"polysomnography".ljust(80)
-    content[168:184] = f"{date:8}{time:8}".encode()
-    edf[0].write_bytes(content)
+    patch(edf[0], 88, f"{'polysomnography':80}{date:8}{time:8}".encode())
     raw = edf[0] if is_path else mne.io.read_raw(edf[0], verbose="ERROR")
     found = read_recording(raw).start
     assert found == (start and datetime(*start, tzinfo=UTC))
@@ -260,9 +263,7 @@ def test_the_start_is_as_in_the_header_or_none(date, time, start, is_path, edf):
 
 def test_a_start_that_was_set_in_memory_counts(edf):
     """Only what MNE made of an odd header is corrected."""
-    content = bytearray(edf[0].read_bytes())
-    content[176:184] = b"22:10:00"
-    edf[0].write_bytes(content)
+    patch(edf[0], 176, b"22:10:00")
     raw = mne.io.read_raw(edf[0], verbose="ERROR").set_meas_date(MEAS_DATE)
     assert read_recording(raw).start == MEAS_DATE
 
@@ -287,9 +288,6 @@ def test_a_hypnogram_among_recordings_is_told(name, tmp_path):
 
 @pytest.mark.parametrize("time", [b"25.61.00", b"24.00.00", b"10.00.99"])
 def test_a_start_that_does_not_exist_is_told(time, edf):
-    fname = edf[0]
-    content = bytearray(fname.read_bytes())
-    content[176:184] = time
-    fname.write_bytes(content)
+    patch(edf[0], 176, time)
     with pytest.raises(ValueError, match="start time in its header does not exist"):
-        read_recording(fname)
+        read_recording(edf[0])
