@@ -89,10 +89,8 @@ def test_every_file_names_the_software_and_the_weights(staged, weights):
     sidecar = json.loads((staged / "second_hypnogram.json").read_text())
     (made_by,) = sidecar["GeneratedBy"]
     sha256 = made_by["Weights"]["SHA256"]
-    assert (made_by["Name"], made_by["Weights"]["Name"]) == (
-        "mne_mc2sleep",
-        Path(weights).name,
-    )
+    names = (made_by["Name"], made_by["Weights"]["Name"])
+    assert names == ("mne_mc2sleep", Path(weights).name)
     assert sidecar["Channel"] == "EEG Fpz-Cz"
     scorer = read_hypnogram(staged / "second_hypnogram.csv").scorer
     assert scorer == sidecar["Scorer"]
