@@ -167,7 +167,9 @@ def check_fname(fname: str | os.PathLike, suffixes: tuple, overwrite: bool) -> P
             "it, or pass another name."
         )
     if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"The folder {str(path.parent)!r} is not writable.")
+        raise PermissionError(
+            f"The folder {str(path.parent)!r} is not writable. Pass another name."
+        )
     return path
 
 

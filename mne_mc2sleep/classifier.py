@@ -363,7 +363,8 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
         raws, picks, average_channels, n_jobs, verbose
             As in `predict`.
         step : float | None
-            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s.
+            Stage windows of 30 s that begin every ``step`` s, a divisor of 30 s. If
+            None, every 30 s.
 
         Returns
         -------

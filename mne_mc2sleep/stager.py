@@ -177,7 +177,8 @@ class Stager:
         net, saved = load_weights(fname, network)
         if saved["scaling"] not in SCALINGS:
             raise ValueError(
-                f"The 'scaling' in {fname} is of a newer version: {saved['scaling']!r}."
+                f"The 'scaling' in {fname} is {saved['scaling']!r}, which is not known "
+                "here: update mne_mc2sleep."
             )
         parameters = saved.pop("parameters")
         sha256 = hashlib.sha256(Path(fname).read_bytes()).hexdigest()

@@ -129,7 +129,9 @@ def _hash_source(recording, hypno, picks, scaling) -> str:
 
 
 def _describe_file(fname: str | os.PathLike) -> tuple[str, int, int]:
-    path = Path(fname).expanduser().resolve(strict=True)
+    path = Path(fname).expanduser().resolve()
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
     return str(path), *size_and_time(path)
 
 

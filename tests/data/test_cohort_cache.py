@@ -183,7 +183,7 @@ def test_recordings_that_cannot_be_prepared_are_left_out(fnames, tmp_path):
     malformed = tmp_path / "malformed.edf"
     malformed.write_bytes(b"0" * 300)
     recordings = [fnames[0], tmp_path / "missing.edf", malformed, fnames[1]]
-    pattern = r"(?s)^2 of 4 .*missing\.edf: .*No such file .*malformed\.edf: "
+    pattern = r"(?s)^2 of 4 .*missing\.edf: .*There is no file .*malformed\.edf: "
     with pytest.warns(RuntimeWarning, match=pattern):
         nights = prepare_cohort(recordings, tmp_path / "cache")
     assert [night.subject for night in nights] == [0, 3]
@@ -192,9 +192,9 @@ def test_recordings_that_cannot_be_prepared_are_left_out(fnames, tmp_path):
 @pytest.mark.parametrize(
     ("recording", "hypno", "message"),
     [
-        ("missing.edf", None, "No such file"),
+        ("missing.edf", None, "There is no file"),
         (make_raw(make_noise(6000)), None, "prepared from files, got .*RawArray"),
-        ("0_raw.fif", "missing.csv", r"No such file .*missing\.csv"),
+        ("0_raw.fif", "missing.csv", r"There is no file .*missing\.csv"),
         ("0_raw.fif", [9], "0_raw.fif: "),
         ("0_raw.fif", object(), "A hypnogram must be"),
     ],
