@@ -17,10 +17,10 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 
 from .._constants import STAGES, UNSCORED
-from ..data.nights import EncodedNight
+from ..data.nights import Batch, EncodedNight
 from ..inference.sliding_window import calibrate, fit_temperature, log_posteriors
 from ..metrics import score_stages
-from ..network import SleepNetwork
+from ..network import Embeddings, SleepNetwork
 from .options import TrainingOptions
 from .phases import Finetuning
 from .trainer import logger, train
@@ -28,12 +28,12 @@ from .trainer import logger, train
 Weights: TypeAlias = dict[str, Tensor]
 
 # Our choices, on random subsets of subjects with real EEG (glued heads of Sleep-EDF,
-# without the test subjects). Three subjects gained 0.022 in kappa, 0.012 in the worst
-# of six subsets, and five 0.031. With dropout that takes a third longer, 0.023 and
-# 0.032; with 8 sequences in a batch 0.020 and 0.027, and then for three subjects
-# without the old weights as teacher 0.015, and with share 1 0.019. Other learning
-# rates, label smoothing, the heads alone and averages of the folds' weights were not
-# better.
+# without the test subjects). Two, three and five subjects gained 0.012, 0.022 and 0.033
+# in kappa, and 0.002, 0.016 and 0.023 in the worst subset. All five sets of logits
+# gained 0.012, 0.022 and 0.031 in twice the time; then 8 sequences in a batch 0.010,
+# 0.019 and 0.026, and dropout about the same in a third more time. Other learning
+# rates, label smoothing, the heads alone, more passes and averages of the folds'
+# weights were not better.
 SHARES = (0.0, 0.75)
 MAX_SUBJECTS = 10  # with more, holding some out costs less than taking turns
 _N_OLD_SUBJECTS = 2  # the old weights count as that many scored subjects
@@ -51,11 +51,16 @@ class Adaptation(NamedTuple):
 
 
 class Adapting(Finetuning):
-    """Fine-tuning without dropout, which is of no use in so few passes."""
+    """Fine-tuning of what stages, without dropout and the other sets of logits."""
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode."""
         return super().train(False)
+
+    def losses(self, embeddings: Embeddings, batch: Batch) -> dict[str, Tensor]:
+        """Return the stage loss of the total."""
+        logits = self.net.stage(self.net.contextualize(embeddings, batch.usable))
+        return self.stage_losses({"total": logits.total}, batch)
 
 
 def limit(options: TrainingOptions) -> TrainingOptions:

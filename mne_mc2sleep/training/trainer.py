@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .._constants import STAGES, UNSCORED
-from .._utils import check_fname
+from .._utils import check_fname, importing
 from ..data.nights import AnyNight, Batch, count_batches, iterate_batches, read_ahead
 from .checkpoints import fingerprint, load_checkpoint, reserve, save_checkpoint
 from .phases import Phase
@@ -176,7 +176,8 @@ class _State:
             | {"weight_decay": options.weight_decay if is_matrix else 0.0}
             for is_matrix in (True, False)
         ]
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        with importing():  # this loads torch's compiler
+            self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.parts: dict[str, Any] = {"weights": phase, "optimizer": self.optimizer}
         self.average: AveragedModel | None = None
         if options.average_decay:
