@@ -46,7 +46,7 @@ def find_nights(
     picks : str | sequence of str | None
         The channel where the table names none, as in `MC2SleepClassifier`.
     trim : str | None
-        As in `NightRecord`.
+        As in :class:`~mne_mc2sleep.datasets.NightRecord`.
 
     Returns
     -------
