@@ -10,7 +10,6 @@ import warnings
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,25 +109,12 @@ def in_threads(function: Callable, parts: Iterable) -> list:
 
     if (n_threads := torch.get_num_threads()) == 1:
         return list(map(function, parts))
-    with _lock:
-        pool = _start_threads(n_threads)
-    return list(pool.map(function, parts))
-
-
-@cache
-def _start_threads(n_threads: int) -> ThreadPoolExecutor:
-    """Start threads that are kept, because new ones share a core with the old one."""
-    import torch
-
-    pool = ThreadPoolExecutor(n_threads, "", torch.set_num_threads, (1,))
-    all_started = threading.Barrier(n_threads)
-    list(pool.map(lambda _: all_started.wait(), range(n_threads)))
-    # Other new threads use the number that was set last by any thread.
-    torch.set_num_threads(n_threads)
-    return pool
-
-
-os.register_at_fork(after_in_child=_start_threads.cache_clear)
+    try:
+        with ThreadPoolExecutor(n_threads, "", torch.set_num_threads, (1,)) as pool:
+            return list(pool.map(function, parts))
+    finally:
+        # New threads use the number that was set last by any thread.
+        torch.set_num_threads(n_threads)
 
 
 def filter_in_parts(function: Callable, signal: NDArray, margin: int) -> NDArray:
