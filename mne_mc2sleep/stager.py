@@ -26,6 +26,14 @@ from .preprocessing.scaling import SCALINGS
 from .training import TrainingOptions, adaptation, logger
 from .weights.file_format import load_weights, save_weights
 
+# How to check values of the metadata in a file.
+_CHECKS = {
+    "scaling": SCALINGS.__contains__,
+    "calibration_temperature": lambda number: 0 < number < float("inf"),
+    "profile": novelty.check_profile,
+    "levels": short_recordings.check_levels,
+}
+
 
 @dataclass(eq=False)
 class Stager:
@@ -175,11 +183,12 @@ class Stager:
     def load(cls, fname, device=None, network=None) -> tuple[Stager, dict[str, Any]]:
         """Load what `save` wrote: the stager and the parameters of its classifier."""
         net, saved = load_weights(fname, network)
-        if saved["scaling"] not in SCALINGS:
-            raise ValueError(
-                f"The 'scaling' in {fname} is {saved['scaling']!r}, which is not known "
-                "here: update mne_mc2sleep."
-            )
+        for name, is_sound in _CHECKS.items():
+            if saved[name] is not None and not is_sound(saved[name]):
+                raise ValueError(
+                    f"The metadata {name!r} in {fname} are not valid. Download or save "
+                    "the weights again."
+                )
         parameters = saved.pop("parameters")
         sha256 = hashlib.sha256(Path(fname).read_bytes()).hexdigest()
         started_from = {"name": Path(fname).name, "sha256": sha256}

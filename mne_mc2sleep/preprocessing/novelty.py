@@ -6,7 +6,7 @@ training nights by the Mahalanobis distance. All constants are our choice.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -164,6 +164,20 @@ def soften(
     uniform = 1 / probabilities.shape[1]
     softened = uniform + share * (probabilities - uniform)
     return np.where(share < 1, softened, probabilities)
+
+
+def check_profile(profile: Any) -> bool:
+    """Return whether this can be a profile of `fit_profile`."""
+    try:
+        center, width = profile["steadiness"] or (0, 1)
+        numbers = np.array([center, profile["unusable"], *profile["mean"]], dtype=float)
+        spread = np.linalg.eigvalsh(np.array(profile["covariance"], dtype=float))
+        widths = np.array([width, profile["limit"], *spread], dtype=float)
+        has_shape = widths.shape == (len(FEATURES) + 1,) == numbers.shape
+        is_finite = np.isfinite(numbers).all() and np.isfinite(widths).all()
+        return has_shape and bool(is_finite and (widths > 0).all())
+    except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
+        return False
 
 
 def describe_epochs(signals: NDArray, usable: NDArray) -> NDArray:

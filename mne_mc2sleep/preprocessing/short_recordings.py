@@ -9,6 +9,7 @@ recorders do, so only part of that shape is attributed to the recorder.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,15 @@ def fit_levels(nights: Sequence) -> list[list[float]] | None:
     if np.isnan(levels).all(axis=0).any():
         return None
     return np.nanmedian(levels, axis=0).round(4).tolist()
+
+
+def check_levels(levels: Any) -> bool:
+    """Return whether these can be levels of `fit_levels`."""
+    try:
+        array = np.array(levels, dtype=float)
+        return array.shape == (len(STAGES), N_BANDS) and bool(np.isfinite(array).all())
+    except (TypeError, ValueError):
+        return False
 
 
 def rescale(

@@ -15,6 +15,7 @@ from mne_mc2sleep import simulate_night
 from mne_mc2sleep.data.reading import read_channel
 from mne_mc2sleep.preprocessing.novelty import (
     Novelty,
+    check_profile,
     fit_profile,
     measure_novelty,
     soften,
@@ -153,11 +154,28 @@ def test_nights_without_a_usable_epoch_do_not_count(signals):
     assert fit_profile([night, other]) == fit_profile([other])
 
 
-def test_a_profile_is_small_and_the_same_after_json(profile):
+def test_a_profile_is_small_and_valid_after_json(profile):
     """It is in the header of the weights."""
     text = json.dumps(profile)
     assert len(text) < 8000
     assert json.loads(text) == profile
+    assert check_profile(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": [1.0]},
+        {"covariance": np.zeros((17, 17)).tolist()},
+        {"covariance": [[float("nan")] * 17] * 17},
+        {"limit": 0},
+        {"steadiness": [1, -1]},
+        {"unusable": "none"},
+        None,
+    ],
+)
+def test_an_invalid_profile_is_recognised(profile, change):
+    assert not check_profile(3 if change is None else profile | change)
 
 
 def test_adapted_to_novel_nights_a_stager_learns_their_profile(

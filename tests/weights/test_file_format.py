@@ -147,7 +147,6 @@ def test_weights_of_another_format_are_refused(fname, net, header):
     [
         {"edit_state": lambda s: s.update({"total_head.bias": torch.zeros(6)})},
         {"edit_state": lambda s: s.pop("total_head.bias")},
-        {"edit_state": lambda s: s["total_head.bias"].fill_(np.nan)},
         {"edit_state": lambda s: s.update({"total_head.scale": torch.zeros(5)})},
         {"config": {"depth": 3}},
         {"config": {"width": "wide"}},
@@ -177,16 +176,29 @@ def test_content_that_makes_no_network_is_refused_at_once(saved, config, edit):
     assert time.process_time() - begin < 5
 
 
+def test_weights_that_are_not_finite_are_refused(fname, net):
+    """They could stage nothing, and would say so only with the first recording."""
+    net.total_head.bias.data[2] = np.nan
+    save_weights(fname, net, METADATA)
+    assert_is_refused(fname, "posteriors are not finite")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("calibration_temperature", 0),
+        ("calibration_temperature", float("nan")),
+        ("calibration_temperature", float("inf")),
         ("calibration_temperature", "hot"),
         ("can_stage", "yes"),
         ("provenance", None),
         ("scores", [0.9]),
         ("scaling", "\0"),
         ("levels", 3),
+        ("levels", [[0.0] * 13] * 4),
+        ("levels", [[float("nan")] * 13] * 5),
         ("profile", [0.0]),
+        ("profile", {}),
     ],
 )
 def test_metadata_that_make_no_sense_are_refused(saved, name, value):
