@@ -192,14 +192,21 @@ def soft_loss(logits, targets, allowed):
     return -(targets * log_posteriors).sum() / n_scored
 
 
-def forward(net, signals, usable):
-    """Return the logits of padded sequences; only usable epochs are encoded."""
-    embeddings = []
-    for modality in net.encode(signals):
+def stage(net, embeddings, usable):
+    """Return the logits of padded sequences from the embeddings of usable epochs."""
+    sequences = []
+    for modality in embeddings:
         padded = modality.new_zeros(*usable.shape, modality.shape[-1])
         padded[usable] = modality
-        embeddings.append(padded)
-    return net.stage(net.contextualize(Embeddings(*embeddings), usable))
+        sequences.append(padded)
+    return net.stage(net.contextualize(Embeddings(*sequences), usable))
+
+
+def loss_of_targets(net, batch, progress):
+    """Return the loss of a batch of `iterate_batches`; all logits are trained."""
+    signals, targets, usable, allowed = batch
+    logits = stage(net, net.encode(signals), usable)
+    return sum(soft_loss(part, targets, allowed) for part in logits)
 
 
 def train(
@@ -214,18 +221,21 @@ def train(
     seed=0,
     checkpoint=None,
     after_pass=None,
+    find_loss=loss_of_targets,
 ):
-    """Train all layers; leave the moving average of the weights in ``net``.
+    """Train what requires gradients; leave the moving average in ``net``.
 
     ``draw`` returns the list of `Recording` of a pass by its number. ``n_steps`` is
     about how many steps the passes take together: the learning rate rises for 100
     steps, and falls as a cosine. If the ``checkpoint`` exists, training continues from
     it; it is written after each pass, when ``after_pass`` gets the pass's number and
-    the averaged network.
+    the averaged network. ``find_loss`` gets the network, a batch, and the share of the
+    steps that is over.
     """
     average = deepcopy(net).eval()
-    matrices = [p for p in net.parameters() if p.ndim > 1]
-    vectors = [p for p in net.parameters() if p.ndim <= 1]
+    trained = [p for p in net.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim > 1]
+    vectors = [p for p in trained if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}],
         lr=learning_rate,
@@ -252,7 +262,9 @@ def train(
             rate *= 0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            losses.append(_step(net, optimizer, *batch))
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = find_loss(net, batch, share)
+            losses.append(_step(trained, optimizer, loss))
             step += 1
             _average(average, net, min(average_decay, (step + 1) / (step + 10)))
             if step % 50 == 0:
@@ -273,13 +285,10 @@ def train(
     net.eval()
 
 
-def _step(net, optimizer, signals, targets, usable, allowed):
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = forward(net, signals, usable)
-    loss = sum(soft_loss(part, targets, allowed) for part in logits)
+def _step(parameters, optimizer, loss):
     optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
     return loss.item()
 

@@ -6,16 +6,18 @@
         --heads sleep_edf_heads.npz --ucddb ucddb.npz \
         --teachers yasa robust_teacher:stage --out-dir weights_small
 
-Three steps. Pretraining and fine-tuning read real nights resynthesised from their band
+Four steps. Pretraining and fine-tuning read real nights resynthesised from their band
 powers; in each train epoch every night has another montage, recorder and texture, see
 ``training_scripts/synthesis``. They need neither MNE nor YASA. With ``--heads``, the
 third step continues all layers on soft targets: on resynthesised nights that the first
-teacher stages, and on real nights glued from 5-s heads that all teachers stage.
+teacher stages, and on real nights glued from 5-s heads that all teachers stage. The
+fourth step teaches this to ``small``, whose encoder is faster than that of the first
+three steps, see ``training_scripts/distillation.py``.
 
 The same command resumes after the last train epoch that was finished. On one core the
-first two steps take about 1 h and the third about 3 h, 40 min of it to draw the
-nights. ``--start`` takes the weights of the first two steps from a file. ``--fold``
-chooses the test subjects.
+first two steps take about 1 h, the third about 3 h, 40 min of it to draw the nights,
+and the fourth about DISTIL_MINUTES. ``--start`` takes the weights of the first two
+steps from a file. ``--fold`` chooses the test subjects.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import argparse
 import json
 import logging
 import time
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +34,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from band_power_nights import SCALING, make_nights, read_power_nights, split_nights
+from continuation import loss_of_targets
 from continuation import train as continue_training
+from distillation import FADED_AT, ImitationLoss, start_from
 from sleep_edf_heads import read_heads
 from soft_nights import (
     HEADS_VERSIONS,
@@ -68,7 +73,7 @@ class Phase(NamedTuple):
     learning_rate: float
     with_runs: bool
     narrow_share: float
-    power_source: str = "power"
+    power_sources: tuple[str, ...] = ("power",)  # of the passes, in turn
 
 
 SEQUENCE_LENGTH = 60
@@ -95,11 +100,19 @@ PHASES = (
 # Both begin after the last phase, and are averaged: without and with events, which
 # differ in what they stage better.
 BRANCHES = (
-    Phase(5, 5, 3e-4, True, 0.4, "power"),
-    Phase(5, 5, 3e-4, True, 0.4, "events"),
+    Phase(5, 5, 3e-4, True, 0.4),
+    Phase(5, 5, 3e-4, True, 0.4, ("events",)),
 )
-# The weights after the last passes of the last phase, and of the branches, are
-# averaged.
+# The encoder of the first three steps of "small"; with its own it was never trained
+# from scratch.
+FIRST_ENCODER = {"small": {"stem_stride": 4, "frame_stride": 1}}
+# The fourth step: the backbones alone, then all layers.
+DISTILLATION = (
+    Phase(1, 1, 1.5e-3, True, 0.4, ("events", "power")),
+    Phase(6, 6, 5e-4, True, 0.4, ("events", "power")),
+)
+# The weights after the last passes of the last phase, of the branches, and of the
+# fourth step are averaged.
 N_AVERAGED = 3
 N_COPIES_OF_RUNS = 2
 # Both chosen on the real EEG of the validation: teachers find too little N1, and soft
@@ -167,6 +180,7 @@ def train_on_powers(args):
 
     with training.seeded(args.seed):
         config = MC2SleepConfig.from_size(args.size, SEQUENCE_LENGTH)
+        config = replace(config, **FIRST_ENCODER.get(args.size, {}))
         net = MC2SleepNet(config).to(device)
     validation = make_nights(validation_nights, (VALIDATION_SEED, args.fold), device)
     training.fit_input_statistics(net, draw("pretrain", 0), args.seed)
@@ -243,6 +257,8 @@ def continue_on_soft_targets(args, stager):
         average_last_passes(stager.net, args.out_dir, last)
         run_phase(stager.net, phase, folder, runs, index, args)
     average_last_passes(stager.net, args.out_dir, last + 1, last + 2)
+    if args.size in FIRST_ENCODER:
+        stager.net = distil(stager.net, folder, runs, last + 3, args)
     with torch.no_grad():
         stager.net.total_head.bias[1] += N1_SHIFT
     stager.calibration_temperature = TEMPERATURE
@@ -252,14 +268,29 @@ def continue_on_soft_targets(args, stager):
     return stager
 
 
-def run_phase(net, phase, folder, runs, index, args):
-    """Run one phase of the third step."""
+def distil(teacher, folder, runs, first, args):
+    """Run the fourth step; return the faster network."""
+    config = MC2SleepConfig.from_size(args.size, SEQUENCE_LENGTH)
+    net = start_from(teacher, config)
+    warm, all_layers = DISTILLATION
+    net.requires_grad_(False)
+    for backbone in net.backbones:
+        backbone.requires_grad_(True)
+    run_phase(net, warm, folder, runs, first, args, ImitationLoss(teacher))
+    net.requires_grad_(True)
+    loss = ImitationLoss(teacher, FADED_AT)
+    run_phase(net, all_layers, folder, runs, first + 1, args, loss)
+    average_last_passes(net, args.out_dir, first + 1)
+    return net
+
+
+def run_phase(net, phase, folder, runs, index, args, find_loss=loss_of_targets):
+    """Run one phase of the third or fourth step."""
     seed = args.seed + index
 
     def draw(number):
-        recordings = read_pass(
-            folder, number, phase.narrow_share, seed, phase.power_source
-        )
+        source = phase.power_sources[number % len(phase.power_sources)]
+        recordings = read_pass(folder, number, phase.narrow_share, seed, source)
         return recordings + phase.with_runs * N_COPIES_OF_RUNS * runs
 
     def after_pass(number, average):
@@ -276,6 +307,7 @@ def run_phase(net, phase, folder, runs, index, args):
         seed=seed,
         checkpoint=args.out_dir / f"continuation{index}.pt",
         after_pass=after_pass,
+        find_loss=find_loss,
     )
 
 
@@ -311,7 +343,7 @@ def describe_data(args, power_nights, head_nights, runs):
         "heads_validation_subjects": list(HEADS_VALIDATION_SUBJECTS),
         "heads_test_subjects": list(HEADS_TEST_SUBJECTS),
         "ucddb_subjects": sorted({run.subject for run in runs}),
-        "passes": [phase.passes for phase in (*PHASES, *BRANCHES)],
+        "passes": [phase.passes for phase in (*PHASES, *BRANCHES, *DISTILLATION)],
         "seed": args.seed,
     }
 

@@ -14,13 +14,13 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from torch import Tensor
 
-from .._constants import EPOCH_DURATION, SFREQ, STAGES, UNSCORED
+from .._constants import EPOCH_DURATION, N_TIMES, SFREQ, STAGES, UNSCORED
 from .._utils import in_threads
 from ..network import Embeddings, SleepNetwork, fuse
 
-# Epochs in one batch of the backbones, times the width of the network: 32 of "small"
-# and 16 of "base". Larger batches do not fit into the cache of a CPU (measured).
-_EPOCHS_TIMES_WIDTH = 2048
+# Numbers in the largest layer of a batch of the backbones: 133 epochs of "small" and 8
+# of "base". Larger batches do not fit into the cache of a CPU (measured).
+_BATCH_SIZE = 1_600_000
 # Windows in one batch of the sequence level.
 _WINDOWS_AT_ONCE = 32
 # Each epoch is in this many windows, except at the ends (our choice).
@@ -40,8 +40,10 @@ def encode_epochs(net: SleepNetwork, signals: NDArray | Tensor) -> Tensor:
     def encode(part: Tensor) -> Tensor:
         return torch.stack(encoder.encode(part.to(device)), dim=1).cpu()
 
-    batch_size = max(_EPOCHS_TIMES_WIDTH // net.config.width, 1)
-    return _compute(encode, torch.as_tensor(signals).split(batch_size), device)
+    config = net.config
+    per_epoch = N_TIMES * config.signal_channels[0] // config.stem_stride
+    batches = torch.as_tensor(signals).split(max(_BATCH_SIZE // per_epoch, 1))
+    return _compute(encode, batches, device)
 
 
 def log_posteriors(net: SleepNetwork, embeddings: Tensor, usable: NDArray) -> NDArray:

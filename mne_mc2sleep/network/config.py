@@ -16,6 +16,8 @@ class MC2SleepConfig:
     sequence_layers: int = 4
     dropout: float = 0.1
     spectrogram_layers: int = 4  #: Of the spectrogram's Transformer (our choice).
+    #: Frames from one token of that Transformer to the next (our choice).
+    frame_stride: int = 1
     # Channels and convolutions of each block of the CNN, its first convolution, and the
     # pooling between blocks, as in SleePyCo.
     signal_channels: tuple[int, ...] = (64, 128, 192, 256, 256)
@@ -49,10 +51,11 @@ _SIZES: dict[str, dict[str, Any]] = {
         "feedforward": 256,
         "sequence_layers": 2,
         "spectrogram_layers": 2,
+        "frame_stride": 2,
         "signal_channels": (32, 48, 64, 96, 128),
         "signal_convolutions": (1, 2, 2, 2, 2),
         "stem_kernel": 15,
-        "stem_stride": 4,
+        "stem_stride": 8,
         "pool_size": 3,
     },
 }

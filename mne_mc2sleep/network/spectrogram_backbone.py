@@ -79,8 +79,12 @@ class SpectrogramBackbone(nn.Module):
     def __init__(self, config: MC2SleepConfig):
         super().__init__()
         self.spectrogram = LogSpectrogram()
-        self.frame_projection = nn.Linear(N_BINS, config.width)
-        positions = sinusoidal_positions(N_FRAMES, config.width)
+        # One token reads the frames up to its neighbours, as a strided convolution.
+        self.stride = config.frame_stride
+        self.n_frames = 2 * self.stride - 1
+        self.frame_projection = nn.Linear(self.n_frames * N_BINS, config.width)
+        n_tokens = 1 + (N_FRAMES - self.n_frames) // self.stride
+        positions = sinusoidal_positions(n_tokens, config.width)
         self.register_buffer("positions", positions, persistent=False)
         self.dropout = nn.Dropout(config.dropout)
         sizes = config.width, config.n_heads, config.feedforward, config.dropout
@@ -92,6 +96,7 @@ class SpectrogramBackbone(nn.Module):
 
     def forward(self, signals: Tensor) -> Tensor:
         """Embed ``signals`` (n_epochs, n_times) in µV as (n_epochs, width)."""
-        frames = self.frame_projection(self.spectrogram(signals))
-        frames = self.layers(self.dropout(frames + self.positions))
-        return self.norm(self.pooling(frames))
+        frames = self.spectrogram(signals).unfold(1, self.n_frames, self.stride)
+        tokens = self.frame_projection(frames.transpose(2, 3).flatten(2))
+        tokens = self.layers(self.dropout(tokens + self.positions))
+        return self.norm(self.pooling(tokens))

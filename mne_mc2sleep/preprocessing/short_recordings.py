@@ -81,19 +81,19 @@ def rescale(
     None if they do not count.
     """
     n_usable = usable.sum()
-    if probabilities is None and n_usable >= _LONG:
-        return None
     epochs = scaling.sample_epochs(np.flatnonzero(usable))
+    share = np.interp(n_usable, (_SHORT, _LONG), (1.0, 0.0))
+    if probabilities is not None:
+        expected = (probabilities[epochs] @ np.array(levels)).mean(axis=0)
+        if np.sqrt(np.square(expected).mean()) > _MAX_USUAL:
+            share = 1.0
+    if share == 0:
+        return None
     sample = signals[epochs]
     # The scaling left 1 - SHARE of the distance from the reference.
     remaining = median_distances(sample)
     distance = night = remaining / (1 - SHARE)
     if probabilities is not None:
-        expected = (probabilities[epochs] @ np.array(levels)).mean(axis=0)
-        is_usual = np.sqrt(np.square(expected).mean()) <= _MAX_USUAL
-        share = np.interp(n_usable, (_SHORT, _LONG), (1.0, 0.0)) if is_usual else 1.0
-        if share == 0:
-            return None
         shift = remaining - (band_distances(sample).mean(axis=0) - expected)
         night = distance - share * shift.clip(-_MAX_SHIFT, _MAX_SHIFT)
     night = trust_shape(night, n_usable, probabilities is not None)

@@ -16,7 +16,7 @@ def test_base_has_the_parameters_of_sleepyco():
 
 @pytest.mark.parametrize(
     ("size", "lengths"),
-    [("base", [3000, 600, 120, 24, 5]), ("small", [750, 250, 84, 28, 10])],
+    [("base", [3000, 600, 120, 24, 5]), ("small", [375, 125, 42, 14, 5])],
 )
 def test_blocks_end_with_the_documented_number_of_samples(signals, size, lengths):
     """Those of ``base`` are SleePyCo's; ``small`` has a strided stem."""

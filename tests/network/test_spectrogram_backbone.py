@@ -7,6 +7,8 @@ from scipy.signal import spectrogram
 from torch.testing import assert_close
 
 from mne_mc2sleep._constants import N_TIMES, SFREQ
+from mne_mc2sleep.network import MC2SleepConfig
+from mne_mc2sleep.network.spectrogram_backbone import SpectrogramBackbone
 
 
 @pytest.fixture
@@ -44,3 +46,15 @@ def test_the_place_of_a_burst_matters_by_the_positions_alone(net, signals):
     assert (backbone(early) - backbone(late)).abs().max() > 1e-3
     backbone.positions.zero_()
     assert_close(backbone(early), backbone(late), atol=1e-5, rtol=1e-5)
+
+
+def test_a_token_of_small_reads_three_frames_of_which_the_next_reads_one(signals):
+    backbone = SpectrogramBackbone(MC2SleepConfig.from_size("small")).eval()
+    read = []
+    backbone.frame_projection.register_forward_pre_hook(
+        lambda _, args: read.append(*args)
+    )
+    backbone(signals)
+    frames = backbone.spectrogram(signals)
+    expected = [frames[:, 2 * i : 2 * i + 3].flatten(1) for i in range(14)]
+    assert torch.equal(read[0], torch.stack(expected, dim=1))

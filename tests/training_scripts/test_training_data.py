@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import continuation
+import distillation
 import numpy as np
 import pytest
 import rehearsal
@@ -113,6 +115,38 @@ def test_training_on_soft_targets_continues(config, tmp_path):
         ends.append(net.total_head.bias.detach().clone())
     assert torch.equal(*ends)
     assert ends[0].abs().max() > 0
+
+
+def test_distillation_begins_with_what_the_teacher_knows(config):
+    """Where the spectrum is constant, a token of several frames is that of one."""
+    teacher = MC2SleepNet(config).eval()
+    torch.nn.init.normal_(teacher.total_head.bias)
+    student = distillation.start_from(teacher, replace(config, frame_stride=2)).eval()
+    second = torch.randn(100)
+    frames = teacher.spectrogram_backbone.spectrogram(second.repeat(1, 30))
+    expected = teacher.spectrogram_backbone.frame_projection(frames)[:, :14]
+    frames = frames.unfold(1, 3, 2).transpose(2, 3).flatten(2)
+    projected = student.spectrogram_backbone.frame_projection(frames)
+    torch.testing.assert_close(projected, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_imitation_mixes_targets_and_compares_embeddings(config):
+    """A copy of the teacher pays for the targets alone; later, so do others."""
+    teacher, other = MC2SleepNet(config).eval(), MC2SleepNet(config).eval()
+    signals, usable = 20 * torch.randn(6, 3000), torch.ones(1, 6, dtype=torch.bool)
+    # Only wake and N3 are possible, and the last epoch does not count.
+    allowed = torch.tensor([[[True, False, False, True, False]]])
+    targets = torch.eye(5)[[0, 0, 0, 3, 3, 3]][None]
+    targets[0, 5] = 0
+    batch = signals, targets, usable, allowed
+    logits = continuation.stage(teacher, teacher.encode(signals), usable)
+    posteriors = logits.total.masked_fill(~allowed, -1e4).softmax(-1)
+    mixed = (targets + posteriors * targets.sum(-1, keepdim=True)) / 2
+    expected = sum(continuation.soft_loss(part, mixed, allowed) for part in logits)
+    loss = distillation.ImitationLoss(teacher, faded_at=0.5)
+    torch.testing.assert_close(loss(teacher, batch, 0.0), expected)
+    assert loss(other, batch, 0.0) > loss(other, batch, 0.25) > loss(other, batch, 0.5)
+    torch.testing.assert_close(loss(other, batch, 0.5), loss(other, batch, 1.0))
 
 
 ROOT = Path(__file__).parents[2]
