@@ -3,7 +3,7 @@
 The fourth step of ``train_shipped_weights.py``. The faster network begins with the
 weights of its teacher, whose sequence level is the same. At first only its backbones
 are trained, and imitate the embeddings of the teacher on the recordings of the third
-step; then all layers are trained. Targets are the means of those of the third step and
+step; then all layers are trained. Targets are mixtures of those of the third step and
 of the teacher's posteriors.
 """
 
@@ -15,10 +15,7 @@ from torch.nn import functional as F
 
 from mne_mc2sleep.network import MC2SleepNet
 
-TEACHER_WEIGHT = 0.5
 EMBEDDING_WEIGHT = 4.0
-# Share of the training of all layers after which embeddings are no longer imitated.
-FADED_AT = 1 / 3
 
 
 def start_from(teacher, config):
@@ -36,10 +33,15 @@ def start_from(teacher, config):
 
 
 class ImitationLoss:
-    """The loss of targets and, until ``faded_at`` of the steps, of the embeddings."""
+    """The loss of mixed targets, and of embeddings that differ from the teacher's.
 
-    def __init__(self, teacher, faded_at=float("inf")):
+    ``weight`` is that of the teacher in the targets. Embeddings count less and less
+    until ``faded_at`` of the steps.
+    """
+
+    def __init__(self, teacher, weight, faded_at):
         self.teacher = teacher.eval()
+        self.weight = weight
         self.faded_at = faded_at
 
     def __call__(self, net, batch, progress):
@@ -51,13 +53,12 @@ class ImitationLoss:
         # A row of zeros in the targets does not count.
         is_scored = targets.sum(dim=-1, keepdim=True) > 0
         posteriors = logits.masked_fill(~allowed, -1e4).softmax(dim=-1) * is_scored
-        targets = torch.lerp(targets, posteriors, TEACHER_WEIGHT)
+        targets = torch.lerp(targets, posteriors, self.weight)
         embeddings = net.encode(signals)
         logits = stage(net, embeddings, usable)
         loss = sum(soft_loss(part, targets, allowed) for part in logits)
-        weight = EMBEDDING_WEIGHT * max(1 - progress / self.faded_at, 0)
-        if weight:
+        if progress < self.faded_at:
             pairs = zip(embeddings, expected, strict=True)
-            distances = [F.mse_loss(a.float(), b.float()) for a, b in pairs]
-            loss = loss + weight * sum(distances)
+            distance = sum(F.mse_loss(a.float(), b.float()) for a, b in pairs)
+            loss += EMBEDDING_WEIGHT * (1 - progress / self.faded_at) * distance
         return loss

@@ -30,7 +30,14 @@ from typing import NamedTuple
 import mne
 import numpy as np
 import torch
-from ablations import ALONE, OneModalityNet, SpectrogramOnlyNet, print_rows, spread
+from ablations import (
+    ALONE,
+    CONFIG,
+    OneModalityNet,
+    SpectrogramOnlyNet,
+    print_rows,
+    spread,
+)
 from sleep_edf_heads import (
     N_HEADS,
     draw_donors,
@@ -52,7 +59,7 @@ from mne_mc2sleep._constants import N_TIMES, SFREQ
 from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.inference.sliding_window import encode_epochs
 from mne_mc2sleep.io.recordings import read_recording
-from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.network import MC2SleepNet
 from mne_mc2sleep.preprocessing.scaling import (
     approach_reference,
     median_distances,
@@ -207,7 +214,7 @@ def train(nights, variant, seed):
     options = replace(options, **variant.options)
     draw = partial(nights.draw, variant)
     with training.seeded(seed):
-        net = variant.network(MC2SleepConfig.from_size("small"))
+        net = variant.network(CONFIG)
     training.fit_input_statistics(net, draw(0), seed)
     if n_pretrain:
         training.train(training.Pretraining(net, options), draw, [], [])

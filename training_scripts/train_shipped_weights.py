@@ -16,7 +16,7 @@ three steps, see ``training_scripts/distillation.py``.
 
 The same command resumes after the last train epoch that was finished. On one core the
 first two steps take about 1 h, the third about 3 h, 40 min of it to draw the nights,
-and the fourth about DISTIL_MINUTES. ``--start`` takes the weights of the first two
+and the fourth about 1 h. ``--start`` takes the weights of the first two
 steps from a file. ``--fold`` chooses the test subjects.
 """
 
@@ -36,7 +36,7 @@ import torch
 from band_power_nights import SCALING, make_nights, read_power_nights, split_nights
 from continuation import loss_of_targets
 from continuation import train as continue_training
-from distillation import FADED_AT, ImitationLoss, start_from
+from distillation import ImitationLoss, start_from
 from sleep_edf_heads import read_heads
 from soft_nights import (
     HEADS_VERSIONS,
@@ -103,13 +103,15 @@ BRANCHES = (
     Phase(5, 5, 3e-4, True, 0.4),
     Phase(5, 5, 3e-4, True, 0.4, ("events",)),
 )
-# The encoder of the first three steps of "small"; with its own it was never trained
-# from scratch.
+# The encoder of the first three steps of "small". Its own encoder takes half as long.
 FIRST_ENCODER = {"small": {"stem_stride": 4, "frame_stride": 1}}
-# The fourth step: the backbones alone, then all layers.
+# The fourth step: the backbones alone, then all layers, twice. For each phase, the
+# weight of the posteriors of the third step in the targets, and the share of the steps
+# after which its embeddings are no longer imitated.
 DISTILLATION = (
-    Phase(1, 1, 1.5e-3, True, 0.4, ("events", "power")),
-    Phase(6, 6, 5e-4, True, 0.4, ("events", "power")),
+    (Phase(1, 1, 1.5e-3, True, 0.4, ("events", "power")), 0.5, float("inf")),
+    (Phase(6, 6, 5e-4, True, 0.4, ("events", "power")), 0.5, 1 / 3),
+    (Phase(5, 5, 4e-4, True, 0.4, ("events", "power")), 0.75, 0.0),
 )
 # The weights after the last passes of the last phase, of the branches, and of the
 # fourth step are averaged.
@@ -272,15 +274,14 @@ def distil(teacher, folder, runs, first, args):
     """Run the fourth step; return the faster network."""
     config = MC2SleepConfig.from_size(args.size, SEQUENCE_LENGTH)
     net = start_from(teacher, config)
-    warm, all_layers = DISTILLATION
     net.requires_grad_(False)
     for backbone in net.backbones:
         backbone.requires_grad_(True)
-    run_phase(net, warm, folder, runs, first, args, ImitationLoss(teacher))
-    net.requires_grad_(True)
-    loss = ImitationLoss(teacher, FADED_AT)
-    run_phase(net, all_layers, folder, runs, first + 1, args, loss)
-    average_last_passes(net, args.out_dir, first + 1)
+    for index, (phase, weight, faded_at) in enumerate(DISTILLATION, first):
+        loss = ImitationLoss(teacher, weight, faded_at)
+        run_phase(net, phase, folder, runs, index, args, loss)
+        net.requires_grad_(True)
+    average_last_passes(net, args.out_dir, index)
     return net
 
 
@@ -327,7 +328,8 @@ def average_last_passes(net, folder, *phases):
 
 
 def describe_data(args, power_nights, head_nights, runs):
-    """Return what the third step was trained on, for the provenance."""
+    """Return what the third and fourth step were trained on, for the provenance."""
+    phases = [*PHASES, *BRANCHES, *(phase for phase, _, _ in DISTILLATION)]
     return {
         "phase": "continuation on soft targets",
         "package_version": __version__,
@@ -343,7 +345,7 @@ def describe_data(args, power_nights, head_nights, runs):
         "heads_validation_subjects": list(HEADS_VALIDATION_SUBJECTS),
         "heads_test_subjects": list(HEADS_TEST_SUBJECTS),
         "ucddb_subjects": sorted({run.subject for run in runs}),
-        "passes": [phase.passes for phase in (*PHASES, *BRANCHES, *DISTILLATION)],
+        "passes": [phase.passes for phase in phases],
         "seed": args.seed,
     }
 

@@ -22,9 +22,9 @@ class KnownWeights(NamedTuple):
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
-        "6b9bcb6223f7101bff7367cfdaa89b4d6af697206d77bfd25a102b7b4b1fa341",
-        2327844,
-        "574 k parameters, trained on resynthesised nights and real EEG of Sleep-EDF",
+        "8000238c35e4c7617fed122e7a12a69adbd0fb6ce7f22ad793c950bbd7875512",
+        2393412,
+        "590 k parameters, trained on resynthesised nights and real EEG of Sleep-EDF",
     ),
 }
 

@@ -143,7 +143,7 @@ def test_imitation_mixes_targets_and_compares_embeddings(config):
     posteriors = logits.total.masked_fill(~allowed, -1e4).softmax(-1)
     mixed = (targets + posteriors * targets.sum(-1, keepdim=True)) / 2
     expected = sum(continuation.soft_loss(part, mixed, allowed) for part in logits)
-    loss = distillation.ImitationLoss(teacher, faded_at=0.5)
+    loss = distillation.ImitationLoss(teacher, 0.5, faded_at=0.5)
     torch.testing.assert_close(loss(teacher, batch, 0.0), expected)
     assert loss(other, batch, 0.0) > loss(other, batch, 0.25) > loss(other, batch, 0.5)
     torch.testing.assert_close(loss(other, batch, 0.5), loss(other, batch, 1.0))
