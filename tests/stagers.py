@@ -36,7 +36,7 @@ TINY_SIZES = {
 }
 # What "small" is where stagers are tiny.
 TINY_SMALL = {n: TINY_SIZES[n] for n in TINY_SIZES if n != "sequence_length"}
-TINY_SMALL["sequence_layers"] = 1
+TINY_SMALL |= {"sequence_layers": 1, "frame_stride": 2}
 
 
 def learnt(clf):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from stagers import is_equal
 
 from mne_mc2sleep import training
 from mne_mc2sleep.inference.sliding_window import (
@@ -48,12 +48,6 @@ def interrupted(monkeypatch):
     return interrupt_in
 
 
-def same(net, other):
-    """Return whether two networks have the same weights to the bit."""
-    state, other = net.state_dict(), other.state_dict()
-    return all(torch.equal(state[name], other[name]) for name in state)
-
-
 def test_pretraining_without_stages_unlearns_none(trained, make_night, quick):
     """A stager that could stage still can."""
     stager = copy.deepcopy(trained)
@@ -83,7 +77,7 @@ def test_nights_without_stages_are_left_out_of_finetuning(net, make_night, optio
     with_them, without = Stager(copy.deepcopy(net)), Stager(copy.deepcopy(net))
     with_them.finetune([unscored, *scored, unusable], options)
     without.finetune(scored, options)
-    assert same(with_them.net, without.net)
+    assert is_equal(with_them.net.state_dict(), without.net.state_dict())
     assert with_them.provenance == without.provenance
     assert with_them.calibration_temperature == without.calibration_temperature
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import train_shipped_weights as script
-from stagers import TINY_SMALL
+from stagers import TINY_SMALL, is_equal
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
 from mne_mc2sleep.weights.file_format import load_weights
@@ -34,9 +34,7 @@ def powers(tmp_path_factory):
     rng = np.random.default_rng(0)
     n_rows = N_SUBJECTS * N_EPOCHS
     stage = np.tile(np.repeat(np.arange(-1, 5), N_EPOCHS // 6), N_SUBJECTS)
-    bands = np.array([2.0, 1.0, 0.0, -1.0, -2.0]) + 0.3 * rng.normal(
-        size=(n_rows, 2, 5)
-    )
+    bands = np.arange(2, -3, -1) + 0.3 * rng.normal(size=(n_rows, 2, 5))
     bands[..., 0] += stage[:, None]
     fname = tmp_path_factory.mktemp("powers") / "nights.npz"
     np.savez(
@@ -89,8 +87,7 @@ def test_weights_are_trained_without_mne_and_tell_whom_they_know(trained):
     assert len(clf.predict(raw)) == 20
     told = clf.stager_.provenance[-1]
     test, validation = set(told["test_subjects"]), set(told["validation_subjects"])
-    assert test
-    assert validation
+    assert len(test) * len(validation) > 0
     assert not test & validation
     assert told["n_subjects"] == N_SUBJECTS - len(test | validation)
     assert "resynthesised" in told["source"]
@@ -104,8 +101,7 @@ def test_the_same_command_again_trains_nothing_again(trained, train):
     assert "Train epoch 1" in first
     assert "Train epoch 1" not in second
     after, _ = load_weights(folder / "small.safetensors")
-    for one, other in zip(before.parameters(), after.parameters(), strict=True):
-        assert torch.equal(one, other)
+    assert is_equal(before.state_dict(), after.state_dict())
 
 
 def test_third_step_continues_on_heads_and_a_teacher(

@@ -35,8 +35,6 @@ from mne_mc2sleep.metrics import score_stages
 from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet
 from mne_mc2sleep.training import TrainingOptions
 
-# The encoder of the first three steps of the shipped weights.
-CONFIG = replace(MC2SleepConfig.from_size("small"), stem_stride=4, frame_stride=1)
 # The evening that is left out, in epochs.
 N_EVENING = 30
 
@@ -135,6 +133,11 @@ def make_options(budget, seed, changes):
     return replace(options, **changes)
 
 
+def small_config():
+    """Return the sizes of ``small`` in the first three steps of its training."""
+    return replace(MC2SleepConfig.from_size("small"), stem_stride=4, frame_stride=1)
+
+
 def run(
     nights,
     test,
@@ -147,7 +150,7 @@ def run(
 ):
     """Train a variant; return its kappa and macro-F1 on the test nights."""
     with training.seeded(options.seed):
-        net = network(CONFIG)
+        net = network(small_config())
     training.fit_input_statistics(net, nights, options.seed)
     scored = nights[:n_scored]
     seen = [without_stages(n) for n in nights] if unlabelled else scored

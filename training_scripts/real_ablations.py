@@ -32,10 +32,10 @@ import numpy as np
 import torch
 from ablations import (
     ALONE,
-    CONFIG,
     OneModalityNet,
     SpectrogramOnlyNet,
     print_rows,
+    small_config,
     spread,
 )
 from sleep_edf_heads import (
@@ -214,7 +214,7 @@ def train(nights, variant, seed):
     options = replace(options, **variant.options)
     draw = partial(nights.draw, variant)
     with training.seeded(seed):
-        net = variant.network(CONFIG)
+        net = variant.network(small_config())
     training.fit_input_statistics(net, draw(0), seed)
     if n_pretrain:
         training.train(training.Pretraining(net, options), draw, [], [])

@@ -119,7 +119,7 @@ N_AVERAGED = 3
 N_COPIES_OF_RUNS = 2
 # Both chosen on the real EEG of the validation: teachers find too little N1, and soft
 # targets make the network less confident than it should be.
-N1_SHIFT = 0.25
+N1_SHIFT = 0.4
 TEMPERATURE = 0.75
 LEVELS_SEED = 20_000
 
@@ -303,7 +303,7 @@ def run_phase(net, phase, folder, runs, index, args, find_loss=loss_of_targets):
         net,
         draw,
         phase.passes if args.passes is None else args.passes,
-        phase.planned_passes * n_epochs // EPOCHS_PER_STEP,
+        -(-phase.planned_passes * n_epochs // EPOCHS_PER_STEP),
         phase.learning_rate,
         seed=seed,
         checkpoint=args.out_dir / f"continuation{index}.pt",

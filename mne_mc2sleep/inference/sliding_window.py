@@ -18,9 +18,9 @@ from .._constants import EPOCH_DURATION, N_TIMES, SFREQ, STAGES, UNSCORED
 from .._utils import in_threads
 from ..network import Embeddings, SleepNetwork, fuse
 
-# Numbers in the largest layer of a batch of the backbones: 133 epochs of "small" and 8
-# of "base". Larger batches do not fit into the cache of a CPU (measured).
-_BATCH_SIZE = 1_600_000
+# Numbers in the largest layer of a batch of the backbones: 62 epochs of "small". Larger
+# batches do not fit into the cache of a CPU (measured). At least the epochs of "base".
+_BATCH_SIZE, _MIN_EPOCHS = 750_000, 8
 # Windows in one batch of the sequence level.
 _WINDOWS_AT_ONCE = 32
 # Each epoch is in this many windows, except at the ends (our choice).
@@ -40,10 +40,10 @@ def encode_epochs(net: SleepNetwork, signals: NDArray | Tensor) -> Tensor:
     def encode(part: Tensor) -> Tensor:
         return torch.stack(encoder.encode(part.to(device)), dim=1).cpu()
 
-    config = net.config
-    per_epoch = N_TIMES * config.signal_channels[0] // config.stem_stride
-    batches = torch.as_tensor(signals).split(max(_BATCH_SIZE // per_epoch, 1))
-    return _compute(encode, batches, device)
+    per_epoch = N_TIMES * net.config.signal_channels[0] // net.config.stem_stride
+    n_batches = -(-len(signals) // max(_BATCH_SIZE // per_epoch, _MIN_EPOCHS))
+    # Equal batches, so that no thread waits long for another.
+    return _compute(encode, torch.as_tensor(signals).tensor_split(n_batches), device)
 
 
 def log_posteriors(net: SleepNetwork, embeddings: Tensor, usable: NDArray) -> NDArray:

@@ -16,8 +16,7 @@ class MC2SleepConfig:
     sequence_layers: int = 4
     dropout: float = 0.1
     spectrogram_layers: int = 4  #: Of the spectrogram's Transformer (our choice).
-    #: Frames from one token of that Transformer to the next (our choice).
-    frame_stride: int = 1
+    frame_stride: int = 1  #: Frames from one of its tokens to the next (our choice).
     # Channels and convolutions of each block of the CNN, its first convolution, and the
     # pooling between blocks, as in SleePyCo.
     signal_channels: tuple[int, ...] = (64, 128, 192, 256, 256)
@@ -28,10 +27,7 @@ class MC2SleepConfig:
 
     @classmethod
     def from_size(cls, size: str, sequence_length: int = 20) -> Self:
-        """Return the sizes of ``"base"``, as published, or ``"small"``, for a CPU.
-
-        ``"small"`` has a strided stem and less than a million parameters (our choice).
-        """
+        """Return the sizes of ``"base"``, as published, or ``"small"``, for a CPU."""
         if size not in _SIZES:
             raise ValueError(f"'size' must be one of {sorted(_SIZES)}, not {size!r}.")
         return cls(sequence_length=sequence_length, **_SIZES[size])

@@ -79,12 +79,10 @@ class SpectrogramBackbone(nn.Module):
     def __init__(self, config: MC2SleepConfig):
         super().__init__()
         self.spectrogram = LogSpectrogram()
-        # One token reads the frames up to its neighbours, as a strided convolution.
-        self.stride = config.frame_stride
-        self.n_frames = 2 * self.stride - 1
-        self.frame_projection = nn.Linear(self.n_frames * N_BINS, config.width)
-        n_tokens = 1 + (N_FRAMES - self.n_frames) // self.stride
-        positions = sinusoidal_positions(n_tokens, config.width)
+        # A token reads the frames up to its neighbours, as a strided convolution.
+        self.stride = stride = config.frame_stride
+        self.frame_projection = nn.Linear((2 * stride - 1) * N_BINS, config.width)
+        positions = sinusoidal_positions((N_FRAMES + 1) // stride - 1, config.width)
         self.register_buffer("positions", positions, persistent=False)
         self.dropout = nn.Dropout(config.dropout)
         sizes = config.width, config.n_heads, config.feedforward, config.dropout
@@ -96,7 +94,7 @@ class SpectrogramBackbone(nn.Module):
 
     def forward(self, signals: Tensor) -> Tensor:
         """Embed ``signals`` (n_epochs, n_times) in µV as (n_epochs, width)."""
-        frames = self.spectrogram(signals).unfold(1, self.n_frames, self.stride)
+        frames = self.spectrogram(signals).unfold(1, 2 * self.stride - 1, self.stride)
         tokens = self.frame_projection(frames.transpose(2, 3).flatten(2))
         tokens = self.layers(self.dropout(tokens + self.positions))
         return self.norm(self.pooling(tokens))

@@ -22,7 +22,7 @@ class KnownWeights(NamedTuple):
 KNOWN_WEIGHTS = {
     "small": KnownWeights(
         "small.safetensors",
-        "8000238c35e4c7617fed122e7a12a69adbd0fb6ce7f22ad793c950bbd7875512",
+        "269340e528b7d9004fa7b9ee5113c260ecc68d3cfb9cdd75eca7716254d0b482",
         2393412,
         "590 k parameters, trained on resynthesised nights and real EEG of Sleep-EDF",
     ),

@@ -59,7 +59,8 @@ def test_results_do_not_depend_on_the_batch_size(
 ):
     usable = all_but(29, *range(3, 14))
     expected = log_posteriors(trained_net, embeddings, usable)
-    monkeypatch.setattr(sliding_window, "_EPOCHS_TIMES_WIDTH", size * 16)
+    monkeypatch.setattr(sliding_window, "_BATCH_SIZE", 0)
+    monkeypatch.setattr(sliding_window, "_MIN_EPOCHS", size)
     monkeypatch.setattr(sliding_window, "_WINDOWS_AT_ONCE", size)
     found = encode_epochs(trained_net, night.signals)
     torch.testing.assert_close(found, embeddings, rtol=0, atol=1e-6)

@@ -16,11 +16,6 @@ def test_sizes_have_the_documented_number_of_parameters(size, millions):
     assert net.config.size == size
 
 
-def test_an_unknown_size_is_an_error():
-    with pytest.raises(ValueError, match=r"'base', 'small'.*'huge'"):
-        MC2SleepConfig.from_size("huge")
-
-
 def test_each_epoch_is_embedded_by_itself_and_at_a_fixed_scale(net, signals):
     """Each embedding has mean 0 and variance 1."""
     found, alone = (torch.stack(net.encode(s)) for s in (signals, signals[1:2]))

@@ -7,8 +7,7 @@ from scipy.signal import spectrogram
 from torch.testing import assert_close
 
 from mne_mc2sleep._constants import N_TIMES, SFREQ
-from mne_mc2sleep.network import MC2SleepConfig
-from mne_mc2sleep.network.spectrogram_backbone import SpectrogramBackbone
+from mne_mc2sleep.network import MC2SleepConfig, MC2SleepNet
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_the_place_of_a_burst_matters_by_the_positions_alone(net, signals):
 
 
 def test_a_token_of_small_reads_three_frames_of_which_the_next_reads_one(signals):
-    backbone = SpectrogramBackbone(MC2SleepConfig.from_size("small")).eval()
+    backbone = MC2SleepNet(MC2SleepConfig.from_size("small")).spectrogram_backbone
     read = []
     backbone.frame_projection.register_forward_pre_hook(
         lambda _, args: read.append(*args)

@@ -36,10 +36,8 @@ def test_only_subjects_who_are_not_scored_are_trained_on(arguments):
     nights = real_ablations.RealNights(args.heads)
     assert [night.subject for night in nights.nights] == ["SC400", "SC401"]
     sets = real_ablations.read_sets(args)
-    assert {name: len(found) for name, found in sets.items()} == {
-        "heads, validation": 1,
-        "heads, test": 1,
-    }
+    n_nights = {name: len(found) for name, found in sets.items()}
+    assert n_nights == {"heads, validation": 1, "heads, test": 1}
 
 
 def test_a_pass_reads_the_same_epochs_of_signals_and_targets(arguments):
