@@ -16,8 +16,8 @@ three steps, see ``training_scripts/distillation.py``.
 
 The same command resumes after the last train epoch that was finished. On one core the
 first two steps take about 1 h, the third about 3 h, 40 min of it to draw the nights,
-and the fourth about 1 h. ``--start`` takes the weights of the first two
-steps from a file. ``--fold`` chooses the test subjects.
+and the fourth about 1 h. ``--start`` takes the weights of the first two steps from a
+file. ``--fold`` chooses the test subjects.
 """
 
 from __future__ import annotations
