@@ -19,6 +19,7 @@ import os
 import tempfile
 import time
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -119,8 +120,10 @@ def measure(size, args):
         # Encoding, which comes first, is in both.
         for name, n in (("few", 1), ("many", 1 + N_FINETUNE)):
             more = replace(options, finetune_train_epochs=n, patience=n)
+            # Weights that were fine-tuned would be adapted.
+            new = deepcopy(stager)
             with clock(seconds, name):
-                stager.finetune(nights, more)
+                new.finetune(nights, more)
     seconds["fine-tuning"] = (seconds.pop("many") - seconds.pop("few")) / N_FINETUNE
     n_epochs = sum(len(night.stages) for night in nights)
     return {name: n_epochs / s for name, s in seconds.items()}, gflop
