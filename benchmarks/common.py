@@ -27,17 +27,10 @@ def channel_names(n_channels):
 
 
 def make_night(hours, n_channels=1, sfreq=100.0, random_state=0):
-    """Simulate a scored night of any number of channels.
+    """Simulate a night of any number of channels; return recording and hypnogram.
 
     Further channels are the first two, shifted in time: the content of the signals does
     not matter for the time.
-
-    Returns
-    -------
-    raw : RawArray
-        The recording.
-    hypno : yasa.Hypnogram
-        Its stages.
     """
     import mne
 

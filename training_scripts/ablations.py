@@ -27,12 +27,13 @@ import numpy as np
 import torch
 from band_power_nights import read_power_nights, split_nights
 from synthesis import resynthesize
+from train_shipped_weights import first_config
 
 from mne_mc2sleep import training
 from mne_mc2sleep.data.nights import Night
 from mne_mc2sleep.inference.sliding_window import encode_epochs, log_posteriors
 from mne_mc2sleep.metrics import score_stages
-from mne_mc2sleep.network import Embeddings, MC2SleepConfig, MC2SleepNet
+from mne_mc2sleep.network import Embeddings, MC2SleepNet
 from mne_mc2sleep.training import TrainingOptions
 
 # The evening that is left out, in epochs.
@@ -133,11 +134,6 @@ def make_options(budget, seed, changes):
     return replace(options, **changes)
 
 
-def small_config():
-    """Return the sizes of ``small`` in the first three steps of its training."""
-    return replace(MC2SleepConfig.from_size("small"), stem_stride=4, frame_stride=1)
-
-
 def run(
     nights,
     test,
@@ -150,7 +146,7 @@ def run(
 ):
     """Train a variant; return its kappa and macro-F1 on the test nights."""
     with training.seeded(options.seed):
-        net = network(small_config())
+        net = network(first_config("small"))
     training.fit_input_statistics(net, nights, options.seed)
     scored = nights[:n_scored]
     seen = [without_stages(n) for n in nights] if unlabelled else scored

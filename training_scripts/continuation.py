@@ -180,16 +180,16 @@ def _collate(batch, sequence_length):
     return torch.from_numpy(signals).float(), targets, usable, allowed
 
 
-def soft_loss(logits, targets, allowed):
-    """Return the mean cross-entropy over the rows that have a target.
-
-    The posteriors are conditional on the stages that are allowed.
-    """
+def log_posteriors(logits, allowed):
+    """Return log-posteriors that are conditional on the stages that are allowed."""
     # Minus infinity times a target of 0 would be NaN.
-    logits = logits.float().masked_fill(~allowed, -1e4)
-    log_posteriors = F.log_softmax(logits, dim=-1)
+    return F.log_softmax(logits.float().masked_fill(~allowed, -1e4), dim=-1)
+
+
+def soft_loss(logits, targets, allowed):
+    """Return the mean cross-entropy over the rows that have a target."""
     n_scored = (targets.sum(dim=-1) > 0).sum().clamp(min=1)
-    return -(targets * log_posteriors).sum() / n_scored
+    return -(targets * log_posteriors(logits, allowed)).sum() / n_scored
 
 
 def stage(net, embeddings, usable):

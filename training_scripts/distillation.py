@@ -10,7 +10,7 @@ of the teacher's posteriors.
 from __future__ import annotations
 
 import torch
-from continuation import soft_loss, stage
+from continuation import log_posteriors, soft_loss, stage
 from torch.nn import functional as F
 
 from mne_mc2sleep.network import MC2SleepNet
@@ -49,10 +49,10 @@ class ImitationLoss:
         signals, targets, usable, allowed = batch
         with torch.no_grad():
             expected = self.teacher.encode(signals)
-            logits = stage(self.teacher, expected, usable).total.float()
+            logits = stage(self.teacher, expected, usable).total
         # A row of zeros in the targets does not count.
         is_scored = targets.sum(dim=-1, keepdim=True) > 0
-        posteriors = logits.masked_fill(~allowed, -1e4).softmax(dim=-1) * is_scored
+        posteriors = log_posteriors(logits, allowed).exp() * is_scored
         targets = torch.lerp(targets, posteriors, self.weight)
         embeddings = net.encode(signals)
         logits = stage(net, embeddings, usable)

@@ -30,14 +30,7 @@ from typing import NamedTuple
 import mne
 import numpy as np
 import torch
-from ablations import (
-    ALONE,
-    OneModalityNet,
-    SpectrogramOnlyNet,
-    print_rows,
-    small_config,
-    spread,
-)
+from ablations import ALONE, OneModalityNet, SpectrogramOnlyNet, print_rows, spread
 from sleep_edf_heads import (
     N_HEADS,
     draw_donors,
@@ -47,7 +40,11 @@ from sleep_edf_heads import (
     stage_shares,
 )
 from teachers import mix_targets, yasa_teacher
-from train_shipped_weights import HEADS_TEST_SUBJECTS, HEADS_VALIDATION_SUBJECTS
+from train_shipped_weights import (
+    HEADS_TEST_SUBJECTS,
+    HEADS_VALIDATION_SUBJECTS,
+    first_config,
+)
 
 from mne_mc2sleep import (
     MC2SleepClassifier,
@@ -214,7 +211,7 @@ def train(nights, variant, seed):
     options = replace(options, **variant.options)
     draw = partial(nights.draw, variant)
     with training.seeded(seed):
-        net = variant.network(small_config())
+        net = variant.network(first_config("small"))
     training.fit_input_statistics(net, draw(0), seed)
     if n_pretrain:
         training.train(training.Pretraining(net, options), draw, [], [])

@@ -169,6 +169,12 @@ def encode(net, nights):
     return [n.encoded(encode_epochs(net, n.signals)) for n in nights]
 
 
+def first_config(size, sequence_length=20):
+    """Return the sizes of the network in the first three steps."""
+    config = MC2SleepConfig.from_size(size, sequence_length)
+    return replace(config, **FIRST_ENCODER.get(size, {}))
+
+
 def train_on_powers(args):
     """Pretrain and fine-tune; return the stager."""
     nights = read_power_nights(args.fname)
@@ -181,9 +187,7 @@ def train_on_powers(args):
         return make_nights(train_nights, seed, device, True, max_spread)
 
     with training.seeded(args.seed):
-        config = MC2SleepConfig.from_size(args.size, SEQUENCE_LENGTH)
-        config = replace(config, **FIRST_ENCODER.get(args.size, {}))
-        net = MC2SleepNet(config).to(device)
+        net = MC2SleepNet(first_config(args.size, SEQUENCE_LENGTH)).to(device)
     validation = make_nights(validation_nights, (VALIDATION_SEED, args.fold), device)
     training.fit_input_statistics(net, draw("pretrain", 0), args.seed)
     stager = Stager(net, scaling=SCALING, can_stage=True, was_finetuned=True)
@@ -329,7 +333,9 @@ def average_last_passes(net, folder, *phases):
 
 def describe_data(args, power_nights, head_nights, runs):
     """Return what the third and fourth step were trained on, for the provenance."""
-    phases = [*PHASES, *BRANCHES, *(phase for phase, _, _ in DISTILLATION)]
+    phases = [*PHASES, *BRANCHES]
+    if args.size in FIRST_ENCODER:
+        phases += [phase for phase, _, _ in DISTILLATION]
     return {
         "phase": "continuation on soft targets",
         "package_version": __version__,

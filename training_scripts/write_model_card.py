@@ -105,8 +105,9 @@ The figure is for Fpz-Cz. Below the diagonal, the weights are too confident.
 
 {steps}
 
-Teachers: {teachers}. In the last twelve passes, the network so far taught one
-whose encoder takes half the time.
+Teachers: {teachers}.
+
+At last, the trained network taught one with a faster encoder.
 
 Most resynthesised nights lack bouts of a single epoch, so they have less N1 than real
 nights. The experts scored by R&K; stages 3 and 4 became N3. Scaling is `"{scaling}"`,
