@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from fractions import Fraction
 
     import torch
     from numpy.typing import NDArray
 
 # Of BrainVision, Persyst, EEGLAB and Curry, where another file is passed.
 _DATA_SUFFIXES = (".eeg", ".dat", ".fdt", ".dpa")
-_PART = 360_000  # samples, an hour: enough for a thread, in little memory
+# Samples of a Fourier transform, and how many at once: enough, in little memory.
+_BLOCK, _BLOCKS_AT_ONCE = 16_384, 16
 _TIMEOUT = (5, 60)  # s, to connect to a server and to read from it
 _lock = threading.Lock()
 _collected: defaultdict[int, list] = defaultdict(list)  # by thread, innermost last
@@ -117,22 +119,60 @@ def in_threads(function: Callable, parts: Iterable) -> list:
         torch.set_num_threads(n_threads)
 
 
-def filter_in_parts(function: Callable, signal: NDArray, margin: int) -> NDArray:
-    """Filter a signal (n_times,) in parts of fixed length, in threads.
+def filter_signal(
+    signal: NDArray,
+    response: Callable[[int], NDArray],
+    margin: int,
+    ratio: Fraction | int = 1,
+) -> NDArray:
+    """Filter a signal (n_times,) without delay, and resample it, in threads.
 
-    The filter looks at most ``margin`` samples back and ahead. The result is float32.
+    Parameters
+    ----------
+    signal : array of shape (n_times,)
+        It is continued at its ends by its mirror image.
+    response : callable
+        Turns the length of a Fourier transform into the real gain of each of its
+        frequencies, at the new sampling rate.
+    margin : int
+        How many new samples the filter looks back and ahead.
+    ratio : Fraction
+        The new sampling rate over that of ``signal``.
+
+    Returns
+    -------
+    filtered : array of shape (ceil(ratio * n_times),)
+        In float32.
     """
     import numpy as np
+    from numpy.lib.stride_tricks import sliding_window_view
+    from scipy.fft import irfft, rfft
 
-    found = np.empty(signal.size, np.float32)
+    up, down = ratio.numerator, ratio.denominator
+    # Blocks that overlap (overlap-save), of whole numbers of old and new samples.
+    edge = -(-margin // up)
+    length = max(_BLOCK // max(up, down), 4 * edge)
+    step, n_times = length - 2 * edge, -(-signal.size * up // down)
+    n_blocks = -(-n_times // (step * up))
+    gain = response(length * up).astype(np.float32)[: length * down // 2 + 1]
+    found = np.empty((n_blocks, step * up), np.float32)
 
     def fill(start: int) -> None:
-        first, stop = max(start - margin, 0), start + _PART
-        part = function(signal[first : stop + margin])
-        found[start:stop] = part[start - first :][:_PART]
+        blocks = found[start : start + _BLOCKS_AT_ONCE]
+        first = (start * step - edge) * down
+        stop = first + (len(blocks) * step + 2 * edge) * down
+        part = signal[max(first, 0) : stop]
+        # Without the offset, which can be thousands of times the EEG.
+        offset = part.mean()
+        part = (part - offset).astype(np.float32)
+        part = np.pad(part, (max(-first, 0), max(stop - signal.size, 0)), "reflect")
+        part = sliding_window_view(part, length * down)[:: step * down]
+        spectrum = rfft(part)[:, : gain.size] * (np.float32(ratio) * gain)
+        part = irfft(spectrum, length * up)[:, edge * up : -edge * up]
+        blocks[:] = part + np.float32(offset * gain[0])
 
-    in_threads(fill, range(0, signal.size, _PART))
-    return found
+    in_threads(fill, range(0, n_blocks, _BLOCKS_AT_ONCE))
+    return found.ravel()[:n_times]
 
 
 def check_fname(fname: str | os.PathLike, suffixes: tuple, overwrite: bool) -> Path:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import mne
 import numpy as np
 from mne.io import BaseRaw
+from numpy.typing import NDArray
 
 ANNOTATION_CHANNELS = ("EDF Annotations", "BDF Annotations")
 # Only one way to match a number: with two, thousands of digits would take hours.
@@ -102,32 +103,31 @@ def header_of(raw: BaseRaw) -> EdfHeader | None:
     return None
 
 
-def read_annotation_records(header: EdfHeader) -> list[list[bytes]]:
-    """Return what each annotation channel holds, one item per data record."""
+def read_annotation_records(header: EdfHeader) -> list[NDArray[np.uint8]]:
+    """Return what each annotation channel holds, of shape (n_records, n_bytes)."""
     # Mapped, because only a small part of a recording is read; an empty file cannot be.
     content = np.empty(0, np.uint8)
     if header.n_data_bytes:
-        mapped = np.memmap(header.path, np.uint8, "r", offset=header.data_offset)
-        content = np.asarray(mapped)  # of a memmap, each row would cost 1 µs
+        content = np.memmap(header.path, np.uint8, "r", offset=header.data_offset)
     n_records = content.size // max(header.record_bytes, 1)
     records = content[: n_records * header.record_bytes].reshape(n_records, -1)
     width = header.record_bytes // max(sum(header.n_samples), 1)
     ends = np.cumsum(header.n_samples, dtype=int) * width
     return [
-        [record.tobytes() for record in records[:, end - width * n : end]]
+        records[:, end - width * n : end]
         for name, n, end in zip(header.ch_names, header.n_samples, ends, strict=True)
         if name in ANNOTATION_CHANNELS
     ]
 
 
 def parse_annotations(
-    records: list[list[bytes]],
+    records: list[NDArray[np.uint8]],
 ) -> tuple[float, list[tuple[float, float, str]]]:
     """Return the onset of the first record in s, 0 if not stated, and the annotations.
 
     An annotation is its onset from the first record, its duration, and its text.
     """
-    found = _ANNOTATION.findall(b"".join(b"".join(channel) for channel in records))
+    found = _ANNOTATION.findall(b"".join(channel.tobytes() for channel in records))
     origin = float(found[0][0]) if found and not found[0][2] else 0.0
     return origin, [
         (round(float(onset) - origin, 6), float(duration or 0), _decode(text))

@@ -85,7 +85,9 @@ def insert_pauses(
     return spread, is_pause
 
 
-def _parts_of_records(records: list[list[bytes]], record_duration: float) -> Parts:
+def _parts_of_records(
+    records: list[NDArray[np.uint8]], record_duration: float
+) -> Parts:
     found = [_ONSET.match(record) for record in (records[0] if records else [])]
     onsets = np.array([float(match[1]) for match in found if match])
     if not onsets.size or onsets.size < len(found):

@@ -18,17 +18,18 @@ from mne.io import BaseRaw
 from mne.utils import logger
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi, welch
+from scipy.fft import rfftfreq
+from scipy.signal import butter, freqz_sos, welch
 
 from .._constants import BAND, EPOCH_DURATION, FILTER_ORDER, N_TIMES, SFREQ
-from .._utils import collect_warnings, filter_in_parts, warn
+from .._utils import collect_warnings, filter_signal, warn
 from . import bad_epochs
 from .channels import pick_channel, standard_name
 from .edf_header import EdfHeader, header_of, read_annotations, read_edf_header
 from .pauses import find_parts, insert_pauses
 
 # All of these are our choice.
-FILTER_PADDING = 10.0  # seconds; the 0.3 Hz edge has died away after that
+FILTER_MARGIN = 15.0  # seconds; the response to an impulse is below 2e-7 after that
 MAX_DENOMINATOR = 10_000  # of the resampling ratio: exact for rates with two decimals
 
 MIN_SFREQ = 40.0  # Hz; below, the band does not even hold sleep spindles safely
@@ -353,25 +354,14 @@ def _make_epochs(
 ) -> NDArray[np.float32]:
     """Resample, band-pass and cut a signal; return (n_epochs, n_times)."""
     ratio = Fraction(SFREQ / sfreq).limit_denominator(MAX_DENOMINATOR)
-    if ratio != 1:
-        up, down = ratio.numerator, ratio.denominator
-        # An electrode's offset can be thousands of times the EEG, and a window of less
-        # than 80 dB would let images of its drift into the band.
-        signal = signal - signal.mean()
-        signal = resample_poly(signal, up, down, window=("kaiser", 8), padtype="edge")
     sos = butter(FILTER_ORDER, BAND, "bandpass", fs=SFREQ, output="sos")
-    initial, padding = sosfilt_zi(sos), round(FILTER_PADDING * SFREQ)
 
-    def band_pass(part: NDArray[np.float64]) -> NDArray[np.float64]:
-        # As sosfiltfilt does, which keeps two more copies in memory. Reflected evenly,
-        # because a turn about the last sample would shift the mean.
-        part = np.pad(part, padding, "reflect")
-        for _ in range(2):
-            part = sosfilt(sos, part, zi=initial * part[0])[0][::-1]
-        return part[padding:-padding]
+    def response(n_fft: int) -> NDArray:
+        # Forwards and backwards.
+        freqs = rfftfreq(n_fft, 1 / SFREQ)
+        return np.abs(freqz_sos(sos, freqs, fs=SFREQ)[1]) ** 2
 
-    # After three paddings, a filter has forgotten all that single precision can hold.
-    filtered = filter_in_parts(band_pass, signal, 3 * padding)
+    filtered = filter_signal(signal, response, round(FILTER_MARGIN * SFREQ), ratio)
     # Where the ratio is only nearly exact, each epoch is looked up by its time, so that
     # the grid does not drift.
     starts = np.arange(n_epochs) * (EPOCH_DURATION * sfreq * float(ratio))

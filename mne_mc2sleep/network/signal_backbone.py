@@ -21,7 +21,9 @@ class ChannelGate(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Scale ``features`` of shape (n_epochs, n_channels, n_times) by channel."""
-        return features * self.gate(features.mean(dim=-1))[..., None]
+        gate = self.gate(features.mean(dim=-1))[..., None]
+        # In place to save memory, unless the gradient needs what was there.
+        return features * gate if torch.is_grad_enabled() else features.mul_(gate)
 
 
 def _convolution(n_in: int, n_out: int, kernel: int, stride: int, gated: bool):

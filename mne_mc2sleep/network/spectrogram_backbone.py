@@ -4,6 +4,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .._constants import N_TIMES, SFREQ
 from .config import MC2SleepConfig
@@ -70,6 +71,25 @@ class AttentionPooling(nn.Module):
         return (self.score(frames).softmax(dim=1) * frames).sum(dim=1)
 
 
+class FrameLayer(nn.TransformerEncoderLayer):
+    """A layer of torch whose attention is faster in eval mode, where frames are few."""
+
+    def forward(self, frames: Tensor) -> Tensor:  # type: ignore[override]
+        """Update ``frames`` of shape (n_epochs, n_frames, width)."""
+        if self.training:
+            return super().forward(frames)
+        attention = self.self_attn
+        inputs = F.linear(frames, attention.in_proj_weight, attention.in_proj_bias)
+        inputs = inputs.unflatten(-1, (3, attention.num_heads, -1))
+        query, key, value = inputs.permute(2, 0, 3, 1, 4).flatten(1, 2)
+        # Keys before queries: a softmax over a last dimension this short is slow.
+        scores = torch.bmm(key, query.mT * attention.head_dim**-0.5).softmax(dim=1)
+        found = torch.bmm(scores.mT, value).unflatten(0, (len(frames), -1))
+        found = attention.out_proj(found.transpose(1, 2).flatten(2))
+        frames = self.norm1(frames + found)
+        return self.norm2(frames + self._ff_block(frames))
+
+
 class SpectrogramBackbone(nn.Module):
     """Embed epochs by a Transformer over the frames of their spectrogram.
 
@@ -86,7 +106,7 @@ class SpectrogramBackbone(nn.Module):
         self.register_buffer("positions", positions, persistent=False)
         self.dropout = nn.Dropout(config.dropout)
         sizes = config.width, config.n_heads, config.feedforward, config.dropout
-        layer = partial(nn.TransformerEncoderLayer, *sizes, "gelu", batch_first=True)
+        layer = partial(FrameLayer, *sizes, "gelu", batch_first=True)
         layers = [layer() for _ in range(config.spectrogram_layers)]
         self.layers = nn.Sequential(*layers)
         self.pooling = AttentionPooling(config.width)

@@ -5,6 +5,7 @@ training nights by the Mahalanobis distance. All constants are our choice.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -195,10 +196,11 @@ def describe_epochs(signals: NDArray, usable: NDArray) -> NDArray:
     # How much the shape of the spectrum varies in half an hour around each epoch.
     shape = features[:, _STEADY_BANDS]
     shape = shape - shape.mean(axis=1, keepdims=True)
-    windows = sliding_window_view(shape, N_STEADY, axis=0)
-    variance = windows.var(axis=-1).mean(axis=-1).clip(1e-6)
-    first = np.arange(len(features)) - N_STEADY // 2
-    spread = 0.5 * np.log(variance)[first.clip(0, len(variance) - 1)]
+    average = partial(uniform_filter1d, size=N_STEADY, axis=0)
+    variance = (average(shape**2) - average(shape) ** 2).mean(axis=1).clip(1e-6)
+    # Only from windows that are complete.
+    middle = np.arange(len(shape)).clip(N_STEADY // 2, len(shape) - N_STEADY // 2)
+    spread = 0.5 * np.log(variance[middle])
     return np.column_stack([features, spread])
 
 
@@ -213,9 +215,10 @@ def _describe_part(signals: NDArray) -> NDArray:
     bands = (bands / np.diff(edges)).clip(_MIN_DENSITY)
     spectrum = np.log(density.mean(axis=1)[:, edges[0] : edges[-1]].clip(_MIN_DENSITY))
     peaks = (spectrum - uniform_filter1d(spectrum, 15, axis=-1)).max(axis=-1)
-    squares = np.square(x, dtype=np.float64)  # to the power of 4, beyond float32
-    variance = squares.mean(axis=1).clip(1e-9)
-    kurtosis = np.square(squares).mean(axis=1) / variance**2
+    variance = np.square(x).mean(axis=1).clip(1e-9)
+    # Divided first: the fourth power of an artefact can be beyond float32.
+    squares = np.square(x / np.sqrt(variance)[:, None])
+    kurtosis = np.square(squares).mean(axis=1)
     n_fft = next_fast_len(N_TIMES + _LAGS.stop, real=True)
     products = irfft(_power(rfft(x, n_fft)), n_fft)
     correlation = products[:, _LAGS].max(axis=1) / products[:, 0].clip(1e-9)

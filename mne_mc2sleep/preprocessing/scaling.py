@@ -5,14 +5,14 @@ Signals are consecutive epochs (n_epochs, n_times) of one channel in µV.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import firwin2, oaconvolve, welch
+from scipy.fft import rfft
+from scipy.signal import firwin2, welch
 
 from .._constants import BAND, SFREQ
-from .._utils import filter_in_parts
+from .._utils import filter_signal
 
 ROBUST_IQR = 20.0  # µV, about the interquartile range of a night of EEG
 # The share of the distance from the reference that is removed. The rest is kept: a
@@ -55,7 +55,8 @@ def _scale_spectrum(signals: NDArray, usable: NDArray) -> NDArray:
     distances = median_distances(signals[sample_epochs(np.flatnonzero(usable))])
     gain = np.median(distances)
     excess = gain.clip(*_POSSIBLE_LOG_GAIN) - gain.clip(*_USUAL_LOG_GAIN)
-    signals = signals * np.float32(np.exp(-0.5 * excess))
+    if excess:
+        signals = signals * np.float32(np.exp(-0.5 * excess))
     return approach_reference(signals, distances - excess, distances - excess)
 
 
@@ -138,9 +139,14 @@ def _fill(signals: NDArray, is_missing: NDArray) -> None:
 
 def _filter(signals: NDArray, gain: NDArray) -> NDArray:
     """Filter consecutive epochs as one signal, without delay."""
-    taps = firwin2(_N_TAPS, _GRID, gain, fs=SFREQ).astype(np.float32)
-    convolve = partial(oaconvolve, in2=taps, mode="same")
-    found = filter_in_parts(convolve, signals.ravel(), _N_TAPS // 2)
+    taps = firwin2(_N_TAPS, _GRID, gain, fs=SFREQ)
+
+    def response(n_fft: int) -> NDArray:
+        # Begins with the middle, so that there is no delay.
+        centered = np.roll(np.pad(taps, (0, n_fft - _N_TAPS)), -(_N_TAPS // 2))
+        return rfft(centered).real
+
+    found = filter_signal(signals.ravel(), response, _N_TAPS // 2)
     return found.reshape(signals.shape)
 
 
