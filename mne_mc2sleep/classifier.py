@@ -279,8 +279,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def _new_stager(self, seed: int) -> Stager:
         """Load the weights to start from, or make an untrained network."""
         if self.weights is not None:
-            fname = find_weights(self.weights)
-            return Stager.load(fname, self.device, self.network)[0]
+            return Stager.load(find_weights(self.weights), self.device, self.network)[0]
         length, scaling = self.sequence_length or 20, self.scaling or "none"
         config = MC2SleepConfig.from_size(self.size or "small", length)
         return Stager.untrained(config, seed, self.device, scaling, self.network)
@@ -399,12 +398,9 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
     def _run(self, stage, raws, n_jobs, picks, average_channels):
         """Stage one recording or a list of them."""
         self._check_is_fitted()
-        read = partial(
-            read_channels,
-            picks=self.picks if picks is None else picks,
-            average_channels=average_channels,
-            scaling=self.stager_.scaling,
-        )
+        picks = self.picks if picks is None else picks
+        channels = {"picks": picks, "average_channels": average_channels}
+        read = partial(read_channels, **channels, scaling=self.stager_.scaling)
         raws, is_list = as_list(raws)
         found = [*run_on_recordings(partial(stage, read=read), raws, n_jobs=n_jobs)]
         return found if is_list else found[0]

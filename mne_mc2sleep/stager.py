@@ -1,7 +1,5 @@
 """The network with its scaling, calibration and provenance: arrays in and out."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -9,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +60,7 @@ class Stager:
         device=None,
         scaling="none",
         network=None,
-    ) -> Stager:
+    ) -> Self:
         """Make a stager whose network has random weights, drawn from ``seed``."""
         device = find_device(device)
         with training.seeded(seed):
@@ -116,9 +114,8 @@ class Stager:
                 encoded = adaptation.blend_targets(net, encoded, temperature)
             if leave_out and len(_subjects(train)) > 1:
                 chosen = choose(adaptation.leave_out(net, encoded, options))
+            kind = adaptation.Adapting if self.was_finetuned else training.Finetuning
             try:
-                is_new = not self.was_finetuned
-                kind = training.Finetuning if is_new else adaptation.Adapting
                 self._train(kind(net, options), encoded, validation, run)
             finally:
                 after = deepcopy(net.state_dict())
@@ -180,7 +177,7 @@ class Stager:
         save_weights(fname, self.net, metadata, overwrite, self.network)
 
     @classmethod
-    def load(cls, fname, device=None, network=None) -> tuple[Stager, dict[str, Any]]:
+    def load(cls, fname, device=None, network=None) -> tuple[Self, dict[str, Any]]:
         """Load what `save` wrote: the stager and the parameters of its classifier."""
         net, saved = load_weights(fname, network)
         for name, is_sound in _CHECKS.items():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mne_mc2sleep import training
+from mne_mc2sleep.training import trainer
 
 PHASES = {"pretrain": training.Pretraining, "finetune": training.Finetuning}
 BOTH = pytest.mark.parametrize("stage", PHASES)
@@ -37,6 +38,19 @@ TINY_SIZES = {
 # What "small" is where stagers are tiny.
 TINY_SMALL = {n: TINY_SIZES[n] for n in TINY_SIZES if n != "sequence_length"}
 TINY_SMALL |= {"sequence_layers": 1, "frame_stride": 2}
+
+
+def interrupt_training(monkeypatch, n_done):
+    """Press Ctrl-C after some passes over the nights."""
+    train_once, done = trainer._train_once, []
+
+    def train_or_interrupt(*args):
+        if len(done) == n_done:
+            raise KeyboardInterrupt
+        done.append(1)
+        return train_once(*args)
+
+    monkeypatch.setattr(trainer, "_train_once", train_or_interrupt)
 
 
 def learnt(clf):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from stagers import is_equal
+from stagers import interrupt_training, is_equal
 
 from mne_mc2sleep import training
 from mne_mc2sleep.inference.sliding_window import (
@@ -15,7 +15,6 @@ from mne_mc2sleep.inference.sliding_window import (
     log_posteriors,
 )
 from mne_mc2sleep.stager import Stager
-from mne_mc2sleep.training import trainer as _loop
 
 
 @pytest.fixture
@@ -30,24 +29,6 @@ def quick(options):
     return replace(options, pretrain_train_epochs=1, finetune_train_epochs=1)
 
 
-@pytest.fixture
-def interrupted(monkeypatch):
-    """Return a function that interrupts the training in a train epoch to come."""
-
-    def interrupt_in(train_epoch):
-        train_once, n_begun = _loop._train_once, []
-
-        def train_or_interrupt(*args):
-            n_begun.append(1)
-            if len(n_begun) == train_epoch:
-                raise KeyboardInterrupt
-            return train_once(*args)
-
-        monkeypatch.setattr(_loop, "_train_once", train_or_interrupt)
-
-    return interrupt_in
-
-
 def test_pretraining_without_stages_unlearns_none(trained, make_night, quick):
     """A stager that could stage still can."""
     stager = copy.deepcopy(trained)
@@ -56,17 +37,16 @@ def test_pretraining_without_stages_unlearns_none(trained, make_night, quick):
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-@pytest.mark.parametrize(("train_epoch", "can_stage"), [(1, False), (2, True)])
+@pytest.mark.parametrize("n_done", [0, 1])
 def test_interrupted_in_the_first_train_epoch_it_cannot_stage(
-    stager, short_nights, options, interrupted, stage, train_epoch, can_stage
+    stager, short_nights, options, monkeypatch, stage, n_done
 ):
     """One whole train epoch is the least from which stages are learnt."""
-    interrupted(train_epoch)
+    interrupt_training(monkeypatch, n_done)
     with pytest.raises(KeyboardInterrupt):
         getattr(stager, stage)(short_nights, options)
-    assert stager.can_stage is can_stage
-    assert bool(stager.provenance) is can_stage
-    assert len(stager.history) == train_epoch - 1
+    assert stager.can_stage is bool(n_done)
+    assert len(stager.provenance) == len(stager.history) == n_done
 
 
 def test_nights_without_stages_are_left_out_of_finetuning(net, make_night, options):

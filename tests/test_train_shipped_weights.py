@@ -1,7 +1,5 @@
 """Tests of the script that trains the shipped weights, on nights made up of numbers."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """``mne-mc2sleep evaluate``: compare a stager with scored recordings."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 
 from joblib import Parallel, delayed

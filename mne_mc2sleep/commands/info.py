@@ -1,7 +1,5 @@
 """``mne-mc2sleep weights`` and ``sys-info``: describe weights and the installation."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from argparse import Namespace

@@ -1,8 +1,6 @@
 # PYTHON_ARGCOMPLETE_OK
 """The command ``mne-mc2sleep``: its options and its exit status."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import os
@@ -201,10 +199,8 @@ def _add_scored(parser: ArgumentParser) -> None:
     text = f"{_RECORDINGS}, or a .csv with columns recording, hypnogram, subject"
     add("recordings", nargs="+", metavar="RECORDING", help=text)
     text = "hypnograms or folders of them, paired by name or, if no names match, by "
-    text += (
-        "order (default: files beside the recordings, or the recordings' own 'Sleep "
-    )
-    text += "stage ...' annotations)"
+    text += "order (default: files beside the recordings, or the recordings' own "
+    text += "'Sleep stage ...' annotations)"
     add("--hypnograms", nargs="+", default=[], metavar="FILE", help=text)
 
 

@@ -1,7 +1,5 @@
 """``mne-mc2sleep stage``: hypnogram files from recordings."""
 
-from __future__ import annotations
-
 import sys
 import time
 from argparse import Namespace

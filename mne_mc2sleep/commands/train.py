@@ -1,7 +1,5 @@
 """``mne-mc2sleep train``: weights from scored recordings."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Prepare recordings once, as nights that training reads from the disk."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Hashable, Sequence
 from functools import partial

@@ -1,12 +1,10 @@
 """Nights of many subjects: in memory or on the disk, held out, and in batches."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -30,7 +28,7 @@ class StoredEpochs:
     first: int = 0
 
     @classmethod
-    def store(cls, fname: Path, values: Tensor) -> StoredEpochs:
+    def store(cls, fname: Path, values: Tensor) -> Self:
         """Write values to a new file, unchanged."""
         fname.write_bytes(save({"values": values.numpy()}))
         return cls(fname, values.shape)
@@ -51,7 +49,7 @@ class StoredEpochs:
             ) from error
         return torch.from_numpy(values)
 
-    def crop(self, start: int, stop: int) -> StoredEpochs:
+    def crop(self, start: int, stop: int) -> Self:
         """Keep the epochs from ``start`` to before ``stop``, without reading any."""
         shape = torch.Size((stop - start, *self.shape[1:]))
         return replace(self, first=self.first + start, shape=shape)
@@ -84,6 +82,10 @@ class AnyNight:
         return bool((self.targets != UNSCORED).any())
 
 
+class EncodedNight(AnyNight):
+    """A night as fine-tuning sees it: embeddings, (n_epochs, 2, width)."""
+
+
 class Night(AnyNight):
     """A night as pretraining sees it: signals in µV, (n_epochs, n_times)."""
 
@@ -95,10 +97,6 @@ class Night(AnyNight):
     def encoded(self, embeddings: Epochs) -> EncodedNight:
         """Return the night with embeddings in place of its signals."""
         return EncodedNight(**vars(self) | {"inputs": embeddings})
-
-
-class EncodedNight(AnyNight):
-    """A night as fine-tuning sees it: embeddings, (n_epochs, 2, width)."""
 
 
 def count_stages(nights: Sequence[AnyNight]) -> dict[str, int]:
@@ -117,9 +115,9 @@ class Batch(NamedTuple):
     positions: Tensor
     soft_stages: Tensor | None = None
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> Self:
         """Return the batch on ``device``."""
-        return Batch._make(t if t is None else t.to(device) for t in self)
+        return type(self)._make(t if t is None else t.to(device) for t in self)
 
 
 def hold_out_subjects(

@@ -1,7 +1,5 @@
 """From what a user passes, recordings and hypnograms, to nights."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Your own nights: a table of files, or a folder of recordings and hypnograms."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

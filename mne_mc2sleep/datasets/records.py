@@ -1,7 +1,5 @@
 """Scored nights of any cohort on disk: their reading and their folds."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ nights, the trimming of wake and the number of test subjects follow the public c
 SleepTransformer (https://doi.org/10.1109/TBME.2022.3147187); the draw is our own.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

@@ -4,8 +4,6 @@ Kemp et al. 2000 (https://doi.org/10.1109/10.867928), PhysioNet, Open Data Commo
 Attribution 1.0. EDF-20 is the subjects 0 to 19 (39 nights), EDF-78 all (153 nights).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

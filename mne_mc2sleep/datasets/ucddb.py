@@ -4,8 +4,6 @@
 https://doi.org/10.13026/C26C7D, Open Data Commons Attribution 1.0).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path

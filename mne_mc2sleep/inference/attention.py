@@ -1,7 +1,5 @@
 """Attention between the two modalities of a recording."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -8,14 +8,8 @@ import mne
 import numpy as np
 
 from .._constants import EPOCH_DURATION
+from ..io import stage_intervals
 from ..io.hypnograms import align
-from ..io.stage_intervals import (
-    as_intervals,
-    as_utc,
-    coverage,
-    parse_stage,
-    put_on_grid,
-)
 from ..metrics import check_step, epochs_to_review
 
 if TYPE_CHECKING:
@@ -43,7 +37,7 @@ def annotate_review(hypno: Hypnogram, share: float = 0.1) -> mne.Annotations:
     """
     epochs = epochs_to_review(hypno, share).sort_values("epoch")
     names = _PREFIX + epochs["stage"] + " or " + epochs["second"]
-    start = as_utc(hypno.start)
+    start = stage_intervals.as_utc(hypno.start)
     origin = None if start is None else start.floor("us").to_pydatetime()
     annotations = mne.Annotations(epochs["onset"], EPOCH_DURATION, list(names), origin)
     if start is None:
@@ -78,11 +72,13 @@ def read_review(
     values = hypno.as_int().to_numpy()
     if only_reviewed:
         values = np.full_like(values, -2)
-    chosen = _find_reviewed(annotations, as_utc(hypno.start))
+    chosen = _find_reviewed(annotations, stage_intervals.as_utc(hypno.start))
     if len(chosen):
-        intervals = align(as_intervals(chosen), len(hypno), hypno.start)
-        is_reviewed = coverage(intervals, len(hypno)) > EPOCH_DURATION / 2
-        values = np.where(is_reviewed, put_on_grid(intervals, len(hypno)), values)
+        n_epochs, intervals = len(hypno), stage_intervals.as_intervals(chosen)
+        intervals = align(intervals, n_epochs, hypno.start)
+        covered = stage_intervals.coverage(intervals, n_epochs)
+        found = stage_intervals.put_on_grid(intervals, n_epochs)
+        values = np.where(covered > EPOCH_DURATION / 2, found, values)
     scorer = f"{hypno.scorer}, reviewed"
     return Hypnogram.from_integers(values, start=hypno.start, scorer=scorer)
 
@@ -103,7 +99,7 @@ def _find_reviewed(annotations: mne.Annotations, start) -> mne.Annotations:
     is_epoch &= np.mod(found.onset + 0.5, EPOCH_DURATION) <= 1
     is_bad = np.char.startswith(np.char.lower(found.description), "bad")
     found.description[is_epoch & is_bad] = "UNS"
-    parsed = [parse_stage(str(name)).integer for name in found.description]
+    parsed = [stage_intervals.parse_stage(str(x)).integer for x in found.description]
     is_stage = np.array([integer is not None for integer in parsed], dtype=bool)
     is_left = np.char.startswith(found.description, _PREFIX)
     return found[np.flatnonzero((is_epoch | is_stage) & ~is_left)]

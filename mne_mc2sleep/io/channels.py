@@ -1,7 +1,5 @@
 """Choose the EEG channel that is staged."""
 
-from __future__ import annotations
-
 import re
 from fnmatch import fnmatchcase
 
@@ -135,8 +133,7 @@ def _match(ch_names: list[str], wanted: str) -> list[str]:
     if wanted in ch_names:
         return [wanted]
     for simplify in (_squeeze, standard_name, _without_number):
-        matches = [ch for ch in ch_names if simplify(ch) == simplify(wanted) != ""]
-        if matches:
+        if matches := [ch for ch in ch_names if simplify(ch) == simplify(wanted) != ""]:
             return matches
     return []
 

@@ -263,8 +263,7 @@ def _read_remlogic(text: str, step: float) -> StageEvents:
         )
     columns["time"] = [time.rpartition("T")[2] for time in columns["time"]]
     date = re.search(r"Recording Date:\s*(\d+)\D(\d+)\D(\d{4})", text)
-    events = read_columns(columns, step)
-    return events._replace(start=_start(date, columns["time"][0]))
+    return read_columns(columns, step)._replace(start=_start(date, columns["time"][0]))
 
 
 def _read_domino(text: str, _step: float) -> StageEvents:

@@ -69,8 +69,7 @@ def stages_on_grid(
             "gets the stage that covers more than half of it.",
             offset,
         )
-    values = stage_intervals.put_on_grid(intervals, n_epochs)
-    return np.where(values < 0, UNSCORED, values).astype(np.int8)
+    return np.maximum(stage_intervals.put_on_grid(intervals, n_epochs), UNSCORED)
 
 
 def make_hypnogram(
@@ -116,13 +115,9 @@ def hypnogram_to_annotations(hypno: Hypnogram) -> mne.Annotations:
         ``orig_time`` is the hypnogram's start in UTC (to the µs), or None.
     """
     intervals = to_intervals(stage_intervals.events_from_hypnogram(hypno))
-    origin = intervals.origin
-    return mne.Annotations(
-        intervals.onset,
-        intervals.duration,
-        [_DESCRIPTIONS[stage] for stage in intervals.stage.tolist()],
-        orig_time=None if origin is None else origin.floor("us").to_pydatetime(),
-    )
+    names = [_DESCRIPTIONS[stage] for stage in intervals.stage.tolist()]
+    origin = intervals.origin and intervals.origin.floor("us").to_pydatetime()
+    return mne.Annotations(intervals.onset, intervals.duration, names, origin)
 
 
 def annotations_to_hypnogram(
@@ -242,8 +237,7 @@ def _as_hypnogram(events: StageEvents, scorer: str | None) -> Hypnogram:
         values = np.repeat(intervals.stage, n_values)
     try:
         more = {"scorer": events.scorer or scorer, "proba": events.proba}
-        freq = f"{step:.9g}s"
-        return Hypnogram.from_integers(values, freq=freq, start=start, **more)
+        return Hypnogram.from_integers(values, freq=f"{step:.9g}s", start=start, **more)
     except AssertionError as error:  # YASA checks by assert
         raise ValueError(
             "The probabilities of each epoch must sum to 1, and have a column for "
@@ -314,12 +308,10 @@ def align(intervals: Intervals, n_epochs: int, start: datetime | None) -> Interv
     end = n_epochs * EPOCH_DURATION
     if n_outside == n_epochs:
         times = [intervals.onset.min(), intervals.end, 0.0, end]
-        first, last, *recording = [
-            f"{t:g} s"
-            if begin is None or origin is None
-            else str(begin + pd.Timedelta(t, "s"))
-            for t in times
-        ]
+        names = [f"{t:g} s" for t in times]
+        if begin is not None and origin is not None:
+            names = [str(begin + pd.Timedelta(t, "s")) for t in times]
+        first, last, *recording = names
         raise ValueError(
             f"The hypnogram ({first} to {last}) and the recording "
             f"({' to '.join(recording)}) have no epoch in common; check that they "

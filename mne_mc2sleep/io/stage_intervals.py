@@ -1,7 +1,5 @@
 """Parse stages in any form into intervals, and put these on a grid of epochs."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from contextlib import suppress
@@ -42,9 +40,7 @@ _SPELLINGS = {
     -2: "? uns unscored unscorable notscored unknown undefined undetermined "
     "indeterminate unclassified nostage nd na nan none",
 }
-_INTEGER_OF_NAME = {
-    name: i for i, names in _SPELLINGS.items() for name in names.split()
-}
+_INTEGER_OF_NAME = {name: i for i, text in _SPELLINGS.items() for name in text.split()}
 # Only after a word for "stage": alone they may be triggers.
 _AFTER_STAGE = {"0": 0, "m": -1}
 _NREM = re.compile(r"(nrem|nonrem)?(?:stage)?([ns])?(34|[1-4]|iv|i{1,3})")
@@ -328,11 +324,9 @@ def _parse_all(names: NDArray[np.object_]) -> NDArray[np.int8]:
 
 
 def _take(intervals: Intervals, which: NDArray[np.bool_]) -> Intervals:
-    return intervals._replace(
-        onset=intervals.onset[which],
-        duration=intervals.duration[which],
-        stage=intervals.stage[which],
-    )
+    onset, duration = (seconds[which] for seconds in intervals[:2])
+    stage = intervals.stage[which]
+    return intervals._replace(onset=onset, duration=duration, stage=stage)
 
 
 def _mark_unknown(events: Intervals, names: NDArray[np.object_]) -> Intervals:

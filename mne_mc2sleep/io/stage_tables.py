@@ -1,7 +1,5 @@
 """Find the stages and their times in text tables of any columns."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Sequence

@@ -72,9 +72,8 @@ class Phase(nn.Module):
     def stage_losses(self, logits: dict, batch: Batch) -> dict[str, Tensor]:
         """Return the stage loss of each set of logits."""
         targets = batch.stages if batch.soft_stages is None else batch.soft_stages
-        smoothing = self.options.label_smoothing
         return {
-            f"stage_{name}": stage_loss(part, targets, smoothing)
+            f"stage_{name}": stage_loss(part, targets, self.options.label_smoothing)
             for name, part in logits.items()
         }
 

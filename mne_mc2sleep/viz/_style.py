@@ -1,7 +1,5 @@
 """Colours, axes and the display of figures."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of one night."""
 
-from __future__ import annotations
-
 import os
 import re
 from datetime import datetime
@@ -116,8 +114,7 @@ def plot_night(
         name = Path(raw).name if isinstance(raw, str | os.PathLike) else None
         title = ", ".join(filter(None, (name, recording.ch_name, hypno.scorer)))
     ratios = [3] * (reference is not None) + [3, 3, 3, 2]
-    grid = {"height_ratios": ratios}
-    rows = _style.get_axes(axes, len(ratios), (11, 9), gridspec_kw=grid)
+    rows = _style.get_axes(axes, len(ratios), (11, 9), height_ratios=ratios)
     *above, stage_ax, density_ax, spectrogram_ax, confidence_ax = rows
     edges = _share_time(rows, n_epochs, recording.start)
     stages = stages_on_grid(hypno, n_epochs, recording.start)

@@ -90,8 +90,7 @@ def plot_reliability(
     """
     bins = metrics.reliability_bins(probabilities, reference, n_bins)
     error = metrics.expected_calibration_error(probabilities, reference, n_bins)
-    ratios = {"height_ratios": (3, 1)}
-    rows = get_axes(axes, 2, (5, 6), sharex=True, gridspec_kw=ratios)
+    rows = get_axes(axes, 2, (5, 6), sharex=True, height_ratios=(3, 1))
     found = bins.dropna()
     x, y, n_epochs = found["confidence"], found["accuracy"], found["n_epochs"]
     sizes = _MAX_AREA * n_epochs / n_epochs.max()

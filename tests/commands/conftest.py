@@ -1,7 +1,5 @@
 """Short scored nights on disk, and a stager that has hardly learnt anything."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

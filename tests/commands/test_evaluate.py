@@ -1,7 +1,5 @@
 """``mne-mc2sleep evaluate``."""
 
-from __future__ import annotations
-
 import io
 import shutil
 

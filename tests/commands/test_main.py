@@ -1,7 +1,5 @@
 """Help, errors and exit codes that all sub-commands share, and ``weights``."""
 
-from __future__ import annotations
-
 import logging
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """``mne-mc2sleep stage``."""
 
-from __future__ import annotations
-
 import json
 import os
 import resource

@@ -1,16 +1,14 @@
 """``mne-mc2sleep train``."""
 
-from __future__ import annotations
-
 import shutil
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from stagers import interrupt_training
 
 from mne_mc2sleep import MC2SleepClassifier, simulate_night
-from mne_mc2sleep.training import trainer as _loop
 
 QUICK = ("--train-epochs", 1, "-q")
 
@@ -23,19 +21,6 @@ def _tiny(tiny_small):
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "out.safetensors"
-
-
-def interrupt_pass(monkeypatch, n_done):
-    """Press Ctrl-C after some passes over the nights."""
-    train_once, done = _loop._train_once, []
-
-    def train_or_interrupt(*args):
-        if len(done) == n_done:
-            raise KeyboardInterrupt
-        done.append(1)
-        return train_once(*args)
-
-    monkeypatch.setattr(_loop, "_train_once", train_or_interrupt)
 
 
 def test_recordings_with_annotations_train_a_stager(run, nights, out, tmp_path):
@@ -103,7 +88,7 @@ def test_a_recording_is_scored_by_a_file(run, fails, tmp_path, out):
 
 
 def test_ctrl_c_keeps_what_was_learnt(run, nights, out, monkeypatch):
-    interrupt_pass(monkeypatch, n_done=1)
+    interrupt_training(monkeypatch, n_done=1)
     history = out.with_suffix(".csv")
     options = ("--out", out, "--train-epochs", 3, "--history", history, "-q")
     status, printed, _ = run("train", nights[0].fname, *options)
@@ -117,7 +102,7 @@ def test_ctrl_c_keeps_what_was_learnt(run, nights, out, monkeypatch):
 def test_ctrl_c_before_anything_was_learnt(
     run, nights, weights, out, monkeypatch, is_finetuned
 ):
-    interrupt_pass(monkeypatch, n_done=0)
+    interrupt_training(monkeypatch, n_done=0)
     options = ("--weights", weights) if is_finetuned else ()
     command = ("train", nights[0].fname, "--out", out, "-q", *options)
     status, printed, err = run(*command)

@@ -1,7 +1,5 @@
 """A technician's folder: twelve recordings, four of them broken."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

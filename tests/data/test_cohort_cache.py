@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import mne
 import numpy as np
@@ -165,14 +166,8 @@ def test_a_truncated_night_is_prepared_again(
 def test_a_full_disk_is_an_error_that_keeps_earlier_nights(
     fnames, tmp_path, monkeypatch
 ):
-    calls = []
-
-    def fill(_):
-        calls.append(1)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fill)
+    outcomes = [None, OSError(28, "No space left on device")]
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=outcomes))
     with pytest.raises(OSError, match=r"Recording 2 of 3 .* No space left"):
         prepare_cohort(fnames, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1

@@ -1,7 +1,5 @@
 """Hypnogram files: what is written is read back, and what labs have is read."""
 
-from __future__ import annotations
-
 import os
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """Stages of every form on the recording's grid, and hypnograms made from them."""
 
-from __future__ import annotations
-
 import re
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,7 +1,5 @@
 """Names of stages, stages as intervals, and which of them an epoch gets."""
 
-from __future__ import annotations
-
 import mne
 import numpy as np
 import pytest

@@ -4,6 +4,7 @@ import copy
 import os
 from contextlib import nullcontext
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -149,15 +150,8 @@ def test_a_second_training_into_one_file_is_an_error(train, fname):
 
 
 def test_a_failing_write_leaves_the_last_checkpoint(train, fname, monkeypatch):
-    fsync, calls = os.fsync, []
-
-    def fail_once(*args):
-        calls.append(1)
-        if len(calls) == 2:
-            raise OSError("No space left")
-        fsync(*args)
-
-    monkeypatch.setattr(os, "fsync", fail_once)
+    outcomes = [None, OSError("No space left"), *[None] * 9]
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=outcomes))
     with pytest.raises(OSError, match="No space left"):
         train("finetune", fname)
     assert_equal(train("finetune", fname), train("finetune", None))

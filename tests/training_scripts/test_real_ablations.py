@@ -1,7 +1,5 @@
 """Tests of the ablations on real EEG, with heads of noise."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

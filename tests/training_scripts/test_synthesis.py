@@ -1,7 +1,5 @@
 """Signals generated from band powers, and the recorders drawn for them."""
 
-from __future__ import annotations
-
 import inspect
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Band powers, heads, teachers and constants: what is trained on besides recordings."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The pictures of hypnograms, agreement, trainings and attention."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -71,9 +69,8 @@ def test_a_hypnogram_without_probabilities_is_an_error(stages):
 
 def test_a_cell_has_the_share_of_its_row_and_the_count():
     """Of three epochs of N2 two are found; an unscored epoch does not count."""
-    ax = viz.plot_confusion_matrix([0, 2, 2, 2, -1], [0, 2, 2, 3, 0], show=False).axes[
-        0
-    ]
+    stages = [0, 2, 2, 2, -1], [0, 2, 2, 3, 0]
+    ax = viz.plot_confusion_matrix(*stages, show=False).axes[0]
     texts = [text.get_text() for text in ax.texts[10:15]]
     assert texts == ["0 %\n0", "0 %\n0", "67 %\n2", "33 %\n1", "0 %\n0"]
     shares = ax.images[0].get_array()
