@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # YASA takes seconds to import
 # Parameters that are not saved: what belongs to the weights is stored with them, and
 # the others depend on the machine and the call.
 _OF_WEIGHTS = {"network", "size", "sequence_length", "scaling"}
-_OF_THE_CALL = {"weights", "precision", "callback", "device", "random_state"}
+_UNSAVED = _OF_WEIGHTS | {"weights", "precision", "callback", "device", "random_state"}
 
 
 @dataclass(eq=False, repr=False)
@@ -203,8 +203,7 @@ class MC2SleepClassifier(ClassifierMixin, BaseEstimator):
             Whether to replace an existing file.
         """
         self._check_is_fitted(can_stage=False)
-        not_saved = _OF_WEIGHTS | _OF_THE_CALL
-        saved = {k: v for k, v in self.get_params().items() if k not in not_saved}
+        saved = {k: v for k, v in self.get_params().items() if k not in _UNSAVED}
         self.stager_.save(fname, saved, overwrite)
 
     @verbose

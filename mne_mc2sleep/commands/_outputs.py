@@ -182,8 +182,7 @@ def _draw(fname: Path, hypno: Hypnogram, recording: Recording, name: str) -> Non
     # Outside pyplot, a figure needs no display and no closing.
     fig = Figure(figsize=(12, 9), layout="constrained")
     axes = fig.subplots(4, 1, gridspec_kw={"height_ratios": (3, 3, 3, 2)})
-    title = f"{name}\n{hypno.scorer}"
-    plot_night(recording, hypno, title=title, axes=axes, show=False)
+    plot_night(recording, hypno, title=f"{name}\n{hypno.scorer}", axes=axes, show=False)
     fig.savefig(fname, dpi=100)
 
 

@@ -53,8 +53,7 @@ def find_nights(
         subject is the ``sub-`` part of the name, else the recording itself.
     """
     path = Path(path).expanduser()
-    if picks is not None and not isinstance(picks, str):
-        picks = tuple(picks)
+    picks = picks if isinstance(picks, str | None) else tuple(picks)
     skipped = {}
     if path.is_dir():
         every = make_records(list_recordings(path), picks=picks, trim=trim)

@@ -92,8 +92,7 @@ def _find_reviewed(annotations: mne.Annotations, start) -> mne.Annotations:
     elif start is not None and found.orig_time is not None:
         first = (start - found.orig_time).total_seconds()
     if is_start.any() or start is not None:
-        onset = found.onset - first
-        found = mne.Annotations(onset, found.duration, found.description)
+        found = mne.Annotations(found.onset - first, found.duration, found.description)
     # Half a second is our choice; other events, such as apneas, begin at any time.
     is_epoch = np.isclose(found.duration, EPOCH_DURATION)
     is_epoch &= np.mod(found.onset + 0.5, EPOCH_DURATION) <= 1

@@ -29,9 +29,8 @@ def reserve(fname: Path) -> Any:
 
 def save_checkpoint(fname: Path, origin: str, state: dict[str, Any]) -> None:
     """Replace a checkpoint, from which a training of the same ``origin`` can resume."""
-    content = {"format": _FORMAT, "origin": origin, "state": state}
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save({"format": _FORMAT, "origin": origin, "state": state}, buffer)
     replace_file(fname, buffer.getvalue())
 
 

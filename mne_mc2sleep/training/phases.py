@@ -161,6 +161,5 @@ class Finetuning(Phase):
         logits = net.stage(net.contextualize(embeddings, usable))._asdict()
         alone = net.stage(net.contextualize(embeddings, usable, cross_attention=False))
         # The total of the modalities without cross-attention is not one of the five.
-        logits["signal_only"] = alone.signal
-        logits["spectrogram_only"] = alone.spectrogram
+        logits |= {"signal_only": alone.signal, "spectrogram_only": alone.spectrogram}
         return self.stage_losses(logits, batch)

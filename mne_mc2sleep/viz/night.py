@@ -212,8 +212,7 @@ def _draw_bars(ax: Axes, mask: NDArray, edges: NDArray, rows: tuple, **style) ->
 def _draw_stages(ax: Axes, stages: NDArray, edges: NDArray, label: str) -> None:
     """Draw stages (positions in ``STAGES``, -1 for none) as a line of steps."""
     # Unscored epochs, -1, take the last value.
-    heights = np.array([-_LEVELS.index(stage) for stage in STAGES] + [np.nan])
-    values = heights[stages]
+    values = np.array([-_LEVELS.index(stage) for stage in STAGES] + [np.nan])[stages]
     ax.stairs(values, edges, baseline=None, color=BLACK)
     rem = np.where(stages == STAGES.index("REM"), values, np.nan)
     ax.stairs(rem, edges, baseline=None, color=STAGE_COLORS["REM"], lw=3)
