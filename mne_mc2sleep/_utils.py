@@ -109,14 +109,26 @@ def in_threads(function: Callable, parts: Iterable) -> list:
     """
     import torch
 
-    if (n_threads := torch.get_num_threads()) == 1:
-        return list(map(function, parts))
+    parts, n_threads = list(parts), torch.get_num_threads()
+    found, numbers = [None] * len(parts), iter(range(len(parts)))
+
+    def work() -> None:
+        # Each number goes to one thread, which takes the next when it is done.
+        for number in numbers:
+            found[number] = function(parts[number])
+
     try:
+        # The calling thread works too: with one more, this took a tenth longer.
         with ThreadPoolExecutor(n_threads, "", torch.set_num_threads, (1,)) as pool:
-            return list(pool.map(function, parts))
+            others = [pool.submit(work) for _ in range(n_threads - 1)]
+            torch.set_num_threads(1)
+            work()
+        for other in others:
+            other.result()
     finally:
         # New threads use the number that was set last by any thread.
         torch.set_num_threads(n_threads)
+    return found
 
 
 def filter_signal(
@@ -127,22 +139,10 @@ def filter_signal(
 ) -> NDArray:
     """Filter a signal (n_times,) without delay, and resample it, in threads.
 
-    Parameters
-    ----------
-    signal : array of shape (n_times,)
-        It is continued at its ends by its mirror image.
-    response : callable
-        Turns the length of a Fourier transform into the real gain of each of its
-        frequencies, at the new sampling rate.
-    margin : int
-        How many new samples the filter looks back and ahead.
-    ratio : Fraction
-        The new sampling rate over that of ``signal``.
-
-    Returns
-    -------
-    filtered : array of shape (ceil(ratio * n_times),)
-        In float32.
+    ``response`` turns the length of a Fourier transform into the real gain of each of
+    its frequencies at the new rate, which is ``ratio`` times the old one. The filter
+    looks at most ``margin`` new samples back and ahead, at the ends into the mirror
+    image of the signal. The result, of ceil(n_times * ratio) samples, is float32.
     """
     import numpy as np
     from numpy.lib.stride_tricks import sliding_window_view
@@ -162,8 +162,7 @@ def filter_signal(
         first = (start * step - edge) * down
         stop = first + (len(blocks) * step + 2 * edge) * down
         part = signal[max(first, 0) : stop]
-        # Without the offset, which can be thousands of times the EEG.
-        offset = part.mean()
+        offset = part.mean()  # can be thousands of times the EEG
         part = (part - offset).astype(np.float32)
         part = np.pad(part, (max(-first, 0), max(stop - signal.size, 0)), "reflect")
         part = sliding_window_view(part, length * down)[:: step * down]

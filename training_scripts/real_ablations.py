@@ -92,6 +92,8 @@ class Variant(NamedTuple):
     frozen: bool = True
     scaling: str = "spectrum"
     teacher_weight: float = 0.0
+    # Whether epochs are glued from one stage, in turn.
+    same_stage: tuple = (False, True)
 
 
 VARIANTS = {
@@ -115,6 +117,11 @@ VARIANTS = {
         "teacher weight 0.25": Variant(teacher_weight=0.25),
         "teacher weight 0.5": Variant(teacher_weight=0.5),
         "teacher weight 0.75": Variant(teacher_weight=0.75),
+    },
+    "gluing and passes": {
+        "glued from neighbours": Variant(same_stage=(False,)),
+        "glued from one stage": Variant(same_stage=(True,)),
+        **{f"{n} + {n} passes": Variant(passes=(n, n)) for n in (1, 4, 8, 16)},
     },
 }
 # What is turned off in the shipped weights.
@@ -173,7 +180,8 @@ class RealNights:
         for index, night in enumerate(self.nights):
             n_epochs = len(night.stages) // 2
             half = slice(number % 2 * n_epochs, (number % 2 + 1) * n_epochs)
-            same_stage = bool((number // 2 + number + index) % 2)
+            turn = (number // 2 + number + index) % len(variant.same_stage)
+            same_stage = variant.same_stage[turn]
             _, soft = self.glued(index, same_stage)
             if variant.teacher_weight:
                 proba = self.teacher(index, same_stage)

@@ -18,9 +18,9 @@ from .._constants import EPOCH_DURATION, N_TIMES, SFREQ, STAGES, UNSCORED
 from .._utils import in_threads
 from ..network import Embeddings, SleepNetwork, fuse
 
-# Numbers in the largest layer of a batch of the backbones (62 epochs of "small"), and
-# its least epochs ("base"). More do not fit into the cache of a CPU (measured).
-_BATCH_SIZE, _MIN_EPOCHS = 750_000, 8
+# Numbers in the largest layer of a batch of the backbones (125 epochs of "small"), and
+# its least epochs ("base"). More were not faster, and take more memory (measured).
+_BATCH_SIZE, _MIN_EPOCHS = 1_500_000, 8
 # Windows in one batch of the sequence level.
 _WINDOWS_AT_ONCE = 32
 # Each epoch is in this many windows, except at the ends (our choice).

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .config import MC2SleepConfig
 
@@ -26,12 +27,22 @@ class ChannelGate(nn.Module):
         return features * gate if torch.is_grad_enabled() else features.mul_(gate)
 
 
+class Activation(nn.PReLU):
+    """A PReLU that is in place if no gradient is needed."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Multiply negative ``features`` by the one weight."""
+        if torch.is_grad_enabled():
+            return super().forward(features)
+        return functional.leaky_relu_(features, self.weight.item())
+
+
 def _convolution(n_in: int, n_out: int, kernel: int, stride: int, gated: bool):
     return nn.Sequential(
         nn.Conv1d(n_in, n_out, kernel, stride=stride, padding=kernel // 2),
         nn.BatchNorm1d(n_out),
         ChannelGate(n_out) if gated else nn.Identity(),
-        nn.PReLU(),
+        Activation(),
     )
 
 

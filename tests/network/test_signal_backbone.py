@@ -1,6 +1,7 @@
 """Tests of the CNN that embeds the raw signal."""
 
 import pytest
+import torch
 from torch import nn
 from torch.testing import assert_close
 
@@ -34,3 +35,10 @@ def test_the_gain_of_an_amplifier_is_undone_by_the_scale(net, signals):
     embeddings = backbone(signals)
     backbone.fit_scale(10 * signals)
     assert_close(backbone(10 * signals), embeddings, atol=1e-4, rtol=1e-4)
+
+
+def test_gates_in_place_change_neither_the_embedding_nor_the_input(net, signals):
+    given, expected = signals.clone(), net.eval().signal_backbone(signals)
+    with torch.no_grad():
+        assert_close(net.signal_backbone(given), expected)
+    assert torch.equal(given, signals)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import spectrogram
+from torch import nn
 from torch.testing import assert_close
 
 from mne_mc2sleep._constants import N_TIMES, SFREQ
@@ -57,3 +58,10 @@ def test_a_token_of_small_reads_three_frames_of_which_the_next_reads_one(signals
     frames = backbone.spectrogram(signals)
     expected = [frames[:, 2 * i : 2 * i + 3].flatten(1) for i in range(14)]
     assert torch.equal(read[0], torch.stack(expected, dim=1))
+
+
+@torch.no_grad()
+def test_a_layer_computes_what_that_of_torch_computes(net):
+    for layer in net.eval().spectrogram_backbone.layers:
+        frames = torch.randn(3, 14, net.config.width)
+        assert_close(layer(frames), nn.TransformerEncoderLayer.forward(layer, frames))
