@@ -9,7 +9,14 @@ import time
 from pathlib import Path
 
 import mne
-from common import describe_machine, make_night, print_header, print_row, write_edf
+from common import (
+    describe_machine,
+    exponent,
+    make_night,
+    print_header,
+    print_row,
+    write_edf,
+)
 from joblib import parallel_config
 
 from mne_mc2sleep import MC2SleepClassifier
@@ -41,9 +48,12 @@ def main():
             fname = Path(folder, "night.edf")
             write_edf(fname, make_night(hours)[0])
             clf.predict(fname)
+            rows = []
             for number in args.recordings:
-                times = [seconds(clf, [fname] * number, way) for way in BACKENDS]
-                print_row(number, hours, *times)
+                rows.append([seconds(clf, [fname] * number, way) for way in BACKENDS])
+                print_row(number, hours, *rows[-1])
+        exponents = [exponent(args.recordings, t) for t in zip(*rows, strict=True)]
+        print_row("exponent", hours, *exponents)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Fit how the cost grows with length, channels and nights, as a power law.
+"""Fit how the cost grows with length, channels, rate and nights, as a power law.
 
-Staging is timed warm, on recordings in memory at 100 Hz, each in a new process; the
-memory is the peak of that process beyond what it held with the recording in memory.
+Staging is timed warm, on recordings in memory, each in a new process; the memory is the
+peak of that process beyond what it held with the recording in memory.
 Training is one pass over the nights in each stage: pretraining, and fine-tuning with
 the encoding that precedes it. Figures are medians; the runs of one row alternate.
 
-    python benchmarks/scaling.py [--what length channels training] [--sizes small base]
+    python benchmarks/scaling.py [--what length channels rate training]
 """
 
 import argparse
@@ -30,7 +30,12 @@ from common import (
     save_weights,
 )
 
-SFREQ = 100.0
+# By what grows: its name, and its place in the points (hours, n_channels, sfreq).
+POINTS = {
+    "length": ("hours", 0, [(n, 1, 100) for n in (1, 2, 4, 8, 16, 24, 48)]),
+    "channels": ("channels", 1, [(8, n, 100) for n in (1, 2, 4, 8, 16, 32)]),
+    "rate": ("Hz", 2, [(8, 1, sfreq) for sfreq in (100, 256, 512, 1000)]),
+}
 # Enough for batches of the usual size, which torch prepares for at their first use.
 WARM_UP_HOURS = 1
 
@@ -48,12 +53,8 @@ def main():
         folder = Path(folder)
         for size in args.sizes:
             save_weights(folder / f"{size}.safetensors", size)
-        if "length" in args.what:
-            points = [(hours, 1) for hours in args.hours]
-            measure_staging("hours", points, args, folder)
-        if "channels" in args.what:
-            points = [(args.channel_hours, n_channels) for n_channels in args.channels]
-            measure_staging("channels", points, args, folder)
+        for what in filter(args.what.__contains__, POINTS):
+            measure_staging(*POINTS[what], args, folder)
         if "training" in args.what:
             measure_training(args)
 
@@ -63,13 +64,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    whats = ("length", "channels", "training")
-    hours, channels = [1, 2, 4, 8, 16, 24, 48], [1, 2, 4, 8, 16, 32]
+    whats = (*POINTS, "training")
     parser.add_argument("--what", choices=whats, nargs="+", default=whats)
     parser.add_argument("--sizes", choices=SIZES, nargs="+", default=SIZES)
-    parser.add_argument("--hours", type=float, nargs="+", default=hours)
-    parser.add_argument("--channels", type=int, nargs="+", default=channels)
-    parser.add_argument("--channel-hours", type=float, default=8, help="of --channels")
     parser.add_argument("--nights", type=int, nargs="+", default=[2, 4, 8, 16])
     parser.add_argument("--night-hours", type=float, default=2, help="of --nights")
     parser.add_argument("--repeats", type=int, default=3)
@@ -77,23 +74,21 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def measure_staging(what, points, args, folder):
-    """Stage each of ``points``, (hours, n_channels), and print the table."""
-    fname, column = folder / "signals", what == "channels"
-    # Shorter recordings, and fewer channels, are the beginning of the file.
-    raw, _ = make_night(*max(points))
-    raw.get_data().tofile(fname)
-    del raw
+def measure_staging(what, column, points, args, folder):
+    """Stage each of ``points``, (hours, n_channels, sfreq), and print the table."""
+    # Shorter recordings, and fewer channels, are the beginning of the file of a rate.
+    for point in {point[2]: point for point in sorted(points)}.values():
+        make_night(*point)[0].get_data().tofile(folder / f"{point[2]:g}")
     print_header("size", what, "s", "CPU, s", "MiB beyond the recording")
+    names = ("wall_s", "cpu_s", "memory_MiB")
     for size in args.sizes:
         weights = str(folder / f"{size}.safetensors")
-        runs = alternate(points, args.repeats, "stage", str(fname), weights)
+        runs = alternate(points, args.repeats, "stage", str(folder), weights)
         for point, figures in zip(points, runs, strict=True):
-            seconds = figures["wall_s"], figures["cpu_s"]
-            print_row(size, f"{point[column]:g}", *seconds, figures["memory_MiB"])
+            print_row(size, f"{point[column]:g}", *(figures[name] for name in names))
         x = [point[column] for point in points]
-        y = [figures["wall_s"] for figures in runs]
-        print_row(size, "exponent", exponent(x, y), "", "")
+        fits = (exponent(x, [figures[name] for figures in runs]) for name in names)
+        print_row(size, "exponent", *fits)
 
 
 def measure_training(args):
@@ -119,17 +114,17 @@ def alternate(points, repeats, *arguments):
     return [medians(runs) for runs in zip(*rounds, strict=True)]
 
 
-def read_signals(fname, hours, n_channels):
+def read_signals(folder, hours, n_channels, sfreq):
     """Read the beginning of the file as a recording, without a copy on the way."""
     import mne
 
-    n_times = round(hours * 3600 * SFREQ)
-    signals = np.fromfile(fname, count=n_channels * n_times)
-    info = mne.create_info(channel_names(n_channels), SFREQ, "eeg")
+    n_times = round(hours * 3600 * sfreq)
+    signals = np.fromfile(f"{folder}/{sfreq:g}", count=n_channels * n_times)
+    info = mne.create_info(channel_names(n_channels), sfreq, "eeg")
     return mne.io.RawArray(signals.reshape(n_channels, n_times), info)
 
 
-def stage(fname, weights, hours, n_channels):
+def stage(folder, weights, *point):
     """Stage one recording warm; return the seconds, and the memory that it took."""
     import mne
 
@@ -137,8 +132,9 @@ def stage(fname, weights, hours, n_channels):
 
     mne.set_log_level("error")
     clf = MC2SleepClassifier.from_pretrained(weights)
-    clf.predict(read_signals(fname, min(hours, WARM_UP_HOURS), 1), picks="EEG 1")
-    raw = read_signals(fname, hours, n_channels)
+    warm_up = read_signals(folder, min(point[0], WARM_UP_HOURS), 1, point[2])
+    clf.predict(warm_up, picks="EEG 1")
+    raw = read_signals(folder, *point)
     before = memory("VmRSS")
     figures = clock(lambda: clf.predict(raw, average_channels=raw.ch_names))
     return figures | {"memory_MiB": memory("VmHWM") - before}
