@@ -4,6 +4,7 @@ import copy
 import warnings
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,8 @@ def assert_same(found, expected):
         assert_frame_equal(one.proba, other.proba, check_exact=True)
 
 
-processes = partial(parallel_config, backend="loky")  # as with many recordings
+# As with many recordings.
+processes = partial(patch, "mne_mc2sleep.data.reading._MIN_FOR_PROCESSES", 0)
 
 
 @pytest.mark.parametrize(

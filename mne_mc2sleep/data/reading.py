@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import lru_cache, partial
 from numbers import Integral
 from typing import Any
 
+import cloudpickle
 import mne
 import numpy as np
 import pandas as pd
@@ -84,6 +86,10 @@ def run_on_recordings(
     recordings are worked on by threads, many by processes. Their warnings and input
     errors are raised here and name the recording. An error ends the calls.
     """
+    are_few = len(recordings) < _MIN_FOR_PROCESSES * effective_n_jobs(n_jobs)
+    if not are_few:
+        # Once, because the weights take a tenth as long as staging a night.
+        function = partial(_call_pickled, cloudpickle.dumps(function))
     calls = []
     for index, (recording, *values) in enumerate(zip(recordings, *others, strict=True)):
         name = f"Recording {index + 1} of {len(recordings)}"
@@ -93,7 +99,6 @@ def run_on_recordings(
             recording = os.path.abspath(os.path.expanduser(recording))
         name = f"{name}: " if len(recordings) > 1 else ""
         calls.append(delayed(_call)(function, name, recording, values, logger.level))
-    are_few = len(recordings) < _MIN_FOR_PROCESSES * effective_n_jobs(n_jobs)
     prefer = "threads" if are_few else "processes"
     outcomes = Parallel(n_jobs, return_as="generator", prefer=prefer)(calls)
     # Threads that change the level at the same time can leave another one behind.
@@ -104,6 +109,13 @@ def run_on_recordings(
             if error is not None:
                 raise error
             yield result
+
+
+_unpickle = lru_cache(maxsize=1)(cloudpickle.loads)
+
+
+def _call_pickled(pickled: bytes, *arguments: Any) -> Any:
+    return _unpickle(pickled)(*arguments)
 
 
 def _call(function, name, recording, values, log_level) -> tuple:

@@ -1,7 +1,5 @@
 """Stage a night: encode its epochs, slide over the sequences, fuse and calibrate."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log

@@ -1,7 +1,5 @@
 """Find the epochs that hold no EEG, and why."""
 
-from __future__ import annotations
-
 import mne
 import numpy as np
 from mne.utils import logger
@@ -141,9 +139,6 @@ def _find_missing(signal: NDArray[np.float64]) -> NDArray[np.bool_]:
         if high > low:
             reach = ABSURD * (high - low)
             limits = np.clip([middle - reach, middle + reach], *limits)
-    # False if there is a NaN.
-    if signal.min() >= limits[0] and signal.max() <= limits[1]:
-        return np.zeros(signal.size, bool)
     return ~((signal >= limits[0]) & (signal <= limits[1]))
 
 

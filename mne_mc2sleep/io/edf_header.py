@@ -1,7 +1,5 @@
 """Read the header and the annotations of an EDF or BDF file, not its signals."""
 
-from __future__ import annotations
-
 import re
 from contextlib import suppress
 from datetime import UTC, datetime

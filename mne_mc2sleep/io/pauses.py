@@ -1,7 +1,5 @@
 """Find the pauses in a recording, whose parts MNE joins, and bring them back."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

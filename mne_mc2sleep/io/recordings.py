@@ -1,7 +1,5 @@
 """Turn a recording into scoring epochs of one EEG channel."""
 
-from __future__ import annotations
-
 import os
 import re
 from contextlib import suppress
