@@ -109,7 +109,9 @@ def in_threads(function: Callable, parts: Iterable) -> list:
     """
     import torch
 
-    parts, n_threads = list(parts), torch.get_num_threads()
+    if (n_threads := torch.get_num_threads()) == 1:
+        return list(map(function, parts))
+    parts = list(parts)
     found, numbers = [None] * len(parts), iter(range(len(parts)))
 
     def work() -> None:
