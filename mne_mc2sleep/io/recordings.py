@@ -355,9 +355,7 @@ def _make_epochs(
     sos = butter(FILTER_ORDER, BAND, "bandpass", fs=SFREQ, output="sos")
 
     def response(n_fft: int) -> NDArray:
-        # Forwards and backwards.
-        freqs = rfftfreq(n_fft, 1 / SFREQ)
-        return np.abs(freqz_sos(sos, freqs, fs=SFREQ)[1]) ** 2
+        return np.abs(freqz_sos(sos, rfftfreq(n_fft, 1 / SFREQ), fs=SFREQ)[1]) ** 2
 
     filtered = filter_signal(signal, response, round(FILTER_MARGIN * SFREQ), ratio)
     # Where the ratio is only nearly exact, each epoch is looked up by its time, so that

@@ -55,8 +55,7 @@ def _scale_spectrum(signals: NDArray, usable: NDArray) -> NDArray:
     distances = median_distances(signals[sample_epochs(np.flatnonzero(usable))])
     gain = np.median(distances)
     excess = gain.clip(*_POSSIBLE_LOG_GAIN) - gain.clip(*_USUAL_LOG_GAIN)
-    if excess:
-        signals = signals * np.float32(np.exp(-0.5 * excess))
+    signals = signals * np.float32(np.exp(-0.5 * excess))
     return approach_reference(signals, distances - excess, distances - excess)
 
 
