@@ -1,6 +1,7 @@
 """Many nights at once: by processes, by threads, on a cluster."""
 
 import copy
+import threading
 import warnings
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -62,6 +63,14 @@ def test_jobs_give_the_same_hypnograms(n_jobs, backend, tiny_clf, recordings):
         found = tiny_clf.predict(recordings, n_jobs=n_jobs)
     assert_same(found, expected)
     assert logger.level == level
+
+
+def test_only_processes_need_a_function_that_can_be_pickled():
+    """A callback may hold a lock or a file."""
+    lock = threading.Lock()
+    with processes():
+        found = run_on_recordings(lambda number: (number, lock.locked()), [1, 2])
+        assert list(found) == [(1, False), (2, False)]
 
 
 def test_relative_paths_are_those_of_the_caller(tiny_clf, recordings, monkeypatch):

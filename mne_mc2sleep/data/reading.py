@@ -3,8 +3,8 @@
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from numbers import Integral
 from typing import Any
 
@@ -86,11 +86,7 @@ def run_on_recordings(
     recordings are worked on by threads, many by processes. Their warnings and input
     errors are raised here and name the recording. An error ends the calls.
     """
-    are_few = len(recordings) < _MIN_FOR_PROCESSES * effective_n_jobs(n_jobs)
-    if not are_few:
-        # Once, because the weights take a tenth as long as staging a night.
-        function = partial(_call_pickled, cloudpickle.dumps(function))
-    calls = []
+    calls, function = [], _PickledOnce(function)
     for index, (recording, *values) in enumerate(zip(recordings, *others, strict=True)):
         name = f"Recording {index + 1} of {len(recordings)}"
         if isinstance(recording, str | os.PathLike):
@@ -99,6 +95,7 @@ def run_on_recordings(
             recording = os.path.abspath(os.path.expanduser(recording))
         name = f"{name}: " if len(recordings) > 1 else ""
         calls.append(delayed(_call)(function, name, recording, values, logger.level))
+    are_few = len(recordings) < _MIN_FOR_PROCESSES * effective_n_jobs(n_jobs)
     prefer = "threads" if are_few else "processes"
     outcomes = Parallel(n_jobs, return_as="generator", prefer=prefer)(calls)
     # Threads that change the level at the same time can leave another one behind.
@@ -111,11 +108,26 @@ def run_on_recordings(
             yield result
 
 
-_unpickle = lru_cache(maxsize=1)(cloudpickle.loads)
+@dataclass
+class _PickledOnce:
+    """A function that processes get once: weights take a tenth of staging a night."""
+
+    function: Callable
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+    @cached_property
+    def _pickled(self) -> bytes:
+        return cloudpickle.dumps(self.function)
+
+    def __reduce__(self) -> tuple:
+        return _unpickle, (self._pickled,)
 
 
-def _call_pickled(pickled: bytes, *arguments: Any) -> Any:
-    return _unpickle(pickled)(*arguments)
+@lru_cache(maxsize=1)
+def _unpickle(pickled: bytes) -> Callable:
+    return cloudpickle.loads(pickled)
 
 
 def _call(function, name, recording, values, log_level) -> tuple:

@@ -141,7 +141,7 @@ def _filter(signals: NDArray, gain: NDArray) -> NDArray:
     taps = firwin2(_N_TAPS, _GRID, gain, fs=SFREQ)
 
     def response(n_fft: int) -> NDArray:
-        # Begins with the middle, so that there is no delay.
+        # With the middle of the filter at time 0, it does not delay the signal.
         centered = np.roll(np.pad(taps, (0, n_fft - _N_TAPS)), -(_N_TAPS // 2))
         return rfft(centered).real
 
